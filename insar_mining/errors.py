@@ -1,0 +1,110 @@
+"""Every error and warning that the package raises on purpose.
+
+A message names the value, the limit and the remedy, so that one line is enough
+to act on.  All errors derive from :class:`InsarMiningError`, all warnings from
+:class:`InsarMiningWarning`; anything else that escapes is a bug.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class InsarMiningError(Exception):
+    """Base of all errors that the package raises on purpose."""
+
+
+class OptionError(InsarMiningError):
+    """An option has a value that it cannot have."""
+
+
+class MineError(InsarMiningError):
+    """A mine's polygon cannot be used (empty, not a polygon, swapped axes, ...)."""
+
+
+class ProductError(InsarMiningError):
+    """A Sentinel-1 product, or one of its files, is missing, damaged or foreign."""
+
+
+class OrbitError(InsarMiningError):
+    """An orbit file is damaged, foreign, or does not cover the acquisition."""
+
+
+class DemError(InsarMiningError):
+    """An elevation model cannot be read, has no heights, or lies elsewhere."""
+
+
+class CoverageError(InsarMiningError):
+    """The area of interest is not seen by the product (or by no burst of it)."""
+
+
+class PairError(InsarMiningError):
+    """Two products do not form an interferometric pair."""
+
+
+class RasterError(InsarMiningError):
+    """A raster, or a folder of rasters, cannot be used as a coherence stack."""
+
+
+class ActivityError(InsarMiningError):
+    """The activity analysis has nothing to stand on (no stable point, no scene left, ...)."""
+
+
+class ArchiveError(InsarMiningError):
+    """Something outside (the archive, its catalogue) is needed and cannot be had."""
+
+
+class EngineError(InsarMiningError):
+    """The coherence engine asked for is unknown, not installed, or failed."""
+
+
+class OutputError(InsarMiningError):
+    """A result cannot be written where it was asked for."""
+
+
+class InsarMiningWarning(UserWarning):
+    """Base of all warnings: a result is degraded, or an input was mended."""
+
+
+class RepairedGeometryWarning(InsarMiningWarning):
+    """A polygon was invalid and has been repaired."""
+
+
+class PartialDemWarning(InsarMiningWarning):
+    """The elevation model covers only a part of the area; the rest is NaN."""
+
+
+class PartialCoverageWarning(InsarMiningWarning):
+    """The product covers only a part of the area; the rest is NaN."""
+
+
+class SkippedInputWarning(InsarMiningWarning):
+    """One input of several could not be used and was left out."""
+
+
+class OrbitWarning(InsarMiningWarning):
+    """The orbit is less precise than it could be (annotation vectors, RESORB)."""
+
+
+class FewObservationsWarning(InsarMiningWarning):
+    """A statistic rests on fewer observations than it should."""
+
+
+@contextmanager
+def strict() -> Iterator[None]:
+    """Turn every :class:`InsarMiningWarning` into an error inside the block.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with strict():
+    ...     warnings.warn("half of the area has no heights", PartialDemWarning)
+    Traceback (most recent call last):
+        ...
+    insar_mining.errors.PartialDemWarning: half of the area has no heights
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", InsarMiningWarning)
+        yield

@@ -1,0 +1,143 @@
+"""The map grid on which every product of one mine lies."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from affine import Affine
+from pyproj import CRS, Transformer
+from shapely import transform as transform_geometry
+from shapely.geometry.base import BaseGeometry
+
+from insar_mining.errors import OptionError
+
+FloatArray = npt.NDArray[np.float64]
+
+MAX_UTM_LATITUDE_DEG = 84.0
+
+
+def utm_epsg(longitude_deg: float, latitude_deg: float) -> int:
+    """EPSG code of the WGS 84 / UTM zone that holds a point.
+
+    Examples
+    --------
+    >>> utm_epsg(-8.777, 31.80), utm_epsg(22.99, -27.74)
+    (32629, 32734)
+    """
+    zone = min(int((longitude_deg + 180) // 6) + 1, 60)
+    return (32600 if latitude_deg >= 0 else 32700) + zone
+
+
+@dataclass(frozen=True)
+class MapGrid:
+    """A north-up grid of square cells in a projected CRS.
+
+    Cell edges lie on multiples of the spacing, so that grids of different areas in
+    one UTM zone share their cells.
+
+    Attributes
+    ----------
+    epsg : int
+    west_m, north_m : float
+        Outer edge of the first cell, metres.
+    spacing_m : float
+    width, height : int
+        Number of cells.
+    """
+
+    epsg: int
+    west_m: float
+    north_m: float
+    spacing_m: float
+    width: int
+    height: int
+
+    @classmethod
+    def around(
+        cls, area: BaseGeometry, spacing_m: float = 20.0, margin_m: float = 0.0, epsg: int | None = None
+    ) -> MapGrid:
+        """Return the smallest aligned grid that covers an area given in longitude and latitude.
+
+        Parameters
+        ----------
+        area : shapely geometry in EPSG:4326
+        spacing_m, margin_m : float
+        epsg : int, optional
+            A projected CRS in metres; by default the UTM zone of the area's centroid.
+
+        Raises
+        ------
+        OptionError
+            Spacing or margin out of range, or the area lies outside the UTM latitudes.
+        """
+        if not spacing_m > 0 or not margin_m >= 0:
+            raise OptionError(f"spacing {spacing_m} m and margin {margin_m} m: the first must be > 0, the second >= 0")
+        centre = area.centroid
+        if epsg is None:
+            if abs(centre.y) > MAX_UTM_LATITUDE_DEG:
+                raise OptionError(
+                    f"latitude {centre.y:.2f} lies beyond UTM's limit of {MAX_UTM_LATITUDE_DEG} degrees; "
+                    "name a projected CRS (epsg=)"
+                )
+            epsg = utm_epsg(centre.x, centre.y)
+        to_map = Transformer.from_crs(4326, epsg, always_xy=True)
+        # edges that are straight on the ellipsoid bend on the map: put a point every 100 m or so
+        dense = area.segmentize(1e-3)
+        projected = transform_geometry(dense, lambda xy: np.column_stack(to_map.transform(xy[:, 0], xy[:, 1])))
+        left, bottom, right, top = projected.bounds
+        west = math.floor((left - margin_m) / spacing_m)
+        east = math.ceil((right + margin_m) / spacing_m)
+        south = math.floor((bottom - margin_m) / spacing_m)
+        north = math.ceil((top + margin_m) / spacing_m)
+        return cls(epsg, west * spacing_m, north * spacing_m, spacing_m, east - west, north - south)
+
+    @property
+    def crs(self) -> str:
+        """The CRS as ``"EPSG:32629"``."""
+        return f"EPSG:{self.epsg}"
+
+    @property
+    def transform(self) -> Affine:
+        """Affine transform from (column, row) of cell corners to (easting, northing)."""
+        return Affine(self.spacing_m, 0.0, self.west_m, 0.0, -self.spacing_m, self.north_m)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width), in cells."""
+        return self.height, self.width
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(west, south, east, north) of the outer edges, metres."""
+        return (
+            self.west_m,
+            self.north_m - self.height * self.spacing_m,
+            self.west_m + self.width * self.spacing_m,
+            self.north_m,
+        )
+
+    @property
+    def x(self) -> FloatArray:
+        """Eastings of cell centres, shape (width,), increasing."""
+        return self.west_m + (np.arange(self.width) + 0.5) * self.spacing_m
+
+    @property
+    def y(self) -> FloatArray:
+        """Northings of cell centres, shape (height,), decreasing."""
+        return self.north_m - (np.arange(self.height) + 0.5) * self.spacing_m
+
+    def lonlat(self, rows: slice | None = None) -> tuple[FloatArray, FloatArray]:
+        """Longitudes and latitudes of the cell centres of some rows, degrees, each (rows, width)."""
+        to_lonlat = Transformer.from_crs(CRS.from_epsg(self.epsg), 4326, always_xy=True)
+        x, y = np.meshgrid(self.x, self.y[rows or slice(None)])
+        lon, lat = to_lonlat.transform(x, y)
+        return np.asarray(lon), np.asarray(lat)
+
+    def bounds_lonlat(self) -> tuple[float, float, float, float]:
+        """(west, south, east, north) in degrees of the box that holds the whole grid."""
+        to_lonlat = Transformer.from_crs(CRS.from_epsg(self.epsg), 4326, always_xy=True)
+        west, south, east, north = to_lonlat.transform_bounds(*self.bounds, densify_pts=21)
+        return west, south, east, north

@@ -1,0 +1,1 @@
+"""What a Sentinel-1 product says: annotation, orbit, bursts, ramps and pixels."""
