@@ -1,0 +1,66 @@
+# Everything runs in .venv inside this folder; nothing needs to be installed by hand.
+# Another interpreter: make PYTHON=python3.13 test
+# Only relative paths are used, so that the folder's own name may hold anything.
+
+SHELL := /bin/sh
+VENV := .venv
+RUN := $(VENV)/bin/python
+CORE := $(VENV)/.installed-core
+DEV := $(VENV)/.installed-dev
+OUT ?= demo-mine
+
+.PHONY: help demo test stress lint format bench clean clean-venv
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*##/  make \1 -/p' Makefile
+
+demo: $(CORE)  ## simulate a mine and do the whole job on it (OUT=folder)
+	$(RUN) -m insar_mining demo --out "$(OUT)"
+
+test: $(DEV)  ## run the whole test suite, campaigns at a tenth of their size
+	$(RUN) -m pytest
+
+stress: $(DEV)  ## run the whole test suite with campaigns in full
+	$(RUN) -m pytest --stress
+
+lint: $(DEV)  ## style and types
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: $(DEV)  ## mend what can be mended automatically
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+bench: $(DEV)  ## run every script of benchmarks/ and print its table
+	@set -e; for script in benchmarks/bench_*.py; do $(RUN) "$$script"; done
+
+clean: clean-venv  ## remove the environment, caches and the demo's folder
+	rm -rf demo-mine .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find insar_mining tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-venv:
+	rm -rf $(VENV)
+
+# PYTHON if it is given, else the first interpreter that works, is new enough and can make environments.
+$(RUN):
+	@if [ -n "$(PYTHON)" ]; then set -- "$(PYTHON)"; else set -- python3.12 python3.13 python3.11 python3 python; fi; \
+	for candidate in "$$@"; do \
+	    if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "$$candidate -m venv $(VENV)"; \
+	        "$$candidate" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }; \
+	        exit 0; \
+	    fi; \
+	done; \
+	echo "no Python 3.11 or later that can make environments among: $$*" >&2; \
+	echo "install one (Debian, Ubuntu: apt install python3-venv), or name it: make PYTHON=/path/to/python3" >&2; \
+	exit 1
+
+$(CORE): pyproject.toml | $(RUN)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $(CORE)
+
+$(DEV): pyproject.toml | $(RUN)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(CORE) $(DEV)
