@@ -64,6 +64,10 @@ class OutputError(InsarMiningError):
     """A result cannot be written where it was asked for."""
 
 
+class ReportError(InsarMiningError):
+    """What is to be drawn or reported is incomplete, or its parts do not fit together."""
+
+
 class InsarMiningWarning(UserWarning):
     """Base of all warnings: a result is degraded, or an input was mended."""
 
