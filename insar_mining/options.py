@@ -1,0 +1,390 @@
+"""Every option of every step: one frozen, bounded model each, and how they are read and written.
+
+The command line's help, the commented YAML beside each result and the table in the
+documentation are made from the descriptions here, so that they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import os
+import types
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin
+
+import pydantic
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from insar_mining.errors import OptionError
+
+ENGINE_VARIABLE = "INSAR_MINING_ENGINE"
+
+# what run.yaml records beside the options; of no effect when the file is used again
+PROVENANCE_KEY = "made_by"
+
+Engine = Literal["builtin", "snap", "snappy"]
+Polarisation = Literal["VV", "VH", "HH", "HV"]
+SwathName = Literal["IW1", "IW2", "IW3"]
+
+
+class Options(BaseModel):
+    """Base of the models: frozen, closed to unknown keys, every fault an `OptionError`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    if not TYPE_CHECKING:  # the type checker keeps the signature that the fields give
+
+        def __init__(self, **values):
+            try:
+                super().__init__(**values)
+            except pydantic.ValidationError as error:
+                raise OptionError("; ".join(_fault(type(self), detail) for detail in error.errors())) from None
+
+        # sections are then validated in place, so that a fault knows its whole dotted name
+        __init__.__pydantic_base_init__ = True
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some values changed, validated like new ones.
+
+        A value of None means "as it was", so that arguments nobody gave can be passed on.
+        """
+        given = {key: value for key, value in changes.items() if value is not None}
+        return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **given})
+
+
+def _engine_of_environment() -> Engine:
+    return cast(Engine, os.environ.get(ENGINE_VARIABLE) or "builtin")  # validated like any other default
+
+
+def _window_from_text(value: object) -> object:
+    """Read ``"2x7"``; leave everything but text to the model."""
+    if not isinstance(value, str):
+        return value
+    sides = value.lower().split("x")
+    if len(sides) != 2 or not all(side.strip().isdigit() for side in sides):
+        raise ValueError("must be azimuth x range in whole samples, such as 2x7")
+    return tuple(int(side) for side in sides)
+
+
+def _day(value: object) -> object:
+    """Read ``2021-01-31`` or ``20210131``; a bare number is not taken for seconds since 1970."""
+    if isinstance(value, dt.datetime):
+        return value.date()
+    if isinstance(value, dt.date):
+        return value
+    try:
+        return dt.date.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError("must be a date such as 2021-01-31") from None
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _in_order(days: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(days)) != len(days):
+        raise ValueError(f"{list(days)} names a span twice")
+    return days
+
+
+def _years_once(years: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(set(years)))
+
+
+Upper = pydantic.BeforeValidator(_upper)
+Day = Annotated[dt.date, pydantic.BeforeValidator(_day)]
+Days = Annotated[int, Field(ge=1, le=366)]
+Year = Annotated[int, Field(ge=2014, le=2100)]
+WindowSide = Annotated[int, Field(ge=1, le=99)]
+
+
+Model = TypeVar("Model", bound=Options)
+
+
+class PairOptions(Options):
+    """Which scenes form pairs."""
+
+    polarisation: Annotated[Polarisation, Upper] = Field("VV", description="Polarisation of the pairs.")
+    max_perp_baseline_m: float = Field(
+        250.0, gt=0, le=5000, description="Largest perpendicular baseline of a pair, metres, without its sign."
+    )
+    temporal_baseline_days: Annotated[tuple[Days, ...], AfterValidator(_in_order)] = Field(
+        (12, 24),
+        min_length=1,
+        description="Spans of a pair in days, the preferred first; a later one bridges a date that is missing.",
+    )
+    relative_orbit: int | None = Field(
+        None, ge=1, le=175, description="Track (relative orbit) to use; by default the one that gives most pairs."
+    )
+    exclude: tuple[Day, ...] = Field((), description="Dates not to use; a longer pair bridges each.")
+
+
+class CoherenceOptions(Options):
+    """How a pair becomes a coherence map."""
+
+    engine: Engine = Field(
+        default_factory=_engine_of_environment,
+        description=f"Engine that makes the maps; the default is builtin unless {ENGINE_VARIABLE} names another.",
+    )
+    window: Annotated[tuple[WindowSide, WindowSide], pydantic.BeforeValidator(_window_from_text)] = Field(
+        (2, 7), description="Coherence window, azimuth x range, samples at full resolution."
+    )
+    spacing_m: float = Field(20.0, ge=1, le=1000, description="Cell size of the map grid, metres.")
+    swaths: tuple[Annotated[SwathName, Upper], ...] = Field(
+        (), description="Sub-swaths to use (IW1, IW2, IW3); by default those that see the area."
+    )
+    dem_heights: Literal["auto", "orthometric", "ellipsoid"] = Field(
+        "auto",
+        description="What the elevation model's heights refer to; auto reads its vertical CRS, orthometric if none.",
+    )
+    remove_topography: bool = Field(
+        True, description="Remove the flat-earth and topographic phase before the coherence window."
+    )
+    window_anchor: Literal["centre", "snap"] = Field(
+        "centre",
+        description="Where the value of a window lies on the map: its centre, or its pixel as SNAP has it (7 m away).",
+    )
+    orbits: tuple[Path, ...] = Field((), description="Orbit files (EOF) to use instead of the annotation's vectors.")
+
+
+class ActivityOptions(Options):
+    """How a stack of coherence maps becomes activity."""
+
+    method: Literal["published"] = Field("published", description="Method of the analysis.")
+    stable_mean_min: float = Field(
+        0.8, ge=0, le=1, description="Least mean coherence over time of a stable point (inclusive)."
+    )
+    stable_std_max: float = Field(
+        0.2, ge=0, le=1, description="Largest standard deviation over time of a stable point (inclusive)."
+    )
+    scene_mean_min: float = Field(
+        0.8, ge=0, le=1, description="Least mean coherence over the stable points of a pair that is kept (inclusive)."
+    )
+    scene_std_max: float = Field(
+        0.2, ge=0, le=1, description="Largest standard deviation over the stable points of a pair that is kept."
+    )
+    ceiling: float = Field(0.45, gt=0, le=1, description="NDAI shown at full colour: the stretch of the composite.")
+    black_below: float | None = Field(
+        None, ge=0, le=1, description="Value below which a pixel counts as not active; by default from the stable set."
+    )
+    zero: Literal["nodata", "value"] = Field(
+        "nodata", description="What an exact 0 means in rasters that were made elsewhere."
+    )
+
+
+class RunOptions(Options):
+    """Everything that a run needs: its inputs and the options of every step."""
+
+    mine: Path | None = Field(None, description="Vector file with the mine's polygon.")
+    mine_id: str | None = Field(None, description="Identifier of the mine, where the file holds several.")
+    start: Day | None = Field(None, description="First date of the scenes to use (inclusive).")
+    end: Day | None = Field(None, description="Last date of the scenes to use (inclusive).")
+    scenes: Path | None = Field(None, description="Folder of Sentinel-1 SLC products.")
+    dem: Path | None = Field(None, description="Elevation model that covers the mine.")
+    pairs: PairOptions = Field(default_factory=PairOptions, description="Which scenes form pairs.")
+    coherence: CoherenceOptions = Field(default_factory=CoherenceOptions, description="How a pair becomes a map.")
+    activity: ActivityOptions = Field(default_factory=ActivityOptions, description="How maps become activity.")
+
+    @pydantic.model_validator(mode="after")
+    def _start_first(self) -> Self:
+        if self.start is not None and self.end is not None and self.end < self.start:
+            raise ValueError(f"the end {self.end} lies before the start {self.start}; exchange them")
+        return self
+
+
+class AnalyseOptions(Options):
+    """Everything that an analysis of existing coherence maps needs."""
+
+    folder: Path | None = Field(None, description="Folder of coherence GeoTIFFs.")
+    mine: Path | None = Field(None, description="Vector file with the mine's polygon.")
+    mine_id: str | None = Field(None, description="Identifier of the mine, where the file holds several.")
+    years: Annotated[tuple[Year, ...], AfterValidator(_years_once)] = Field(
+        (), description="Years to use; by default all that the maps hold."
+    )
+    activity: ActivityOptions = Field(default_factory=ActivityOptions, description="How maps become activity.")
+
+
+def _fault(model: type[Options], detail: Any) -> str:
+    """Put one fault that pydantic found into words: the value, the limit, the remedy."""
+    name = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"unknown option {name!r}; {_nearest(model, detail['loc'])}"
+    if not name:
+        return str(detail["msg"]).removeprefix("Value error, ")
+    source = f" (from the environment's {ENGINE_VARIABLE})" if _is_from_environment(name, detail["input"]) else ""
+    problem = str(detail["msg"]).replace("Input should be", "must be").replace("Value error, ", "")
+    return f"option {name!r} is {detail['input']!r}{source}: {problem}"
+
+
+def _is_from_environment(name: str, value: object) -> bool:
+    return name.split(".")[-1] == "engine" and value == os.environ.get(ENGINE_VARIABLE)
+
+
+def _nearest(model: type[Options], location: tuple[str | int, ...]) -> str:
+    """Name the valid option that is most like an unknown one: of its own section if one is, else of any."""
+    *sections, key = (str(part) for part in location)
+    section = ".".join(sections)
+    paths = [path for path, _ in fields_of(model)]
+    here = {path.removeprefix(f"{section}."): path for path in paths if path.startswith(f"{section}.") or not section}
+    anywhere = {path.split(".")[-1]: path for path in reversed(paths)}
+    for names in (here, anywhere):
+        close = difflib.get_close_matches(key, list(names), n=1)
+        if close:
+            return f"did you mean {names[close[0]]!r}?"
+    return f"known are {', '.join(here)}"
+
+
+def fields_of(model: type[Options], prefix: str = "") -> Iterator[tuple[str, pydantic.fields.FieldInfo]]:
+    """Yield the dotted name and the field of every option of a model, section by section."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Options):
+            yield from fields_of(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+def help_of(model: type[Options], name: str) -> str:
+    """Return the description of an option with its limits, as the command line shows it."""
+    field = model.model_fields[name]
+    limits = _limits(field)
+    return f"{field.description}{f' [{limits}]' if limits else ''}"
+
+
+def default_of(model: type[Options], name: str) -> str | None:
+    """Return an option's default as text, None where there is none."""
+    value = model.model_fields[name].get_default(call_default_factory=True, validated_data={})
+    return None if value is None or value == () else _plain_text(name, value)
+
+
+def _plain_text(name: str, value: object) -> str:
+    plain = _plain(name, value)
+    return ", ".join(str(part) for part in plain) if isinstance(plain, list) else str(plain)
+
+
+def _limits(field: pydantic.fields.FieldInfo) -> str:
+    """Bounds or choices of a field: ``0 < x <= 5000``, ``VV | VH``."""
+    choices = _choices(field.annotation)
+    if choices:
+        return " | ".join(choices)
+    bounds = {sign: getattr(m, sign) for m in field.metadata for sign in ("gt", "ge", "lt", "le") if hasattr(m, sign)}
+    low = f"{bounds['gt']} < " if "gt" in bounds else f"{bounds['ge']} <= " if "ge" in bounds else ""
+    high = f" < {bounds['lt']}" if "lt" in bounds else f" <= {bounds['le']}" if "le" in bounds else ""
+    return f"{low}x{high}" if low or high else ""
+
+
+def _choices(annotation: object) -> list[str]:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return [str(choice) for choice in get_args(annotation)]
+    if origin in (Union, types.UnionType, Annotated, tuple):
+        return [choice for part in get_args(annotation) for choice in _choices(part)]
+    return []
+
+
+def options_table(model: type[Options]) -> str:
+    """Return a Markdown table of a model's options for the documentation."""
+    rows = ["| option | default | what it is |", "|---|---|---|"]
+    for path, field in fields_of(model):
+        value = field.get_default(call_default_factory=True, validated_data={})
+        default = "" if value is None or value == () else _plain_text(path, value)
+        limits = _limits(field).replace("|", "\\|")
+        rows.append(f"| `{path}` | {default} | {field.description}{f' `{limits}`' if limits else ''} |")
+    return "\n".join(rows) + "\n"
+
+
+def to_yaml(options: Options, provenance: Mapping[str, Any] | None = None) -> str:
+    """Write options as YAML with every description as a comment.
+
+    Parameters
+    ----------
+    options : Options
+    provenance : mapping, optional
+        Versions, inputs and counts to record below the options; `read_options` skips them.
+
+    Examples
+    --------
+    >>> print(to_yaml(PairOptions(exclude=["2021-02-03"])))
+    # Polarisation of the pairs. [VV | VH | HH | HV]
+    polarisation: VV
+    ...
+    exclude: ['2021-02-03']
+    """
+    text = "\n".join(_yaml_lines(options, indent=""))
+    if provenance is not None:
+        record = yaml.safe_dump({PROVENANCE_KEY: dict(provenance)}, sort_keys=False, allow_unicode=True, width=100)
+        text += f"\n\n# How this result was made; of no effect when the file is used again.\n{record}"
+    return text.rstrip("\n") + "\n"
+
+
+def _yaml_lines(options: Options, indent: str) -> Iterator[str]:
+    for name in type(options).model_fields:
+        value = getattr(options, name)
+        if isinstance(value, Options):
+            yield f"\n{indent}# {type(options).model_fields[name].description}"
+            yield f"{indent}{name}:"
+            yield from _yaml_lines(value, indent + "  ")
+        else:
+            yield f"{indent}# {help_of(type(options), name)}"
+            plain = _plain(name, value)
+            one_line = yaml.safe_dump(plain, default_flow_style=True, width=10**6, allow_unicode=True)
+            yield f"{indent}{name}: {one_line.rstrip().removesuffix('...').rstrip()}"  # ... ends a bare scalar
+
+
+def _plain(name: str, value: object) -> Any:
+    """Turn a validated value into what YAML writes and the model reads again."""
+    if name.split(".")[-1] == "window" and isinstance(value, tuple):
+        return "x".join(str(side) for side in value)
+    if isinstance(value, tuple):
+        return [_plain("", part) for part in value]
+    if isinstance(value, Path | dt.date):
+        return str(value)
+    return value
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A loader that refuses a key given twice instead of keeping the last."""
+
+
+def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+def read_options(path: Path | str, model: type[Model]) -> Model:
+    """Read an options file (YAML) into a model; relative paths in it are kept as they are.
+
+    Raises
+    ------
+    OptionError
+        The file cannot be read, is not YAML, has an unknown key (the nearest valid one is
+        named), or a value out of its limits.
+    """
+    path = Path(path)
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(f"{path}: the options file cannot be read ({error})") from error
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise OptionError(f"{path}: the options file is not valid YAML ({problem})") from error
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise OptionError(f"{path}: the options file holds {type(content).__name__}, expected 'option: value' lines")
+    values = {str(key): value for key, value in content.items() if key != PROVENANCE_KEY}
+    try:
+        return model(**values)
+    except OptionError as error:
+        raise OptionError(f"{path}: {error}") from None
