@@ -167,7 +167,8 @@ def parse_utc(text: str) -> np.datetime64:
 
 def midnight_before(time: np.datetime64) -> np.datetime64:
     """UTC midnight at or before `time`: the epoch of a product that starts then."""
-    return time.astype("datetime64[D]").astype("datetime64[ns]")
+    midnight: np.datetime64 = time.astype("datetime64[D]").astype("datetime64[ns]")
+    return midnight
 
 
 def parse_annotation(

@@ -49,11 +49,13 @@ class OrbitArc:
 
     def velocity_m_s(self, time_s: npt.ArrayLike) -> FloatArray:
         """Velocities at times of any shape; returns shape (..., 3), metres per second."""
-        return self._evaluate(np.polynomial.polynomial.polyder(self.coefficients_m) / self.half_s, time_s)
+        slopes = np.asarray(np.polynomial.polynomial.polyder(self.coefficients_m) / self.half_s, dtype=np.float64)
+        return self._evaluate(slopes, time_s)
 
     def _evaluate(self, coefficients: FloatArray, time_s: npt.ArrayLike) -> FloatArray:
         u = (np.asarray(time_s, dtype=np.float64) - self.centre_s) / self.half_s
-        return np.moveaxis(np.polynomial.polynomial.polyval(u, coefficients), 0, -1)
+        values = np.asarray(np.polynomial.polynomial.polyval(u, coefficients), dtype=np.float64)
+        return np.moveaxis(values, 0, -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +114,7 @@ class Orbit:
 
 
 def _chebyshev_slopes(u: FloatArray, degree: int) -> FloatArray:
-    """Derivatives of the Chebyshev polynomials 0..degree at `u`, shape (n, degree + 1)."""
+    """Return the derivatives of the Chebyshev polynomials 0..degree at `u`, shape (n, degree + 1)."""
     unit = np.eye(degree + 1)
     columns = [np.polynomial.chebyshev.chebval(u, np.polynomial.chebyshev.chebder(row)) for row in unit]
     return np.stack([np.broadcast_to(c, u.shape) for c in columns], axis=1)
@@ -150,9 +152,10 @@ def read_orbit_file(
         raise OrbitError(f"{path.name}: holds the orbit of {mission}, the product is of {platform}")
     try:
         utc = np.array([v.findtext("UTC", "").removeprefix("UTC=") for v in vectors], dtype="datetime64[ns]")
-        time = (utc - epoch).astype(np.int64) * 1e-9
+        time = np.asarray((utc - epoch).astype(np.int64) * 1e-9, dtype=np.float64)
         near = np.flatnonzero((time >= start_s - ARC_MARGIN_S - 10) & (time <= stop_s + ARC_MARGIN_S + 10))
-        state = np.array([[float(vectors[i].findtext(n, "nan")) for n in ("X", "Y", "Z", "VX", "VY", "VZ")] for i in near])
+        axes = ("X", "Y", "Z", "VX", "VY", "VZ")
+        state = np.array([[float(vectors[i].findtext(axis, "nan")) for axis in axes] for i in near])
     except ValueError as error:
         raise OrbitError(f"{path.name}: a state vector cannot be read ({error}); fetch the file again") from error
     if near.size == 0 or time[near[0]] > start_s or time[near[-1]] < stop_s:

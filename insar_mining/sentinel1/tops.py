@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from insar_mining.sentinel1.annotation import SPEED_OF_LIGHT_M_S, RangePolynomial, SubSwath
+from insar_mining.sentinel1.annotation import RangePolynomial, SubSwath
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -64,7 +64,7 @@ def tops_ramp(swath: SubSwath, burst_index: int, sample: npt.ArrayLike) -> TopsR
     tau = swath.slant_range_time_of(sample)
 
     speed = float(np.linalg.norm(swath.orbit.arc(mid_time, mid_time).velocity_m_s(mid_time)))
-    steering_rate = 2 * speed * swath.radar_frequency_hz * swath.azimuth_steering_rate_rad_s / SPEED_OF_LIGHT_M_S  # Eq. 4: ks
+    steering_rate = 2 * speed * swath.azimuth_steering_rate_rad_s / swath.wavelength_m  # Eq. 4: ks
     fm_rate = nearest_in_time(swath.fm_rates, mid_time)
     centroid = nearest_in_time(swath.doppler_centroids, mid_time)
 

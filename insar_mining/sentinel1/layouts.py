@@ -1,0 +1,377 @@
+"""The two ways in which a product's files are laid out: SAFE, and ASF's single bursts.
+
+A layout knows which annotation describes a sub-swath and which file holds the pixels
+of a burst; it knows nothing of their meaning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Protocol
+from xml.etree import ElementTree
+
+import numpy as np
+
+from insar_mining.errors import ProductError
+from insar_mining.sentinel1.annotation import SubSwath, parse_utc
+from insar_mining.sentinel1.container import Container
+from insar_mining.sentinel1.manifest import Manifest, parse_manifest
+
+SwathKey = tuple[str, str]
+"""Sub-swath and polarisation: ``("IW1", "VV")``."""
+
+NAME = re.compile(
+    r"(?P<platform>S1[A-Z])_(?P<mode>[A-Z0-9]{2})_(?P<type>[A-Z]{3})(?P<resolution>[A-Z_])_(?P<level>[0-9])"
+    r"(?P<class>[A-Z])(?P<polarisation>[A-Z]{2})_(?P<start>\d{8}T\d{6})_(?P<stop>\d{8}T\d{6})_(?P<orbit>\d{6})"
+    r"_(?P<take>[0-9A-F]{6})_(?P<crc>[0-9A-F]{4})"
+)
+"""Names of Sentinel-1 products (S1-RS-MDA-52-7441, section 3.3)."""
+
+_FILE = re.compile(
+    r"(?P<platform>s1[a-z])-(?P<swath>[a-z0-9]{2,3})-(?P<type>[a-z]{3})-(?P<polarisation>[hv]{2})"
+    r"-(?P<start>\d{8}t\d{6})-(?P<stop>\d{8}t\d{6})-(?P<orbit>\d{6})-(?P<take>[0-9a-f]{6})-(?P<number>\d{3})",
+    re.IGNORECASE,
+)
+_BURST_FILE = re.compile(
+    r"S1_(?P<id>\d+)_(?P<swath>IW\d)_(?P<start>\d{8}T\d{6})_(?P<polarisation>[HV]{2})_(?P<crc>[0-9A-F]{4})-BURST",
+    re.IGNORECASE,
+)
+_BURST_SUFFIXES = (".tiff", ".tif")
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Where the pixels of one burst lie: a file, its first line there, the file's expected lines."""
+
+    file: str
+    first_line: int
+    height: int
+
+
+class Layout(Protocol):
+    """What differs between a SAFE product and single bursts."""
+
+    @property
+    def container(self) -> Container:
+        """Folder or archive with the files."""
+
+    @property
+    def name(self) -> str:
+        """Name of the product."""
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """What the manifest says, if there is one."""
+
+    @property
+    def keys(self) -> tuple[SwathKey, ...]:
+        """Sub-swaths and polarisations that are present."""
+
+    def annotation(self, key: SwathKey) -> tuple[bytes, str]:
+        """Return the annotation's XML and its name for messages."""
+
+    def select(self, key: SwathKey, swath: SubSwath) -> SubSwath:
+        """Keep the bursts whose pixels belong to the product."""
+
+    def pixels(self, key: SwathKey, swath: SubSwath, burst_index: int) -> Pixels:
+        """Return where the pixels of a burst lie."""
+
+
+def find_layout(container: Container, *, require_manifest: bool) -> Layout:
+    """Tell which layout the files of a container have.
+
+    Raises
+    ------
+    ProductError
+        No Sentinel-1 IW SLC product is there, or its files do not belong together.
+    """
+    names = container.sizes
+    bursts = [n for n in names if _burst_match(n)]
+    is_safe = any(n.lower() == "manifest.safe" or n.startswith(("annotation/", "measurement/")) for n in names)
+    if is_safe:
+        return safe_layout(container, require_manifest=require_manifest)
+    if bursts:
+        return burst_layout(container, bursts)
+    refuse_other_products(container.root_name, str(container.path))
+    raise ProductError(
+        f"{container.path}: no Sentinel-1 product; looked for manifest.safe and annotation/ (SAFE) and for "
+        "S1_*-BURST.tiff with its metadata XML (single burst)"
+    )
+
+
+def refuse_other_products(name: str, where: str) -> None:
+    """Raise ProductError if a name says that the product is no IW SLC."""
+    match = NAME.search(name)
+    if match and (match["mode"], match["type"]) != ("IW", "SLC"):
+        raise ProductError(
+            f"{where}: a {match['mode']} {match['type']} product; coherence needs IW SLC (S1x_IW_SLC__...)"
+        )
+
+
+# SAFE ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SafeLayout:
+    """A complete SAFE product; `annotations` and `measurements` are by sub-swath and polarisation."""
+
+    container: Container
+    name: str
+    manifest: Manifest | None
+    annotations: dict[SwathKey, str]
+    measurements: dict[SwathKey, str]
+
+    @property
+    def keys(self) -> tuple[SwathKey, ...]:
+        """Sub-swaths and polarisations that are present."""
+        return tuple(sorted(self.annotations))
+
+    def annotation(self, key: SwathKey) -> tuple[bytes, str]:
+        """Return the annotation's XML and its name for messages."""
+        name = self.annotations[key]
+        return self.container.read(name), self.container.where(name)
+
+    def select(self, key: SwathKey, swath: SubSwath) -> SubSwath:
+        """Keep all bursts."""
+        return swath
+
+    def pixels(self, key: SwathKey, swath: SubSwath, burst_index: int) -> Pixels:
+        """Return where the pixels of a burst lie."""
+        lines = swath.lines_per_burst
+        return Pixels(self.measurements[key], burst_index * lines, len(swath.bursts) * lines)
+
+
+def safe_layout(container: Container, *, require_manifest: bool) -> SafeLayout:
+    """Sort the files of a SAFE product."""
+    name = _product_name(container)
+    refuse_other_products(name, str(container.path))
+    manifest = _safe_manifest(container, require_manifest)
+    _check_manifest(manifest, name, container)
+    annotations: dict[SwathKey, str] = {}
+    measurements: dict[SwathKey, str] = {}
+    for file in sorted(container.sizes):
+        path = PurePosixPath(file)
+        match = _FILE.fullmatch(path.stem)
+        if match is None or len(path.parts) != 2:
+            continue
+        key = (match["swath"].upper(), match["polarisation"].upper())
+        if path.parts[0] == "annotation" and path.suffix.lower() == ".xml":
+            target = annotations
+        elif path.parts[0] == "measurement" and path.suffix.lower() in _BURST_SUFFIXES:
+            target = measurements
+        else:
+            continue
+        _check_file(match, file, name, manifest, container)
+        if key in target:
+            raise ProductError(
+                f"{container.where(file)}: a second file of {key[0]} {key[1]} beside {target[key]}; remove the wrong one"
+            )
+        target[key] = file
+    _check_listed(manifest, annotations, container)
+    if not annotations:
+        raise ProductError(
+            f"{container.where('annotation')}: no annotation (s1?-iw?-slc-*.xml) in the product; fetch it again"
+        )
+    for key, annotation in annotations.items():
+        # the name under which a missing measurement will be reported
+        measurements.setdefault(key, f"measurement/{PurePosixPath(annotation).stem}.tiff")
+        if PurePosixPath(measurements[key]).stem.lower() != PurePosixPath(annotation).stem.lower():
+            raise ProductError(
+                f"{container.where(measurements[key])}: does not belong to {annotation}; remove the foreign file"
+            )
+    return SafeLayout(container, name, manifest, annotations, measurements)
+
+
+def _product_name(container: Container) -> str:
+    for name in (container.root_name, container.path.name, container.path.resolve().name):
+        match = NAME.search(name)
+        if match:
+            return match[0]
+    return re.sub(r"\.(safe|zip)$", "", container.root_name, flags=re.IGNORECASE)
+
+
+def _safe_manifest(container: Container, required: bool) -> Manifest | None:
+    names = [n for n in container.sizes if n.lower() == "manifest.safe"]
+    if not names:
+        if required:
+            raise ProductError(
+                f"{container.where('manifest.safe')}: the manifest is missing, so the relative orbit is unknown; fetch "
+                "the product again, or open it with require_manifest=False (it can then not be paired by select_pairs)"
+            )
+        return None
+    return parse_manifest(container.read(names[0]), source=container.where(names[0]))
+
+
+def _check_manifest(manifest: Manifest | None, name: str, container: Container) -> None:
+    if manifest is None:
+        return
+    where = container.where("manifest.safe")
+    if (manifest.mode, manifest.product_type) not in {(m, t) for m in ("IW", None) for t in ("SLC", None)}:
+        raise ProductError(
+            f"{where}: a {manifest.mode} {manifest.product_type} product; coherence needs IW SLC (S1x_IW_SLC__...)"
+        )
+    match = NAME.search(name)
+    if match is None:
+        return
+    said = (manifest.platform, manifest.absolute_orbit)
+    if said[0] not in (None, match["platform"]) or said[1] not in (None, int(match["orbit"])):
+        raise ProductError(
+            f"{where}: the manifest is of {said[0]}, orbit {said[1]}, and the product's name says {match[0]}; "
+            "it belongs to another product, fetch this one again"
+        )
+
+
+def _check_file(match: re.Match[str], file: str, name: str, manifest: Manifest | None, container: Container) -> None:
+    where = container.where(file)
+    if match["type"].lower() != "slc" or not match["swath"].lower().startswith("iw"):
+        raise ProductError(
+            f"{where}: a file of a {match['swath'][:2].upper()} {match['type'].upper()} product; coherence needs IW SLC"
+        )
+    product = NAME.search(name)
+    platform = product["platform"] if product else manifest.platform if manifest else None
+    orbit = int(product["orbit"]) if product else manifest.absolute_orbit if manifest else None
+    if platform not in (None, match["platform"].upper()) or orbit not in (None, int(match["orbit"])):
+        raise ProductError(
+            f"{where}: a file of another product ({match['platform'].upper()}, orbit {int(match['orbit'])}; this one "
+            f"is {platform}, orbit {orbit}); remove it, or fetch the product again"
+        )
+
+
+def _check_listed(manifest: Manifest | None, annotations: dict[SwathKey, str], container: Container) -> None:
+    """Refuse a product that lacks an annotation which its manifest lists."""
+    for file in manifest.files if manifest else ():
+        path = PurePosixPath(file)
+        match = _FILE.fullmatch(path.stem)
+        if match is None or path.parent != PurePosixPath("annotation"):
+            continue
+        if (match["swath"].upper(), match["polarisation"].upper()) not in annotations:
+            raise ProductError(
+                f"{container.where(file)}: the manifest lists this annotation, and it is missing; fetch the product again"
+            )
+
+
+# Single bursts ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BurstLayout:
+    """Bursts as ASF's burst extractor delivers them.
+
+    One TIFF per burst, and an XML that joins the annotations of the whole scene
+    (``metadata/product``, each with swath, polarisation and content) and its manifest.
+    """
+
+    container: Container
+    name: str
+    manifest: Manifest | None
+    annotations: dict[SwathKey, tuple[bytes, str]]
+    files: dict[SwathKey, tuple[str, ...]]
+
+    @property
+    def keys(self) -> tuple[SwathKey, ...]:
+        """Sub-swaths and polarisations that are present."""
+        return tuple(sorted(self.files))
+
+    def annotation(self, key: SwathKey) -> tuple[bytes, str]:
+        """Return the annotation's XML and its name for messages."""
+        return self.annotations[key]
+
+    def select(self, key: SwathKey, swath: SubSwath) -> SubSwath:
+        """Keep the bursts that have a TIFF, counted anew from 0."""
+        order = self._bursts(key, swath)
+        return replace(swath, bursts=tuple(replace(swath.bursts[i], index=n) for n, i in enumerate(sorted(order))))
+
+    def pixels(self, key: SwathKey, swath: SubSwath, burst_index: int) -> Pixels:
+        """Return where the pixels of a burst lie."""
+        order = self._bursts(key, swath)
+        return Pixels(order[sorted(order)[burst_index]], 0, swath.lines_per_burst)
+
+    def _bursts(self, key: SwathKey, swath: SubSwath) -> dict[int, str]:
+        """Which burst of the sub-swath each TIFF holds, by azimuth time.
+
+        The burst number in the file's name is a hint only: extractors have counted it
+        differently.  The time in the name is the burst's first line, cut to seconds.
+        """
+        found: dict[int, str] = {}
+        for file in self.files[key]:
+            match = _burst_match(file)
+            assert match is not None  # the files were chosen by this pattern
+            start = (_compact_utc(match["start"]) - swath.epoch) / np.timedelta64(1, "s")
+            near = [b.index for b in swath.bursts if -0.01 <= b.azimuth_time_s - start < 1.01]
+            if len(near) != 1:
+                raise ProductError(
+                    f"{self.container.where(file)}: {len(near)} bursts of {self.annotations[key][1]} begin at "
+                    f"{match['start']}; the metadata XML is of another scene, fetch both again"
+                )
+            if near[0] in found:
+                raise ProductError(
+                    f"{self.container.where(file)}: holds the same burst as {found[near[0]]}; remove one of them"
+                )
+            found[near[0]] = file
+        return found
+
+
+def burst_layout(container: Container, files: list[str]) -> BurstLayout:
+    """Join the TIFFs of a burst folder with their metadata."""
+    annotations, manifests = _burst_metadata(container)
+    by_key: dict[SwathKey, list[str]] = {}
+    for file in sorted(files):
+        match = _burst_match(file)
+        assert match is not None
+        key = (match["swath"].upper(), match["polarisation"].upper())
+        if key not in annotations:
+            raise ProductError(
+                f"{container.where(file)}: no metadata XML in {container.path} describes {key[0]} {key[1]}; fetch the "
+                "burst's .xml as well and put it beside the TIFF"
+            )
+        by_key.setdefault(key, []).append(file)
+    orbits = {m.absolute_orbit for m in manifests}
+    if len(orbits) > 1:
+        raise ProductError(f"{container.path}: bursts of several orbits ({orbits}); give each date its own folder")
+    name = PurePosixPath(files[0]).stem if len(files) == 1 else _product_name(container)
+    manifest = manifests[0] if manifests else None
+    return BurstLayout(container, name, manifest, annotations, {k: tuple(v) for k, v in by_key.items()})
+
+
+def _burst_match(file: str) -> re.Match[str] | None:
+    path = PurePosixPath(file)
+    return _BURST_FILE.fullmatch(path.stem) if path.suffix.lower() in _BURST_SUFFIXES else None
+
+
+def _burst_metadata(container: Container) -> tuple[dict[SwathKey, tuple[bytes, str]], list[Manifest]]:
+    annotations: dict[SwathKey, tuple[bytes, str]] = {}
+    manifests: list[Manifest] = []
+    for file in sorted(n for n in container.sizes if n.lower().endswith(".xml") and not n.lower().endswith(".aux.xml")):
+        where = container.where(file)
+        try:
+            root = ElementTree.fromstring(container.read(file))
+        except ElementTree.ParseError as error:
+            raise ProductError(f"{where}: not well-formed XML ({error}); fetch it again") from error
+        for key, content in _burst_annotations(root):
+            if annotations.setdefault(key, (content, where))[0] != content:
+                raise ProductError(
+                    f"{where}: another annotation of {key[0]} {key[1]} than in {annotations[key][1]}; "
+                    "give each scene its own folder"
+                )
+        manifests += [parse_manifest(e, source=where) for e in root.iterfind("manifest/{*}XFDU")]
+    return annotations, manifests
+
+
+def _burst_annotations(root: ElementTree.Element) -> Iterable[tuple[SwathKey, bytes]]:
+    for wrapper in root.iterfind("metadata/product"):
+        content = wrapper.find("content")
+        if content is None:
+            continue
+        product = ElementTree.Element("product")
+        product.extend(list(content))
+        key = (wrapper.findtext("swath", "").upper(), wrapper.findtext("polarisation", "").upper())
+        yield key, ElementTree.tostring(product)
+
+
+def _compact_utc(text: str) -> np.datetime64:
+    """Turn ``20220219T125501`` into nanosecond UTC."""
+    date, time = text.upper().split("T")
+    return parse_utc(f"{date[:4]}-{date[4:6]}-{date[6:]}T{time[:2]}:{time[2:4]}:{time[4:]}")

@@ -1,0 +1,110 @@
+"""What the manifest of a SAFE product says about the whole product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+import numpy as np
+from shapely.geometry import MultiPolygon, Polygon, box
+from shapely.ops import unary_union
+
+from insar_mining.errors import ProductError
+from insar_mining.sentinel1.annotation import parse_utc
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """Facts of ``manifest.safe``; None (or empty) where it does not state them."""
+
+    platform: str | None = None
+    mode: str | None = None
+    product_type: str | None = None
+    start: np.datetime64 | None = None
+    stop: np.datetime64 | None = None
+    absolute_orbit: int | None = None
+    relative_orbit: int | None = None
+    direction: str | None = None
+    ipf_version: str | None = None
+    footprint: Polygon | MultiPolygon | None = None
+    files: tuple[str, ...] = ()
+
+
+def parse_manifest(xml: bytes | ElementTree.Element, *, source: str) -> Manifest:
+    """Read a manifest.
+
+    Parameters
+    ----------
+    xml : bytes or Element
+        The file's content, or the ``XFDU`` element itself.
+    source : str
+        The file's name, for messages.
+
+    Raises
+    ------
+    ProductError
+        Not well-formed XML, not a Sentinel-1 manifest, or a value cannot be read.
+    """
+    root = xml
+    if isinstance(root, bytes):
+        try:
+            root = ElementTree.fromstring(root)
+        except ElementTree.ParseError as error:
+            raise ProductError(f"{source}: not well-formed XML ({error}); fetch the product again") from error
+    if not root.tag.endswith("XFDU"):
+        raise ProductError(f"{source}: the root element is <{root.tag}>, expected the XFDU of a SAFE manifest")
+    try:
+        return _manifest(root)
+    except ValueError as error:
+        raise ProductError(f"{source}: a value cannot be read ({error}); fetch the product again") from error
+
+
+def _manifest(root: ElementTree.Element) -> Manifest:
+    def text(path: str) -> str | None:
+        found = root.findtext(f".//{path}")
+        return found.strip() if found and found.strip() else None
+
+    def whole(path: str) -> int | None:
+        found = text(path)
+        return None if found is None else int(found)
+
+    family, number = text("{*}platform/{*}familyName"), text("{*}platform/{*}number")
+    start, stop = text("{*}acquisitionPeriod/{*}startTime"), text("{*}acquisitionPeriod/{*}stopTime")
+    direction = text("{*}orbitProperties/{*}pass")
+    coordinates = text("{*}footPrint/{*}coordinates")
+    versions = [
+        s.get("version", "") for s in root.iterfind(".//{*}software") if s.get("name", "").startswith("Sentinel-1 IPF")
+    ]
+    return Manifest(
+        platform=f"S1{number}" if number and family and family.upper().startswith("SENTINEL-1") else None,
+        mode=text("{*}instrumentMode/{*}mode"),
+        product_type=text("{*}productType"),
+        start=None if start is None else parse_utc(start),
+        stop=None if stop is None else parse_utc(stop),
+        absolute_orbit=whole("{*}orbitReference/{*}orbitNumber"),
+        relative_orbit=whole("{*}orbitReference/{*}relativeOrbitNumber"),
+        direction=None if direction is None else direction.lower(),
+        ipf_version=versions[0] if versions else None,
+        footprint=None if coordinates is None else footprint_polygon(_lon_lat(coordinates)),
+        files=tuple(
+            location.get("href", "").removeprefix("./")
+            for location in root.iterfind("dataObjectSection/dataObject/byteStream/fileLocation")
+        ),
+    )
+
+
+def _lon_lat(coordinates: str) -> list[tuple[float, float]]:
+    """Turn ``lat,lon lat,lon ...`` into (lon, lat) pairs."""
+    pairs = [pair.split(",") for pair in coordinates.split()]
+    return [(float(lon), float(lat)) for lat, lon in pairs]
+
+
+def footprint_polygon(corners: list[tuple[float, float]]) -> Polygon | MultiPolygon:
+    """Return the polygon of (lon, lat) corners, cut in two where it crosses the antimeridian."""
+    longitudes = [lon for lon, _ in corners]
+    if max(longitudes) - min(longitudes) <= 180:
+        return Polygon(corners)
+    east = Polygon([(lon % 360, lat) for lon, lat in corners])
+    west = Polygon([(lon % 360 - 360, lat) for lon, lat in corners])
+    world = box(-180, -90, 180, 90)
+    return unary_union([east.intersection(world), west.intersection(world)])

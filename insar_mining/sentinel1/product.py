@@ -1,0 +1,335 @@
+"""A Sentinel-1 IW SLC product: what it is, its sub-swaths, and the pixels of its bursts."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from shapely.geometry import MultiPolygon, Polygon
+from shapely.ops import unary_union
+
+from insar_mining.errors import CoverageError, ProductError
+from insar_mining.sentinel1.annotation import SubSwath, midnight_before, parse_annotation
+from insar_mining.sentinel1.container import open_container
+from insar_mining.sentinel1.layouts import BurstLayout, Layout, Pixels, SwathKey, find_layout
+from insar_mining.sentinel1.manifest import Manifest, footprint_polygon
+from insar_mining.sentinel1.measurement import ComplexArray, TiffLayout, read_layout, read_window
+from insar_mining.sentinel1.orbit import Orbit, read_orbit_file
+
+_START_TOLERANCE = np.timedelta64(10, "s")
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """One acquisition; made by :func:`open_product`.
+
+    It keeps no file open, can be pickled, and may be used by several threads.
+
+    Attributes
+    ----------
+    path : Path
+        The SAFE folder, zip or burst folder.
+    name : str
+        The product's name (without ``.SAFE``).
+    platform : str
+        ``"S1A"`` ... ``"S1D"``.
+    start, stop : numpy.datetime64
+        First and last zero-Doppler time, nanoseconds UTC.
+    relative_orbit : int or None
+        From the manifest, never computed; None if there is no manifest, and then
+        :func:`insar_mining.select_pairs` does not pair the product.
+    direction : str
+        ``"ascending"`` or ``"descending"``.
+    polarisations, swaths : tuple of str
+        What the product holds, sorted: ``("VH", "VV")``, ``("IW1", "IW2", "IW3")``.
+    ipf_version : str or None
+        Version of ESA's processor.
+    footprint : shapely Polygon or MultiPolygon
+        Longitude and latitude in degrees; from the manifest, else from the geolocation
+        grid of the first sub-swath.  Two parts where it crosses the antimeridian.
+    epoch : numpy.datetime64
+        Origin of all times in seconds: the midnight before `start`, the same for every
+        sub-swath.
+    """
+
+    path: Path
+    name: str
+    platform: str
+    start: np.datetime64
+    stop: np.datetime64
+    relative_orbit: int | None
+    absolute_orbit: int
+    direction: str
+    polarisations: tuple[str, ...]
+    swaths: tuple[str, ...]
+    ipf_version: str | None
+    footprint: Polygon | MultiPolygon
+    epoch: np.datetime64
+    _layout: Layout = field(repr=False)
+    _orbit: Orbit | None = field(default=None, repr=False)
+    _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
+    _lock: Any = field(default_factory=threading.RLock, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what can be read again."""
+        return {k: v for k, v in self.__dict__.items() if k not in ("_cache", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Begin with an empty cache."""
+        self.__dict__.update(state, _cache={}, _lock=threading.RLock())
+
+    def sub_swath(self, swath: str, polarisation: str) -> SubSwath:
+        """Return the annotation of a sub-swath; the second call costs nothing.
+
+        All sub-swaths of a product have the same `epoch`.  Of single bursts only those
+        that have pixels are listed; the geolocation grid is then still that of the
+        scene they were cut from.
+
+        Raises
+        ------
+        ProductError
+            The product has no such sub-swath or polarisation, or its annotation is
+            damaged or belongs to another product.
+        """
+        key = self._key(swath, polarisation)
+        with self._lock:
+            if key not in self._cache:
+                self._cache[key] = self._read_sub_swath(key)
+            found: SubSwath = self._cache[key]
+        return found
+
+    def read_burst(
+        self,
+        swath: str,
+        polarisation: str,
+        burst_index: int,
+        lines: slice | None = None,
+        samples: slice | None = None,
+    ) -> ComplexArray:
+        """Read the pixels of a burst, or of a window in it; only these bytes are read.
+
+        Parameters
+        ----------
+        burst_index : int
+            0-based index into ``sub_swath(swath, polarisation).bursts``.
+        lines, samples : slice, optional
+            Window inside the burst (start inclusive, stop exclusive, no step); by
+            default all.  Samples outside the valid ones come as they are in the file
+            (usually zero).
+
+        Returns
+        -------
+        ndarray of complex64, shape (lines, samples)
+
+        Raises
+        ------
+        ProductError
+            The measurement is missing, empty, truncated, damaged or another image.
+        CoverageError
+            There is no such burst, or the window reaches beyond it.
+        """
+        key = self._key(swath, polarisation)
+        annotation = self.sub_swath(*key)
+        pixels = self._pixels(key, annotation, burst_index)
+        layout = self._tiff(pixels, annotation)
+        rows = _window(lines, annotation.lines_per_burst, "lines", burst_index)
+        columns = _window(samples, annotation.samples_per_burst, "samples", burst_index)
+        rows = slice(rows.start + pixels.first_line, rows.stop + pixels.first_line)
+        return read_window(self._layout.container, pixels.file, layout, rows, columns)
+
+    def check_measurement(self, swath: str, polarisation: str) -> None:
+        """Check, without reading pixels, that the measurement is there, whole and the right one.
+
+        Raises
+        ------
+        ProductError
+            As :meth:`read_burst`.
+        """
+        key = self._key(swath, polarisation)
+        annotation = self.sub_swath(*key)
+        for burst in annotation.bursts:
+            self._tiff(self._pixels(key, annotation, burst.index), annotation)
+
+    def with_orbit_file(self, path: Path | str) -> Product:
+        """Return the same product with the state vectors of an EOF file (POEORB, RESORB).
+
+        Raises
+        ------
+        OrbitError
+            The file is damaged, of another satellite, or does not cover the product.
+        """
+        start, stop = ((t - self.epoch) / np.timedelta64(1, "s") for t in (self.start, self.stop))
+        orbit = read_orbit_file(path, epoch=self.epoch, start_s=start, stop_s=stop, platform=self.platform)
+        return replace(self, _orbit=orbit, _cache={}, _lock=threading.RLock())
+
+    def identity(self) -> str:
+        """Return a hash of the product's name, its manifest and the sizes of its files.
+
+        It does not depend on where the product lies, nor on whether it is zipped.
+        """
+        container = self._layout.container
+        digest = hashlib.sha256(self.name.encode())
+        for file, size in sorted(container.sizes.items()):
+            if file.startswith(("annotation/s1", "measurement/")) or file.lower().endswith((".tiff", ".tif")):
+                digest.update(f"\n{file} {size}".encode())
+            elif file.lower() == "manifest.safe":
+                digest.update(container.read(file))
+        return digest.hexdigest()
+
+    def _key(self, swath: str, polarisation: str) -> SwathKey:
+        key = (swath.upper(), polarisation.upper())
+        if key not in self._layout.keys:
+            have = ", ".join(" ".join(k) for k in self._layout.keys)
+            raise ProductError(f"{self.path}: has no {' '.join(key)}; it has {have}")
+        return key
+
+    def _read_sub_swath(self, key: SwathKey) -> SubSwath:
+        xml, source = self._layout.annotation(key)
+        swath = parse_annotation(xml, source=source, epoch=self.epoch, ipf_version=self.ipf_version)
+        said = (swath.swath, swath.polarisation, swath.platform, swath.absolute_orbit)
+        expected = (*key, self.platform, self.absolute_orbit)
+        first = swath.utc(swath.bursts[0].azimuth_time_s)
+        if said != expected or not self.start - _START_TOLERANCE <= first <= self.stop + _START_TOLERANCE:
+            raise ProductError(
+                f"{source}: describes {' '.join(map(str, said))} at {first}, expected {' '.join(map(str, expected))} "
+                f"from {self.start} to {self.stop}; it belongs to another product, fetch this one again"
+            )
+        if self._orbit is not None:
+            swath = replace(swath, orbit=self._orbit)
+        return self._layout.select(key, swath)
+
+    def _pixels(self, key: SwathKey, annotation: SubSwath, burst_index: int) -> Pixels:
+        if not 0 <= burst_index < len(annotation.bursts):
+            raise CoverageError(
+                f"{self.path}: {' '.join(key)} has bursts 0 to {len(annotation.bursts) - 1}, asked for {burst_index}"
+            )
+        pixels: dict[int, Pixels] = self._cache.setdefault(("pixels", *key), {})
+        if burst_index not in pixels:
+            pixels[burst_index] = self._layout.pixels(key, annotation, burst_index)
+        return pixels[burst_index]
+
+    def _tiff(self, pixels: Pixels, annotation: SubSwath) -> TiffLayout:
+        with self._lock:
+            layout: TiffLayout | None = self._cache.get(pixels.file)
+            if layout is None:
+                layout = read_layout(self._layout.container, pixels.file)
+                if (layout.height, layout.width) != (pixels.height, annotation.samples_per_burst):
+                    raise ProductError(
+                        f"{self._layout.container.where(pixels.file)}: {layout.height} lines of {layout.width} "
+                        f"samples, the annotation says {pixels.height} of {annotation.samples_per_burst}; it belongs "
+                        "to another product, fetch this one again"
+                    )
+                self._cache[pixels.file] = layout
+        return layout
+
+
+def open_product(path: Path | str, *, require_manifest: bool = True) -> Product:
+    """Open a product: a SAFE folder, its zip (read in place), or a folder of single bursts.
+
+    Only the manifest and the names and sizes of the files are read here; a missing or
+    truncated measurement is reported by :meth:`Product.check_measurement` and
+    :meth:`Product.read_burst`.
+
+    Single bursts are read in the layout of ASF's burst extractor, as its documentation
+    and its users' code describe it.  No real extract was at hand: this part is checked
+    against bursts cut from simulated products only.
+
+    Parameters
+    ----------
+    path : path
+        May also be the ``manifest.safe`` inside the folder.
+    require_manifest : bool
+        Refuse a SAFE product without manifest.  When False such a product opens with
+        `relative_orbit` None, and can be used where two products are named explicitly.
+
+    Raises
+    ------
+    ProductError
+        Nothing is there, it is no Sentinel-1 IW SLC product, it is incomplete, or a file
+        in it belongs to another product.
+    """
+    path = Path(path)
+    if path.name.lower() == "manifest.safe" and path.is_file():
+        path = path.parent
+    layout = find_layout(open_container(path), require_manifest=require_manifest)
+    facts = _facts(layout)
+    return Product(
+        path=path,
+        name=layout.name,
+        relative_orbit=facts.relative_orbit,
+        polarisations=tuple(sorted({polarisation for _, polarisation in layout.keys})),
+        swaths=tuple(sorted({swath for swath, _ in layout.keys})),
+        ipf_version=facts.ipf_version,
+        **{name: _known(getattr(facts, name), name, layout) for name in _NEEDED},
+        epoch=midnight_before(_known(facts.start, "start", layout)),
+        _layout=layout,
+    )
+
+
+_NEEDED = ("platform", "start", "stop", "absolute_orbit", "direction", "footprint")
+
+
+def _known(value: Any, name: str, layout: Layout) -> Any:
+    if value is None:
+        raise ProductError(f"{layout.container.path}: neither manifest nor annotation states its {name}")
+    return value
+
+
+def _facts(layout: Layout) -> Manifest:
+    """Return what the manifest says; what it leaves out comes from the annotations."""
+    facts = layout.manifest or Manifest()
+    if isinstance(layout, BurstLayout):  # its manifest speaks of the scene that the bursts were cut from
+        facts = replace(facts, footprint=None, start=None, stop=None)
+    if all(getattr(facts, name) is not None for name in _NEEDED):
+        return facts
+    parsed = []
+    for key in layout.keys:
+        xml, source = layout.annotation(key)
+        swath = layout.select(key, parse_annotation(xml, source=source))
+        parsed.append(swath)
+    first = parsed[0]
+    found = Manifest(
+        platform=first.platform,
+        start=min(s.utc(s.bursts[0].azimuth_time_s) for s in parsed),
+        stop=max(s.utc(_last_line_time_s(s)) for s in parsed),
+        absolute_orbit=first.absolute_orbit,
+        direction=first.orbit_direction,
+        footprint=unary_union([_footprint(s) for s in parsed]),
+    )
+    return replace(facts, **{name: getattr(found, name) for name in _NEEDED if getattr(facts, name) is None})
+
+
+def _last_line_time_s(swath: SubSwath) -> float:
+    return swath.bursts[-1].azimuth_time_s + (swath.lines_per_burst - 1) * swath.azimuth_time_interval_s
+
+
+def _footprint(swath: SubSwath) -> Polygon | MultiPolygon:
+    """Near and far edge of the tie points, from the first burst's first line to the last one's last."""
+    grid = swath.geolocation
+    start, stop = swath.bursts[0].azimuth_time_s, _last_line_time_s(swath)
+    inside = (grid.azimuth_time_s[:, 0] > start) & (grid.azimuth_time_s[:, 0] < stop)
+    times = np.concatenate([[start], grid.azimuth_time_s[inside, 0], [stop]])
+    corners = []
+    for column, order in ((0, times), (-1, times[::-1])):
+        longitude = np.unwrap(grid.longitude_deg[:, column], period=360)
+        at = grid.azimuth_time_s[:, column]
+        lon, lat = np.interp(order, at, longitude), np.interp(order, at, grid.latitude_deg[:, column])
+        corners += list(zip(((lon + 180) % 360 - 180).tolist(), lat.tolist(), strict=True))
+    return footprint_polygon(corners)
+
+
+def _window(window: slice | None, size: int, name: str, burst_index: int) -> slice:
+    """Return a window with a start and a stop, checked against the burst."""
+    if window is None:
+        return slice(0, size)
+    start, stop = window.start or 0, size if window.stop is None else window.stop
+    if window.step not in (None, 1) or not 0 <= start <= stop <= size:
+        raise CoverageError(
+            f"burst {burst_index} has {name} 0 to {size - 1}; the window {window.start}:{window.stop}:{window.step} is "
+            "not inside (negative bounds and steps are not taken)"
+        )
+    return slice(start, stop)
