@@ -76,6 +76,10 @@ class RepairedGeometryWarning(InsarMiningWarning):
     """A polygon was invalid and has been repaired."""
 
 
+class AssumedCrsWarning(InsarMiningWarning):
+    """An input does not say its coordinate system; longitude and latitude were assumed."""
+
+
 class PartialDemWarning(InsarMiningWarning):
     """The elevation model covers only a part of the area; the rest is NaN."""
 
