@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from insar_mining.errors import ProductError
-from insar_mining.sentinel1.orbit import Orbit
+from insar_mining.sentinel1.orbit import Orbit, OrbitArc
 
 SPEED_OF_LIGHT_M_S = 299_792_458.0
 
@@ -150,6 +150,11 @@ class SubSwath:
     def slant_range_m(self) -> float:
         """One-way slant range of the first sample, metres."""
         return SPEED_OF_LIGHT_M_S * self.slant_range_time_s / 2
+
+    def arc(self) -> OrbitArc:
+        """Orbit over all bursts, from the first line to the last."""
+        length = self.lines_per_burst * self.azimuth_time_interval_s
+        return self.orbit.arc(self.bursts[0].azimuth_time_s, self.bursts[-1].azimuth_time_s + length)
 
     def slant_range_time_of(self, sample: npt.ArrayLike) -> FloatArray:
         """Two-way slant-range time of (fractional) samples, seconds."""

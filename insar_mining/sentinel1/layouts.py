@@ -170,7 +170,6 @@ def safe_layout(container: Container, *, require_manifest: bool) -> SafeLayout:
                 f"{container.where(file)}: a second file of {key[0]} {key[1]} beside {target[key]}; remove the wrong one"
             )
         target[key] = file
-    _check_listed(manifest, annotations, container)
     if not annotations:
         raise ProductError(
             f"{container.where('annotation')}: no annotation (s1?-iw?-slc-*.xml) in the product; fetch it again"
@@ -238,19 +237,6 @@ def _check_file(match: re.Match[str], file: str, name: str, manifest: Manifest |
             f"{where}: a file of another product ({match['platform'].upper()}, orbit {int(match['orbit'])}; this one "
             f"is {platform}, orbit {orbit}); remove it, or fetch the product again"
         )
-
-
-def _check_listed(manifest: Manifest | None, annotations: dict[SwathKey, str], container: Container) -> None:
-    """Refuse a product that lacks an annotation which its manifest lists."""
-    for file in manifest.files if manifest else ():
-        path = PurePosixPath(file)
-        match = _FILE.fullmatch(path.stem)
-        if match is None or path.parent != PurePosixPath("annotation"):
-            continue
-        if (match["swath"].upper(), match["polarisation"].upper()) not in annotations:
-            raise ProductError(
-                f"{container.where(file)}: the manifest lists this annotation, and it is missing; fetch the product again"
-            )
 
 
 # Single bursts ---------------------------------------------------------------------------------
