@@ -287,8 +287,9 @@ def _seconds_from(epoch: np.datetime64) -> Callable[[str], float]:
 
 
 def _burst(index: int, element: ElementTree.Element, seconds: Callable[[str], float], lines: int) -> Burst:
-    first = np.array(_text(element, "firstValidSample").split(), dtype=np.int32)
-    last = np.array(_text(element, "lastValidSample").split(), dtype=np.int32)
+    # int() on each piece is several times faster than numpy's parsing of strings
+    first = np.array([int(n) for n in _text(element, "firstValidSample").split()], dtype=np.int32)
+    last = np.array([int(n) for n in _text(element, "lastValidSample").split()], dtype=np.int32)
     if first.size != lines or last.size != lines:
         raise _Missing(f"burst {index + 1} lists valid samples for {first.size} lines of {lines}")
     burst_id = element.find("burstId")  # since IPF 3.40

@@ -1,0 +1,1 @@
+"""From two Sentinel-1 products to one map of coherence: the plan and its engines."""

@@ -1,0 +1,212 @@
+"""A secondary burst, brought onto the pixels of the reference.
+
+In the order of the data: remove the azimuth carrier (deramp), interpolate along range,
+interpolate along azimuth, put the carrier back at the interpolated position (reramp)
+and remove the interferometric phase that geometry explains.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from insar_mining.coherence.builtin.coregister import POST_SAMPLES
+from insar_mining.sentinel1.annotation import Bandwidth
+from insar_mining.sentinel1.tops import TopsRamp
+
+FloatArray = npt.NDArray[np.float64]
+ComplexImage = npt.NDArray[np.complex64]
+
+FRACTIONS = 512  # positions between two samples that the table of weights tells apart
+LEAST_TAPS, MOST_TAPS = 6, 16
+MAX_COHERENCE_LOSS = 1e-3
+NOISE_FLOOR = 1e-4
+
+
+class RampArrays(NamedTuple):
+    """A :class:`TopsRamp` as kernels take it; the samples start at `first_sample`."""
+
+    mid_line: float
+    line_interval_s: float
+    doppler_rate_hz_s: FloatArray
+    reference_time_s: FloatArray
+    doppler_centroid_hz: FloatArray
+    first_sample: int
+
+
+def ramp_arrays(ramp: TopsRamp, first_sample: int) -> RampArrays:
+    """Return the values of a ramp that kernels need."""
+    return RampArrays(
+        ramp.mid_line,
+        ramp.line_interval_s,
+        ramp.doppler_rate_hz_s,
+        ramp.reference_time_s,
+        ramp.doppler_centroid_hz,
+        first_sample,
+    )
+
+
+def interpolation_weights(bandwidth: Bandwidth, sampling_hz: float) -> npt.NDArray[np.float32]:
+    """Weights that interpolate a band-limited signal with the least mean square error.
+
+    The signal's autocorrelation `rho` follows from its processed bandwidth and Hamming
+    window; the weights `w` for a position `d` between samples solve the normal equations
+    ``R w = r(d)`` with ``R[i, j] = rho(i - j)`` and ``r[i] = rho(d - i)`` (Wiener
+    interpolation; e.g. Papoulis, Probability, Random Variables and Stochastic Processes,
+    ch. 13).  The number of taps is the smallest even one that loses less than 0.001 of
+    coherence at any position.
+
+    Returns
+    -------
+    ndarray of float32, shape (513, taps)
+        Row `k` is for the position ``k / 512`` behind the sample of tap ``taps // 2 - 1``.
+    """
+    return _weights(bandwidth.processed_hz / sampling_hz, bandwidth.hamming)
+
+
+@lru_cache(maxsize=16)
+def _weights(relative_bandwidth: float, hamming: float) -> npt.NDArray[np.float32]:
+    for taps in range(LEAST_TAPS, MOST_TAPS + 1, 2):
+        weights, loss = _wiener(relative_bandwidth, hamming, taps)
+        if loss < MAX_COHERENCE_LOSS:
+            break
+    weights.setflags(write=False)
+    return weights
+
+
+def _wiener(relative_bandwidth: float, hamming: float, taps: int) -> tuple[npt.NDArray[np.float32], float]:
+    """Return the table of weights for a number of taps, and the most coherence it loses."""
+    lags = np.arange(taps) - (taps // 2 - 1)
+    position = np.arange(FRACTIONS + 1) / FRACTIONS
+    signal = _autocorrelation(lags[:, None] - lags, relative_bandwidth, hamming)
+    towards = _autocorrelation(position[:, None] - lags, relative_bandwidth, hamming)
+    weights = np.linalg.solve(signal + NOISE_FLOOR * np.eye(taps), towards.T).T
+    power = np.einsum("ki,ij,kj->k", weights, signal, weights)
+    kept = np.einsum("ki,ki->k", weights, towards) / np.sqrt(power)
+    # unit power at every position, so that an image keeps its brightness between samples
+    return (weights / np.sqrt(power)[:, None]).astype(np.float32), float(1 - kept.min())
+
+
+def _autocorrelation(lag: FloatArray, relative_bandwidth: float, hamming: float) -> FloatArray:
+    """Autocorrelation of the focused signal at lags in samples; 1 at lag 0."""
+    node, quadrature = np.polynomial.legendre.leggauss(96)
+    frequency = node * relative_bandwidth / 2
+    window = hamming + (1 - hamming) * np.cos(2 * np.pi * frequency / relative_bandwidth)
+    spectrum = window**2 * quadrature
+    return np.asarray(np.cos(2 * np.pi * np.multiply.outer(lag, frequency)) @ spectrum / spectrum.sum())
+
+
+@numba.njit(cache=True, parallel=True)
+def deramp(image, ramp, first_line, first_sample):  # type: ignore[no-untyped-def]
+    """Multiply an image by the conjugate of its carrier; pixel (0, 0) is (first_line, first_sample)."""
+    out = np.empty_like(image)
+    offset = first_sample - ramp.first_sample
+    for i in numba.prange(image.shape[0]):
+        time = (first_line + i - ramp.mid_line) * ramp.line_interval_s
+        for j in range(image.shape[1]):
+            eta = time - ramp.reference_time_s[j + offset]
+            turns = eta * (0.5 * ramp.doppler_rate_hz_s[j + offset] * eta + ramp.doppler_centroid_hz[j + offset])
+            angle = -2 * math.pi * (turns - math.floor(turns))
+            out[i, j] = image[i, j] * np.complex64(complex(math.cos(angle), math.sin(angle)))
+    return out
+
+
+@numba.njit(cache=True, parallel=True)
+def resample_range(image, first_sample, weights, sample_offset, line_of_row, samples, sample_start):  # type: ignore[no-untyped-def]
+    """Interpolate each line of `image` at ``sample + offset``.
+
+    Parameters
+    ----------
+    image : ndarray of complex64, shape (rows, columns)
+        Deramped secondary; column 0 is the sample `first_sample`.
+    sample_offset : ndarray, shape (lines, posts)
+        Offsets at the height posts of the reference region.
+    line_of_row : ndarray of int, shape (rows,)
+        Which line of `sample_offset` goes with a row of the image.
+    samples, sample_start : int
+        Samples of the reference wanted, counted from the first post.
+
+    Returns
+    -------
+    ndarray of complex64, shape (rows, samples)
+        NaN where an interpolation would need samples outside of `image`.
+    """
+    taps = weights.shape[1]
+    half = taps // 2 - 1
+    out = np.empty((image.shape[0], samples), np.complex64)
+    for i in numba.prange(image.shape[0]):
+        offsets = sample_offset[line_of_row[i]]
+        for j in range(samples):
+            post = j // POST_SAMPLES
+            fraction = (j - post * POST_SAMPLES) / POST_SAMPLES
+            position = sample_start + j + offsets[post] * (1 - fraction) + offsets[post + 1] * fraction - first_sample
+            if not (position >= half and position < image.shape[1] - half - 2):
+                out[i, j] = np.nan
+                continue
+            base = int(position)
+            row = weights[int((position - base) * FRACTIONS + 0.5)]
+            total = np.complex64(0)
+            for k in range(taps):
+                total += row[k] * image[i, base - half + k]
+            out[i, j] = total
+    return out
+
+
+@numba.njit(cache=True, parallel=True)
+def resample_azimuth(  # type: ignore[no-untyped-def]
+    image, first_line, weights, ramp, line_offset, sample_offset, phase_per_m, range_offset_m, line_start, sample_start
+):
+    """Interpolate along azimuth, put the carrier back, remove the phase of geometry.
+
+    Parameters
+    ----------
+    image : ndarray of complex64, shape (rows, samples)
+        Output of :func:`resample_range`; row 0 is line `first_line` of the secondary.
+    line_offset, sample_offset, range_offset_m : ndarray, shape (lines, posts)
+        Secondary minus reference at the height posts.
+    phase_per_m : float
+        ``4 * pi / wavelength``; 0 leaves the geometric phase in.
+
+    Returns
+    -------
+    ndarray of complex64, shape (lines, samples)
+    """
+    taps = weights.shape[1]
+    half = taps // 2 - 1
+    lines = line_offset.shape[0]
+    samples = image.shape[1]
+    last = ramp.doppler_rate_hz_s.size - 2
+    out = np.empty((lines, samples), np.complex64)
+    for i in numba.prange(lines):
+        for j in range(samples):
+            post = j // POST_SAMPLES
+            u = (j - post * POST_SAMPLES) / POST_SAMPLES
+            line = line_start + i + line_offset[i, post] * (1 - u) + line_offset[i, post + 1] * u
+            position = line - first_line
+            if not (position >= half and position < image.shape[0] - half - 2):
+                out[i, j] = np.nan
+                continue
+            base = int(position)
+            row = weights[int((position - base) * FRACTIONS + 0.5)]
+            total = np.complex64(0)
+            for k in range(taps):
+                total += row[k] * image[base - half + k, j]
+            sample = sample_start + j + sample_offset[i, post] * (1 - u) + sample_offset[i, post + 1] * u
+            q = min(max(sample - ramp.first_sample, 0.0), float(last))
+            b = int(q)
+            q -= b
+            eta = (line - ramp.mid_line) * ramp.line_interval_s - (
+                ramp.reference_time_s[b] * (1 - q) + ramp.reference_time_s[b + 1] * q
+            )
+            rate = ramp.doppler_rate_hz_s[b] * (1 - q) + ramp.doppler_rate_hz_s[b + 1] * q
+            centroid = ramp.doppler_centroid_hz[b] * (1 - q) + ramp.doppler_centroid_hz[b + 1] * q
+            turns = eta * (0.5 * rate * eta + centroid)
+            distance = range_offset_m[i, post] * (1 - u) + range_offset_m[i, post + 1] * u
+            angle = 2 * math.pi * (turns - math.floor(turns)) + phase_per_m * distance
+            out[i, j] = total * np.complex64(complex(math.cos(angle), math.sin(angle)))
+    return out

@@ -1,0 +1,67 @@
+"""Engines that carry out a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from insar_mining.coherence.plan import CoherencePlan, Progress
+from insar_mining.coherence.product import is_current, write_product
+from insar_mining.errors import EngineError
+
+class Engine(Protocol):
+    """What carries out a plan: it returns the map as an array on the plan's grid."""
+
+    name: str
+
+    def map_coherence(self, plan: CoherencePlan, progress: Progress) -> npt.NDArray[np.float32]:
+        """Compute coherence on the plan's grid: float32, shape (height, width), NaN outside."""
+        ...
+
+
+def _builtin() -> Engine:
+    from insar_mining.coherence.builtin.engine import BuiltinEngine
+
+    return BuiltinEngine()
+
+
+ENGINES: dict[str, Callable[[], Engine]] = {"builtin": _builtin}
+
+
+def coherence(
+    plan: CoherencePlan, engine: str = "builtin", *, progress: Progress | None = None, again: bool = False
+) -> Path:
+    """Carry out a plan, or keep its result where a complete one exists already.
+
+    Parameters
+    ----------
+    plan : CoherencePlan
+    engine : str
+        ``"builtin"``; nothing chooses an engine by what happens to be installed.
+    progress : callable, optional
+        Called with the share of the work done, 0..1.
+    again : bool
+        Compute even if a result of this very plan is there.
+
+    Returns
+    -------
+    Path
+        The GeoTIFF, ``plan.out``; its STAC item lies beside it.
+
+    Raises
+    ------
+    EngineError
+        No such engine.
+    InsarMiningError
+        Whatever stops the engine, by name.
+    """
+    if engine not in ENGINES:
+        raise EngineError(f"no engine is called {engine!r}; there is {', '.join(sorted(ENGINES))}")
+    if not again and is_current(plan):
+        return plan.out
+    chosen = ENGINES[engine]()
+    return write_product(plan, chosen.map_coherence(plan, progress or (lambda share: None)), chosen.name)

@@ -1,0 +1,147 @@
+"""The product of every engine: one map of coherence and the STAC item that explains it."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from shapely.geometry import box, mapping
+
+from insar_mining.coherence.plan import CoherencePlan
+from insar_mining.files import sha256, write_text
+from insar_mining.raster import write_cog
+
+STAC_VERSION = "1.0.0"
+PROJECTION = "https://stac-extensions.github.io/projection/v1.1.0/schema.json"
+SAR = "https://stac-extensions.github.io/sar/v1.0.0/schema.json"
+SATELLITE = "https://stac-extensions.github.io/sat/v1.0.0/schema.json"
+FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
+SHA256_MULTIHASH = "1220"  # prefix of a 32-byte SHA-256 (https://multiformats.io/multihash)
+C_BAND_GHZ = 5.405
+
+
+def write_product(plan: CoherencePlan, coherence: npt.NDArray[np.float32], engine: str) -> Path:
+    """Write the map and, once it is complete, its STAC item beside it.
+
+    Parameters
+    ----------
+    coherence : ndarray of float32, shape of the plan's grid
+        0..1, NaN where there is none.
+    engine : str
+        Name of the engine that made it.
+
+    Returns
+    -------
+    Path
+        The GeoTIFF, ``plan.out``.
+
+    Raises
+    ------
+    OutputError
+    """
+    path = write_cog(
+        plan.out,
+        coherence,
+        crs=plan.grid.crs,
+        transform=plan.grid.transform,
+        names=["coherence"],
+        tags=tags(plan, engine),
+    )
+    item = stac_item(plan, engine, path)
+    write_text(path.with_suffix(".json"), json.dumps(item, indent=2, ensure_ascii=False) + "\n")
+    return path
+
+
+def is_current(plan: CoherencePlan) -> bool:
+    """Tell whether the plan's output exists, is complete, and was made by this very plan."""
+    item = plan.out.with_suffix(".json")
+    if not (plan.out.is_file() and item.is_file()):
+        return False
+    try:
+        with rasterio.open(plan.out) as source:
+            return bool(source.tags().get("PLAN_SHA256") == plan.sha256)
+    except rasterio.errors.RasterioError:
+        return False
+
+
+def tags(plan: CoherencePlan, engine: str) -> dict[str, str]:
+    """Metadata that travels inside the GeoTIFF."""
+    return {
+        "REFERENCE_DATE": plan.reference_date,
+        "SECONDARY_DATE": plan.secondary_date,
+        "REFERENCE_SCENE": plan.reference_scene,
+        "SECONDARY_SCENE": plan.secondary_scene,
+        "PLATFORMS": " ".join(plan.platforms),
+        "RELATIVE_ORBIT": "unknown" if plan.relative_orbit is None else str(plan.relative_orbit),
+        "DIRECTION": plan.direction,
+        "POLARISATION": plan.polarisation,
+        "BURSTS": " ".join(f"{b.swath}:{b.reference_index + 1}/{b.secondary_index + 1}" for b in plan.bursts),
+        "PERPENDICULAR_BASELINE_M": f"{plan.perpendicular_baseline_m:.3f}",
+        "WINDOW": str(plan.window),
+        "WINDOW_ANCHOR": plan.window_anchor,
+        "PHASES_REMOVED": " ".join(_phases(plan)) or "none",
+        "REFERENCE_ORBIT": _orbit(plan.reference_orbit),
+        "SECONDARY_ORBIT": _orbit(plan.secondary_orbit),
+        "DEM": plan.dem.name,
+        "DEM_IDENTITY": plan.dem_identity,
+        "SPACING_M": f"{plan.grid.spacing_m:g}",
+        "ENGINE": engine,
+        "SOFTWARE": f"insar_mining {version('insar_mining')}",
+        "PLAN_SHA256": plan.sha256,
+    }
+
+
+def stac_item(plan: CoherencePlan, engine: str, path: Path) -> dict[str, object]:
+    """Describe a map as a STAC 1.0 item (https://stacspec.org)."""
+    footprint = box(*plan.grid.bounds_lonlat())
+    start, stop = (f"{date}T00:00:00Z" for date in (plan.reference_date, plan.secondary_date))
+    return {
+        "type": "Feature",
+        "stac_version": STAC_VERSION,
+        "stac_extensions": [PROJECTION, SAR, SATELLITE, FILE],
+        "id": f"{plan.pair}_{plan.polarisation.lower()}",
+        "geometry": mapping(footprint),
+        "bbox": list(footprint.bounds),
+        "properties": {
+            "datetime": None,
+            "start_datetime": start,
+            "end_datetime": stop,
+            "platform": plan.platforms[0].lower().replace("s1", "sentinel-1"),
+            "constellation": "sentinel-1",
+            "instruments": ["c-sar"],
+            "sar:instrument_mode": "IW",
+            "sar:frequency_band": "C",
+            "sar:center_frequency": C_BAND_GHZ,
+            "sar:polarizations": [plan.polarisation],
+            "sar:product_type": "COHERENCE",
+            "sat:orbit_state": plan.direction,
+            **({} if plan.relative_orbit is None else {"sat:relative_orbit": plan.relative_orbit}),
+            "proj:epsg": plan.grid.epsg,
+            "proj:shape": list(plan.grid.shape),
+            "proj:transform": list(plan.grid.transform)[:6],
+            **{f"insar_mining:{name.lower()}": value for name, value in tags(plan, engine).items()},
+        },
+        "links": [],
+        "assets": {
+            "coherence": {
+                "href": f"./{path.name}",
+                "type": "image/tiff; application=geotiff; profile=cloud-optimized",
+                "title": f"Coherence {plan.reference_date} to {plan.secondary_date}",
+                "roles": ["data"],
+                "file:size": path.stat().st_size,
+                "file:checksum": SHA256_MULTIHASH + sha256(path),
+            }
+        },
+    }
+
+
+def _phases(plan: CoherencePlan) -> list[str]:
+    return ["flat-earth"] * plan.remove_flat_earth + ["topographic"] * plan.remove_topography
+
+
+def _orbit(path: Path | None) -> str:
+    return "annotation" if path is None else path.name
