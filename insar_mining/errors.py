@@ -52,6 +52,10 @@ class ActivityError(InsarMiningError):
     """The activity analysis has nothing to stand on (no stable point, no scene left, ...)."""
 
 
+class EmissionsError(InsarMiningError):
+    """A production, an area or an emission factor cannot be used."""
+
+
 class ArchiveError(InsarMiningError):
     """Something outside (the archive, its catalogue) is needed and cannot be had."""
 
@@ -96,8 +100,16 @@ class OrbitWarning(InsarMiningWarning):
     """The orbit is less precise than it could be (annotation vectors, RESORB)."""
 
 
+class SaturationWarning(InsarMiningWarning):
+    """Simulated pixels exceed the range of 16 bits and are clipped."""
+
+
 class FewObservationsWarning(InsarMiningWarning):
     """A statistic rests on fewer observations than it should."""
+
+
+class UnsettledWarning(InsarMiningWarning):
+    """An iteration ended at its limit before its result stopped changing."""
 
 
 @contextmanager
