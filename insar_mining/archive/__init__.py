@@ -1,0 +1,1 @@
+"""What comes from outside: scenes and their catalogue, pairs, orbits, elevation models."""
