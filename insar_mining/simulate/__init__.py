@@ -1,0 +1,36 @@
+"""Scenes of known truth under real orbits: complete products whose coherence is known."""
+
+from insar_mining.simulate.ground import MapFunction, raster, uniform, zones
+from insar_mining.simulate.stack import (
+    Acquisition,
+    Settings,
+    SimulatedPair,
+    SimulatedStack,
+    simulate_pair,
+    simulate_stack,
+)
+from insar_mining.simulate.templates import Template, load_template, morocco_template
+from insar_mining.simulate.terrain import Terrain, flat, hills, open_pit, ramp, terrain_from_dem, write_dem
+
+__all__ = [
+    "Acquisition",
+    "MapFunction",
+    "Settings",
+    "SimulatedPair",
+    "SimulatedStack",
+    "Template",
+    "Terrain",
+    "flat",
+    "hills",
+    "load_template",
+    "morocco_template",
+    "open_pit",
+    "ramp",
+    "raster",
+    "simulate_pair",
+    "simulate_stack",
+    "terrain_from_dem",
+    "uniform",
+    "write_dem",
+    "zones",
+]

@@ -1,0 +1,165 @@
+"""What lies on the ground: scatterers, how bright they are and how they change between dates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+import shapely
+from pyproj import CRS, Transformer
+from shapely.geometry.base import BaseGeometry
+
+from insar_mining.errors import OptionError
+from insar_mining.grid import MapGrid
+from insar_mining.simulate.geometry import to_ecef
+from insar_mining.simulate.terrain import Terrain
+
+FloatArray = npt.NDArray[np.float64]
+ComplexArray = npt.NDArray[np.complex128]
+BoolArray = npt.NDArray[np.bool_]
+MapFunction = Callable[[FloatArray, FloatArray], FloatArray]
+"""A quantity as a function of eastings and northings (arrays of one shape)."""
+
+SCATTERERS_PER_CELL = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class Scatterers:
+    """Point scatterers on the ground.
+
+    Attributes
+    ----------
+    easting_m, northing_m : ndarray, shape (n,)
+    ecef_m : ndarray, shape (n, 3)
+    inside : ndarray of bool, shape (n,)
+        Whether the scatterer lies in the area itself, not only in the margin.
+    density_m2 : float
+        Scatterers per square metre of map.
+    """
+
+    easting_m: FloatArray
+    northing_m: FloatArray
+    ecef_m: FloatArray
+    inside: BoolArray
+    density_m2: float
+
+    def __len__(self) -> int:
+        return int(self.easting_m.size)
+
+
+def scatter(
+    area: BaseGeometry, terrain: Terrain, density_m2: float, rng: np.random.Generator, *, margin_m: float = 300.0
+) -> Scatterers:
+    """Throw scatterers on the ground, uniformly over the map box of an area plus a margin.
+
+    Parameters
+    ----------
+    area : shapely geometry in longitude and latitude
+    density_m2 : float
+        Scatterers per square metre of map.
+    margin_m : float
+        Ground around the area that is simulated too, so that filters at its edge see signal.
+    """
+    grid = MapGrid.around(area, spacing_m=1.0, epsg=terrain.epsg)
+    west, south, east, north = grid.bounds
+    west, south, east, north = west - margin_m, south - margin_m, east + margin_m, north + margin_m
+    count = round((east - west) * (north - south) * density_m2)
+    x, y = rng.uniform(west, east, count), rng.uniform(south, north, count)
+    longitude, latitude = Transformer.from_crs(terrain.epsg, 4326, always_xy=True).transform(x, y)
+    ecef = to_ecef(longitude, latitude, terrain.ellipsoidal_m(x, y))
+    shapely.prepare(area)
+    return Scatterers(x, y, ecef, np.asarray(shapely.contains_xy(area, longitude, latitude)), density_m2)
+
+
+def uniform(value: float) -> MapFunction:
+    """Return a map function that has one value everywhere."""
+    return lambda x, y: np.full(np.shape(x), float(value))
+
+
+def zones(
+    regions: Mapping[str, BaseGeometry], values: Mapping[str, float], *, background: float, epsg: int
+) -> MapFunction:
+    """Return a map function with one value per region; later regions cover earlier ones.
+
+    Parameters
+    ----------
+    regions : mapping of names to shapely geometries in longitude and latitude
+    values : mapping of names to values; a region without a value keeps what lies below
+    background : float
+    epsg : int
+        CRS of the function's arguments.
+    """
+    to_map = Transformer.from_crs(4326, epsg, always_xy=True)
+
+    def project(points: FloatArray) -> FloatArray:
+        return np.column_stack(to_map.transform(points[:, 0], points[:, 1]))
+
+    shapes = {name: shapely.transform(shapely.segmentize(g, 1e-3), project) for name, g in regions.items() if name in values}
+    for shape in shapes.values():
+        shapely.prepare(shape)
+
+    def value(x: FloatArray, y: FloatArray) -> FloatArray:
+        found = np.full(np.shape(x), float(background))
+        for name, shape in shapes.items():
+            found[shapely.contains_xy(shape, x, y)] = values[name]
+        return found
+
+    return value
+
+
+def raster(path: Path, epsg: int, *, background: float) -> MapFunction:
+    """Return a map function that reads the nearest cell of a raster's first band; `background` outside and at nodata."""
+    with rasterio.open(path) as source:
+        values = source.read(1, masked=True).astype(np.float64).filled(np.nan)
+        inverse, crs = ~source.transform, CRS.from_user_input(source.crs)
+    to_raster = Transformer.from_crs(CRS.from_epsg(epsg), crs, always_xy=True)
+
+    def value(x: FloatArray, y: FloatArray) -> FloatArray:
+        u, v = (np.asarray(w) for w in to_raster.transform(x, y))
+        column, row = inverse.a * u + inverse.b * v + inverse.c, inverse.d * u + inverse.e * v + inverse.f
+        i, j = np.floor(row).astype(np.int64), np.floor(column).astype(np.int64)
+        within = (i >= 0) & (i < values.shape[0]) & (j >= 0) & (j < values.shape[1])
+        found = np.full(np.shape(x), float(background))
+        found[within] = values[i[within], j[within]]
+        return np.where(np.isfinite(found), found, background)
+
+    return value
+
+
+def as_function(value: float | Path | str | MapFunction, epsg: int, *, background: float) -> MapFunction:
+    """Take a number, a raster or a function as a map function."""
+    if isinstance(value, (str, Path)):
+        return raster(Path(value), epsg, background=background)
+    if isinstance(value, (int, float)):
+        return uniform(float(value))
+    return value
+
+
+def checked_coherence(values: FloatArray) -> FloatArray:
+    """Return the values if all of them lie in 0..1.
+
+    Raises
+    ------
+    OptionError
+        Some value is outside, or not a number.
+    """
+    if values.size and not (values.min() >= 0 and values.max() <= 1):
+        raise OptionError(
+            f"temporal coherence runs from {values.min()} to {values.max()}; it must lie in 0..1 everywhere"
+        )
+    return values
+
+
+def first_reflectivity(count: int, rng: np.random.Generator) -> ComplexArray:
+    """Circular Gaussian reflectivities of unit mean power."""
+    return np.asarray(rng.standard_normal((count, 2)).view(np.complex128)[:, 0] * np.sqrt(0.5))
+
+
+def next_reflectivity(before: ComplexArray, coherence: FloatArray, rng: np.random.Generator) -> ComplexArray:
+    """One step of the AR(1) chain whose correlation with `before` is `coherence` per scatterer."""
+    fresh = first_reflectivity(before.size, rng)
+    return np.asarray(coherence * before + np.sqrt(1 - coherence**2) * fresh)

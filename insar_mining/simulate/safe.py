@@ -1,0 +1,299 @@
+"""SAFE products on disk: measurement TIFF, annotation, manifest; folder or zip."""
+
+from __future__ import annotations
+
+import binascii
+import datetime as dt
+import hashlib
+import io
+import shutil
+import struct
+import uuid
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
+
+from insar_mining.errors import OutputError
+from insar_mining.sentinel1.annotation import SubSwath
+from insar_mining.simulate.annotation_xml import ORBITS_PER_CYCLE, REPEAT_DAYS, shift_days
+
+SOFTWARE = "insar_mining.simulate"
+NOTICE = "Simulated pixels under the metadata of a real product; not an observation"
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One sub-swath and polarisation of a product to be written."""
+
+    swath: SubSwath
+    annotation: bytes
+    tiff: Path
+
+
+def tiff_header(lines: int, samples: int, tie_points: npt.NDArray[np.float64], time: dt.datetime) -> bytes:
+    """Header of a classic TIFF with one uncompressed CInt16 strip per line, as the processor writes it.
+
+    Parameters
+    ----------
+    tie_points : ndarray, shape (n, 5)
+        sample, line, longitude, latitude, height of the geolocation grid.
+    """
+    gcps = np.zeros((len(tie_points), 6))
+    gcps[:, 0], gcps[:, 1] = tie_points[:, 0], tie_points[:, 1]
+    gcps[:, 3:] = tie_points[:, 2:]
+    geokeys = (1, 1, 0, 3, 1024, 0, 1, 2, 1025, 0, 1, 1, 2048, 0, 1, 4326)
+    text = {270: NOTICE, 305: SOFTWARE, 306: time.strftime("%Y:%m:%d %H:%M:%S")}
+    strip = samples * 4
+    entries: list[tuple[int, int, int, bytes]] = [
+        (256, 4, 1, struct.pack("<I", samples)),
+        (257, 4, 1, struct.pack("<I", lines)),
+        (258, 3, 1, struct.pack("<H", 32)),
+        (259, 3, 1, struct.pack("<H", 1)),
+        (262, 3, 1, struct.pack("<H", 1)),
+        (273, 4, lines, b"\0" * 4 * lines),
+        (277, 3, 1, struct.pack("<H", 1)),
+        (278, 3, 1, struct.pack("<H", 1)),
+        (279, 4, lines, np.full(lines, strip, dtype="<u4").tobytes()),
+        (339, 3, 1, struct.pack("<H", 5)),  # complex integer
+        (33922, 12, gcps.size, gcps.astype("<f8").tobytes()),
+        (34735, 3, len(geokeys), struct.pack(f"<{len(geokeys)}H", *geokeys)),
+        *((tag, 2, len(value) + 1, value.encode("ascii") + b"\0") for tag, value in text.items()),
+    ]
+    entries.sort()
+    head = 8 + 2 + 12 * len(entries) + 4
+    first_byte = head + sum(len(data) + len(data) % 2 for _, _, _, data in entries if len(data) > 4)
+    offsets = first_byte + np.arange(lines, dtype=np.int64) * strip
+    if offsets[-1] + strip > 2**32:
+        raise OutputError(f"an image of {lines} x {samples} samples exceeds 4 GiB, the limit of TIFF; keep fewer bursts")
+    directory, behind = struct.pack("<H", len(entries)), b""
+    for tag, kind, count, data in entries:
+        content = offsets.astype("<u4").tobytes() if tag == 273 else data
+        directory += struct.pack("<HHI", tag, kind, count)
+        if len(content) <= 4:
+            directory += content.ljust(4, b"\0")
+        else:
+            directory += struct.pack("<I", head + len(behind))
+            behind += content + b"\0" * (len(content) % 2)
+    return struct.pack("<2sHI", b"II", 42, 8) + directory + b"\0\0\0\0" + behind
+
+
+def tie_points(swath: SubSwath) -> npt.NDArray[np.float64]:
+    """Tie points of an annotation as `tiff_header` takes them."""
+    grid = swath.geolocation
+    columns = (grid.sample, grid.line, grid.longitude_deg, grid.latitude_deg, grid.height_m)
+    return np.stack([np.asarray(c, dtype=np.float64).ravel() for c in columns], axis=1)
+
+
+class SafeWriter:
+    """Collects the files of one product beside its final place and puts them there in one step."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.partial = folder / f".{uuid.uuid4().hex[:8]}.part"
+        try:
+            (self.partial / "annotation").mkdir(parents=True)
+            (self.partial / "measurement").mkdir()
+        except OSError as error:
+            raise OutputError(f"cannot write to {folder}: {error}; choose another folder") from error
+
+    def discard(self) -> None:
+        """Delete what was written so far."""
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    def finish(self, images: Sequence[Image], manifest: bytes, *, days: int, zipped: bool) -> Path:
+        """Write annotations and manifest, and move everything to the product's name.
+
+        Parameters
+        ----------
+        images : sequence of Image
+            With their TIFFs already in ``partial/measurement``.
+        manifest : bytes
+            The template's.
+        days : int
+            Distance from the template's date.
+        zipped : bool
+            One zip with deflated members instead of a folder.
+
+        Returns
+        -------
+        Path
+            ``S1A_IW_SLC__....SAFE`` or ``....zip``.
+        """
+        objects = []
+        for image in images:
+            stem = image.tiff.stem
+            annotation = self.partial / "annotation" / f"{stem}.xml"
+            annotation.write_bytes(image.annotation)
+            identity = stem.replace("-", "")
+            objects.append(_DataObject(f"product{identity}", "s1Level1ProductSchema", "text/xml", annotation))
+            objects.append(
+                _DataObject(identity, "s1Level1MeasurementSchema", "application/octet-stream", image.tiff)
+            )
+        first = images[0].swath
+        text = _manifest(manifest, images, objects, self.partial, days)
+        (self.partial / "manifest.safe").write_bytes(text)
+        start, stop = _span(images)
+        unique = binascii.crc_hqx(text, 0xFFFF)
+        polarisation = "SV" if first.polarisation.startswith("V") else "SH"
+        name = (
+            f"{first.platform}_IW_SLC__1S{polarisation}_{start:%Y%m%dT%H%M%S}_{stop:%Y%m%dT%H%M%S}_"
+            f"{first.absolute_orbit:06d}_{_data_take(images[0].annotation):06X}_{unique:04X}"
+        )
+        return self._place(name, zipped)
+
+    def _place(self, name: str, zipped: bool) -> Path:
+        final = self.folder / (f"{name}.zip" if zipped else f"{name}.SAFE")
+        try:
+            if zipped:
+                partial = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.part")
+                with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+                    for path in sorted(self.partial.rglob("*")):
+                        archive.write(path, f"{name}.SAFE/{path.relative_to(self.partial).as_posix()}")
+                partial.replace(final)
+                self.discard()
+            else:
+                if final.exists():
+                    shutil.rmtree(final)
+                self.partial.replace(final)
+        except OSError as error:
+            raise OutputError(f"cannot write {final}: {error}; choose another folder, or free space there") from error
+        return final
+
+
+def file_stem(swath: SubSwath, annotation: bytes) -> str:
+    """Name of a measurement without its suffix, ``s1a-iw1-slc-vv-20230904t063731-...-004``."""
+    start, stop = _times(swath)
+    number = ElementTree.fromstring(annotation).findtext("adsHeader/imageNumber", "001").strip()
+    return (
+        f"{swath.platform}-{swath.swath}-slc-{swath.polarisation}-{start:%Y%m%dt%H%M%S}-{stop:%Y%m%dt%H%M%S}-"
+        f"{swath.absolute_orbit:06d}-{_data_take(annotation):06x}-{number}"
+    ).lower()
+
+
+@dataclass(frozen=True)
+class _DataObject:
+    identity: str
+    schema: str
+    mime: str
+    path: Path
+
+
+def _data_take(annotation: bytes) -> int:
+    return int(ElementTree.fromstring(annotation).findtext("adsHeader/missionDataTakeId", "0"))
+
+
+def _times(swath: SubSwath) -> tuple[dt.datetime, dt.datetime]:
+    origin = dt.datetime.fromisoformat(str(swath.epoch.astype("datetime64[us]")))
+    start = swath.bursts[0].azimuth_time_s
+    stop = swath.bursts[-1].azimuth_time_s + (swath.lines_per_burst - 1) * swath.azimuth_time_interval_s
+    return origin + dt.timedelta(seconds=start), origin + dt.timedelta(seconds=stop)
+
+
+def _span(images: Sequence[Image]) -> tuple[dt.datetime, dt.datetime]:
+    times = [_times(image.swath) for image in images]
+    return min(t[0] for t in times), max(t[1] for t in times)
+
+
+def _namespaces(xml: bytes) -> Iterator[tuple[str, str]]:
+    for _, pair in ElementTree.iterparse(io.BytesIO(xml), events=["start-ns"]):
+        prefix, uri = pair  # type: ignore[misc]
+        if prefix:
+            yield str(prefix), str(uri)
+
+
+def _manifest(
+    template: bytes, images: Sequence[Image], objects: Sequence[_DataObject], base: Path, days: int
+) -> bytes:
+    """Edit the template's manifest: only the files that are there, new times, orbit, footprint."""
+    for prefix, uri in dict(_namespaces(template)).items():
+        ElementTree.register_namespace(prefix, uri)
+    root = ElementTree.fromstring(shift_days(template, days))
+    _list_units(root, objects)
+    _list_objects(root, objects, base)
+    cycles = days // REPEAT_DAYS
+    for number in root.iterfind(".//{*}orbitReference/{*}orbitNumber"):
+        number.text = str(int(number.text or 0) + cycles * ORBITS_PER_CYCLE)
+    for number in root.iterfind(".//{*}orbitReference/{*}cycleNumber"):
+        number.text = str(int(number.text or 0) + cycles)
+    for number in root.iterfind(".//{*}missionDataTakeID"):
+        number.text = str(_data_take(images[0].annotation))
+    start, stop = _span(images)
+    ascending = root.findtext(".//{*}ascendingNodeTime")
+    for path, time in (("startTime", start), ("stopTime", stop)):
+        for element in root.iterfind(f".//{{*}}acquisitionPeriod/{{*}}{path}"):
+            element.text = time.isoformat(timespec="microseconds")
+        for element in root.iterfind(f".//{{*}}timeANX/{{*}}{path}ANX"):
+            if ascending:
+                since = (time - dt.datetime.fromisoformat(ascending.strip())).total_seconds()
+                element.text = f"{since * 1e3:.6e}"
+    _keep_values(root, "instrumentMode", "swath", {image.swath.swath for image in images})
+    _keep_values(
+        root, "standAloneProductInformation", "transmitterReceiverPolarisation",
+        {image.swath.polarisation for image in images},
+    )  # fmt: skip
+    for element in root.iterfind(".//{*}footPrint/{*}coordinates"):
+        element.text = _footprint(images)
+    root.insert(0, ElementTree.Comment(f" {NOTICE} ({SOFTWARE}) "))
+    return bytes(ElementTree.tostring(root, encoding="UTF-8", xml_declaration=True))
+
+
+def _keep_values(root: ElementTree.Element, parent: str, name: str, keep: set[str]) -> None:
+    for element in root.iterfind(f".//{{*}}{parent}"):
+        for child in list(element):
+            if child.tag.endswith(f"}}{name}") and (child.text or "").strip() not in keep:
+                element.remove(child)
+
+
+def _footprint(images: Sequence[Image]) -> str:
+    """Corners as in the real manifest: last line near, last far, first far, first near."""
+    nearest = min(images, key=lambda i: i.swath.slant_range_time_s).swath.geolocation
+    farthest = max(images, key=lambda i: i.swath.slant_range_time_s).swath.geolocation
+    corners = ((nearest, -1, 0), (farthest, -1, -1), (farthest, 0, -1), (nearest, 0, 0))
+    return " ".join(f"{g.latitude_deg[i, j]:.6f},{g.longitude_deg[i, j]:.6f}" for g, i, j in corners)
+
+
+def _list_units(root: ElementTree.Element, objects: Sequence[_DataObject]) -> None:
+    xfdu = "{urn:ccsds:schema:xfdu:1}"
+    package = root.find(f"informationPackageMap/{xfdu}contentUnit")
+    metadata = root.find("metadataSection")
+    if package is None or metadata is None:
+        raise OutputError("the template's manifest has no informationPackageMap or metadataSection; use a real manifest")
+    for unit in list(package):
+        package.remove(unit)
+    schemas = {o.schema for o in objects} | {"s1ObjectTypesSchema"}
+    for element in list(metadata):
+        identity = element.get("ID", "")
+        if identity.endswith("Annotation") or (identity.endswith("Schema") and identity not in schemas):
+            metadata.remove(element)
+    for index, (product, measurement) in enumerate(zip(objects[::2], objects[1::2], strict=True)):
+        described = f"{product.identity}Annotation"
+        unit = ElementTree.SubElement(package, f"{xfdu}contentUnit", unitType="Metadata Unit", repID=product.schema)
+        ElementTree.SubElement(unit, "dataObjectPointer", dataObjectID=product.identity)
+        unit = ElementTree.SubElement(
+            package, f"{xfdu}contentUnit", unitType="Measurement Data Unit", repID=measurement.schema, dmdID=described
+        )
+        ElementTree.SubElement(unit, "dataObjectPointer", dataObjectID=measurement.identity)
+        note = ElementTree.Element("metadataObject", ID=described, classification="DESCRIPTION", category="DMD")
+        ElementTree.SubElement(note, "dataObjectPointer", dataObjectID=product.identity)
+        metadata.insert(index, note)
+
+
+def _list_objects(root: ElementTree.Element, objects: Sequence[_DataObject], base: Path) -> None:
+    section = root.find("dataObjectSection")
+    if section is None:
+        raise OutputError("the template's manifest has no dataObjectSection; use a real manifest")
+    for element in list(section):
+        section.remove(element)
+    for item in objects:
+        element = ElementTree.SubElement(section, "dataObject", ID=item.identity, repID=item.schema)
+        stream = ElementTree.SubElement(element, "byteStream", mimeType=item.mime, size=str(item.path.stat().st_size))
+        href = f"./{item.path.relative_to(base).as_posix()}"
+        ElementTree.SubElement(stream, "fileLocation", locatorType="URL", href=href)
+        checksum = ElementTree.SubElement(stream, "checksum", checksumName="MD5")
+        with item.path.open("rb") as handle:
+            checksum.text = hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
