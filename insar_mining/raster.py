@@ -72,5 +72,7 @@ def write_cog(
                 for number, name in enumerate(names, start=1):
                     target.set_band_description(number, name)
         except rasterio.errors.RasterioError as error:
-            raise OutputError(f"cannot write {path}: {error}. Choose another output folder, or free space there") from error
+            raise OutputError(
+                f"cannot write {path}: {error}. Choose another output folder, or free space there"
+            ) from error
     return Path(path)

@@ -13,6 +13,7 @@ from insar_mining.coherence.plan import CoherencePlan, Progress
 from insar_mining.coherence.product import is_current, write_product
 from insar_mining.errors import EngineError
 
+
 class Engine(Protocol):
     """What carries out a plan: it returns the map as an array on the plan's grid."""
 

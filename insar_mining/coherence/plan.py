@@ -202,7 +202,9 @@ def make_plan(
     if window_anchor not in ("centre", "snap"):
         raise OptionError(f'window_anchor {window_anchor!r}: choose "centre" or "snap"')
     if remove_topography and not remove_flat_earth:
-        raise OptionError("topographic phase without flat-earth phase cannot be removed; remove both, or only flat earth")
+        raise OptionError(
+            "topographic phase without flat-earth phase cannot be removed; remove both, or only flat earth"
+        )
     first = reference if isinstance(reference, Product) else open_product(reference)
     second = secondary if isinstance(secondary, Product) else open_product(secondary)
     check_pair(first, second)

@@ -167,9 +167,7 @@ def ground_nodes(arc: ArcArrays, frame: BurstFrame, region: Region) -> Nodes:
     return Nodes(_cubics(values), int(lines[0]), int(samples[0]))
 
 
-def offset_nodes(
-    ground: Nodes, frame: BurstFrame, secondary_arc: ArcArrays, secondary_frame: BurstFrame
-) -> Nodes:
+def offset_nodes(ground: Nodes, frame: BurstFrame, secondary_arc: ArcArrays, secondary_frame: BurstFrame) -> Nodes:
     """Solve the offsets of a secondary burst, secondary minus reference.
 
     Fields are (lines, samples, slant range in metres) at the nodes of `ground`.

@@ -108,14 +108,18 @@ def look_up(swath: SubSwath, grid: MapGrid, dem: DemArrays) -> Look:
     for start in range(0, grid.height, LOOK_ROWS):
         rows = slice(start, start + LOOK_ROWS)
         lon, lat = grid.lonlat(rows)
-        look.time_s[rows], look.slant_range_m[rows], _ = radar_coordinates(
-            arc_arrays(arc), dem, lon, lat, arc.centre_s
-        )
+        look.time_s[rows], look.slant_range_m[rows], _ = radar_coordinates(arc_arrays(arc), dem, lon, lat, arc.centre_s)
     return look
 
 
 def fill_from_burst(
-    out: npt.NDArray[np.float32], look: Look, cut: BurstCut, first: Side, second: Side, dem: DemArrays, plan: CoherencePlan
+    out: npt.NDArray[np.float32],
+    look: Look,
+    cut: BurstCut,
+    first: Side,
+    second: Side,
+    dem: DemArrays,
+    plan: CoherencePlan,
 ) -> None:
     """Fill the cells of the map that one burst shows."""
     chosen = cut.holds(look.time_s, look.slant_range_m)

@@ -1,0 +1,90 @@
+"""Every piece of ground is shown by exactly one burst."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from insar_mining.coherence.bursts import burst_cuts, choose_swaths, matching_burst
+from insar_mining.sentinel1.annotation import SPEED_OF_LIGHT_M_S
+
+
+@pytest.fixture
+def swaths(morocco_sub_swath):
+    return [morocco_sub_swath("20230904", name) for name in ("IW1", "IW2", "IW3")]
+
+
+def test_seam_is_snaps(swaths):
+    """Neighbouring bursts are cut at the mean of the last line time and the next first line time."""
+    cuts = burst_cuts(swaths[:1])
+    swath = swaths[0]
+    for one, other in zip(cuts, cuts[1:], strict=False):
+        last = swath.bursts[one.burst_index].azimuth_time_s + 1506 * swath.azimuth_time_interval_s
+        first = swath.bursts[other.burst_index].azimuth_time_s
+        assert one.stop_s == other.start_s == (last + first) / 2
+
+
+def test_seams_lie_well_inside_valid_lines(swaths):
+    """A seam is at least 10 lines from the last valid line of either burst, so windows never touch an edge."""
+    for swath in swaths:
+        for cut in burst_cuts([swath])[1:]:
+            burst = swath.bursts[cut.burst_index]
+            line = (cut.start_s - burst.azimuth_time_s) / swath.azimuth_time_interval_s
+            assert line - burst.valid_lines.start > 10
+
+
+def test_no_ground_twice_and_none_lost(swaths, rng):
+    """Random points inside the outline of three sub-swaths are held by exactly one cut."""
+    cuts = burst_cuts(swaths)
+    start = max(min(c.start_s for c in cuts if c.swath == s.swath) for s in swaths)
+    stop = min(max(c.stop_s for c in cuts if c.swath == s.swath) for s in swaths)
+    near, far = max(c.near_m for c in cuts if c.swath == "IW1"), min(c.far_m for c in cuts if c.swath == "IW3")
+    time, slant_range = rng.uniform(start, stop, 20_000), rng.uniform(near, far, 20_000)
+    held = np.sum([cut.holds(time, slant_range) for cut in cuts], axis=0)
+    assert (held == 1).all()
+
+
+def test_sub_swath_seam_is_in_the_middle_of_the_overlap(swaths):
+    """IW1 and IW2 meet halfway between the first sample of IW2 and the last of IW1."""
+    cuts = burst_cuts(swaths[:2])
+    alone = {s.swath: burst_cuts([s]) for s in swaths[:2]}
+    middle = (min(c.far_m for c in alone["IW1"]) + max(c.near_m for c in alone["IW2"])) / 2
+    assert {c.far_m for c in cuts if c.swath == "IW1"} == {middle}
+    assert {c.near_m for c in cuts if c.swath == "IW2"} == {middle}
+
+
+def test_one_sub_swath_is_enough_where_it_sees_all(swaths):
+    """Points in the overlap go to one sub-swath; points in two sub-swaths need both; far points none."""
+    time = np.full(3, swaths[0].bursts[4].azimuth_time_s + 1.5)
+    cuts = {s.swath: burst_cuts([s])[4] for s in swaths}
+    overlap = np.linspace(cuts["IW2"].near_m + 500, cuts["IW1"].far_m - 500, 3)
+    chosen, share = choose_swaths(swaths, time, overlap)
+    assert ([s.swath for s in chosen], share) == (["IW1"], 1.0)
+    across = np.array([cuts["IW1"].near_m + 500, overlap[1], cuts["IW2"].far_m - 500])
+    chosen, share = choose_swaths(swaths, time, across)
+    assert ([s.swath for s in chosen], share) == (["IW1", "IW2"], 1.0)
+    assert choose_swaths(swaths, time, overlap + 1e6) == ([], 0.0)
+    chosen, share = choose_swaths(swaths, time, np.array([np.nan, *overlap[:2]]))
+    assert share == pytest.approx(2 / 3)
+
+
+def test_bursts_are_matched_by_time(swaths, morocco_sub_swath):
+    """The nine bursts of the pair match one to one, whatever their ids say; a lost burst has no match."""
+    secondary = morocco_sub_swath("20230916", "IW1")
+    shift = secondary.bursts[0].azimuth_time_s - swaths[0].bursts[0].azimuth_time_s
+    middles = [b.azimuth_time_s + 750 * swaths[0].azimuth_time_interval_s + shift for b in swaths[0].bursts]
+    assert [matching_burst(secondary, t) for t in middles] == list(range(9))
+    fewer = replace(secondary, bursts=tuple(replace(b, burst_id=1) for b in secondary.bursts if b.index != 3))
+    assert matching_burst(fewer, middles[3]) is None
+
+
+def test_cut_covers_the_valid_samples(swaths):
+    """Outer edges are half a sample outside the first and last valid sample of the annotation."""
+    swath = swaths[0]
+    cut = burst_cuts([swath])[2]
+    valid = swath.bursts[2].valid_samples
+    for edge, sample in ((cut.near_m, valid.start - 0.5), (cut.far_m, valid.stop - 0.5)):
+        expected = (swath.slant_range_time_s + sample / swath.range_sampling_rate_hz) * SPEED_OF_LIGHT_M_S / 2
+        assert edge == pytest.approx(expected, abs=1e-6)
