@@ -20,7 +20,7 @@ from insar_mining.sentinel1.container import ByteReader, Container
 
 ComplexArray = npt.NDArray[np.complex64]
 
-_BLOCK_BYTES = 4 << 20
+_BLOCK_BYTES = 1 << 20
 _GDAL_LOCK = threading.Lock()
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION = 256, 257, 258, 259

@@ -82,6 +82,11 @@ class Product:
         """Begin with an empty cache."""
         self.__dict__.update(state, _cache={}, _lock=threading.RLock())
 
+    @property
+    def images(self) -> tuple[SwathKey, ...]:
+        """Every pair of sub-swath and polarisation that the product holds, sorted."""
+        return self._layout.keys
+
     def sub_swath(self, swath: str, polarisation: str) -> SubSwath:
         """Return the annotation of a sub-swath; the second call costs nothing.
 
