@@ -122,12 +122,12 @@ class MapGrid:
     @property
     def x(self) -> FloatArray:
         """Eastings of cell centres, shape (width,), increasing."""
-        return self.west_m + (np.arange(self.width) + 0.5) * self.spacing_m
+        return np.asarray(self.west_m + (np.arange(self.width) + 0.5) * self.spacing_m, dtype=np.float64)
 
     @property
     def y(self) -> FloatArray:
         """Northings of cell centres, shape (height,), decreasing."""
-        return self.north_m - (np.arange(self.height) + 0.5) * self.spacing_m
+        return np.asarray(self.north_m - (np.arange(self.height) + 0.5) * self.spacing_m, dtype=np.float64)
 
     def lonlat(self, rows: slice | None = None) -> tuple[FloatArray, FloatArray]:
         """Longitudes and latitudes of the cell centres of some rows, degrees, each (rows, width)."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +52,7 @@ def burst_cuts(swaths: Sequence[SubSwath]) -> list[BurstCut]:
     """
     ordered = sorted(swaths, key=lambda swath: swath.slant_range_time_s)
     cuts = [_cuts_of_one(swath) for swath in ordered]
-    for near, far in zip(cuts, cuts[1:], strict=False):
+    for near, far in pairwise(cuts):
         seam = (min(c.far_m for c in near) + max(c.near_m for c in far)) / 2
         near[:] = [replace(c, far_m=min(c.far_m, seam)) for c in near]
         far[:] = [replace(c, near_m=max(c.near_m, seam)) for c in far]

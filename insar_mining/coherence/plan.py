@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from shapely.geometry.base import BaseGeometry
 
+from insar_mining.archive.baselines import perpendicular_baseline_m
 from insar_mining.archive.dem import Dem, read_dem
-from insar_mining.archive.pairs import perpendicular_baseline_m
+from insar_mining.archive.dem_window import Heights
 from insar_mining.coherence.builtin.geometry import DemArrays, arc_arrays, radar_coordinates
 from insar_mining.coherence.bursts import burst_cuts, choose_swaths, matching_burst
 from insar_mining.errors import CoverageError, OptionError, OrbitError, PairError, PartialCoverageWarning
@@ -118,7 +119,7 @@ class CoherencePlan:
     orbit_identity: tuple[str, str]
     dem: Path
     dem_identity: str
-    dem_heights: str
+    dem_heights: Heights
     grid: MapGrid
     window: Window
     remove_flat_earth: bool
@@ -132,7 +133,7 @@ class CoherencePlan:
         return f"{self.reference_date}_{self.secondary_date}".replace("-", "")
 
     def identity(self) -> dict[str, object]:
-        """What the result depends on, as plain values."""
+        """Return what the result depends on, as plain values."""
         values = dataclasses.asdict(self)
         for name in ("reference", "secondary", "reference_orbit", "secondary_orbit", "dem", "out"):
             del values[name]
@@ -166,7 +167,7 @@ def make_plan(
     grid: MapGrid | None = None,
     swaths: Sequence[str] | None = None,
     orbits: Sequence[Path | str] = (),
-    dem_heights: str = "auto",
+    dem_heights: Heights = "auto",
     remove_flat_earth: bool = True,
     remove_topography: bool = True,
     window_anchor: str = "centre",
@@ -373,8 +374,9 @@ def _not_seen(product: Product, grid: MapGrid, swaths: Sequence[str] | None) -> 
     left, bottom, right, top = product.footprint.bounds
     named = f" in {', '.join(swaths)}" if swaths else ""
     return (
-        f"{product.name} does not see the area{named}: the area is {west:.3f}..{east:.3f} E, {south:.3f}..{north:.3f} N, "
-        f"the scene {left:.3f}..{right:.3f} E, {bottom:.3f}..{top:.3f} N; choose a scene over the mine"
+        f"{product.name} does not see the area{named}: the area is {west:.3f}..{east:.3f} E, "
+        f"{south:.3f}..{north:.3f} N, the scene {left:.3f}..{right:.3f} E, "
+        f"{bottom:.3f}..{top:.3f} N; choose a scene over the mine"
     )
 
 

@@ -245,7 +245,7 @@ class Resampler:
         image = resample_range(
             image, source.sample_start, self.range_weights, sample_offset, row, block.shape[1], block.sample_start
         )
-        return resample_azimuth(
+        on_reference: ComplexImage = resample_azimuth(
             image,
             source.line_start,
             self.azimuth_weights,
@@ -257,6 +257,7 @@ class Resampler:
             block.line_start,
             block.sample_start,
         )
+        return on_reference
 
     def _source(self, block: Region, line_offset: FloatArray, sample_offset: FloatArray) -> Region | None:
         """Return the valid part of the secondary burst that the block's pixels come from."""

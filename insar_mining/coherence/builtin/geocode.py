@@ -33,8 +33,8 @@ def bilinear(image, line, sample, chosen, out):  # type: ignore[no-untyped-def]
             if not (y >= 0 and x >= 0 and y <= lines - 1 and x <= samples - 1):
                 out[r, c] = np.nan
                 continue
-            i = min(int(math.floor(y)), lines - 2)
-            j = min(int(math.floor(x)), samples - 2)
+            i = min(math.floor(y), lines - 2)
+            j = min(math.floor(x), samples - 2)
             v = y - i
             u = x - j
             total = 0.0

@@ -3,7 +3,8 @@
 An orbit arc enters a kernel as the three values of :class:`ArcArrays`.  Positions are
 Earth-fixed Cartesian, metres; angles at the edges are degrees, inside radians.
 
-Zero-Doppler geometry (Curlander & McDonough 1991, ch. 8): a point ``p`` is imaged at the time ``t`` at which ``v(t) . (p - s(t)) = 0`` and at the
+Zero-Doppler geometry (Curlander & McDonough 1991, Synthetic Aperture Radar, ch. 8): a
+point ``p`` is imaged at the time ``t`` at which ``v(t) . (p - s(t)) = 0`` and at the
 slant range ``|p - s(t)|``.
 """
 

@@ -81,7 +81,7 @@ def _weights(relative_bandwidth: float, hamming: float) -> npt.NDArray[np.float3
 
 def _wiener(relative_bandwidth: float, hamming: float, taps: int) -> tuple[npt.NDArray[np.float32], float]:
     """Return the table of weights for a number of taps, and the most coherence it loses."""
-    lags = np.arange(taps) - (taps // 2 - 1)
+    lags = np.arange(taps, dtype=np.float64) - (taps // 2 - 1)
     position = np.arange(FRACTIONS + 1) / FRACTIONS
     signal = _autocorrelation(lags[:, None] - lags, relative_bandwidth, hamming)
     towards = _autocorrelation(position[:, None] - lags, relative_bandwidth, hamming)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def test_seam_is_snaps(swaths):
     """Neighbouring bursts are cut at the mean of the last line time and the next first line time."""
     cuts = burst_cuts(swaths[:1])
     swath = swaths[0]
-    for one, other in zip(cuts, cuts[1:], strict=False):
+    for one, other in pairwise(cuts):
         last = swath.bursts[one.burst_index].azimuth_time_s + 1506 * swath.azimuth_time_interval_s
         first = swath.bursts[other.burst_index].azimuth_time_s
         assert one.stop_s == other.start_s == (last + first) / 2
