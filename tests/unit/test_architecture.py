@@ -1,0 +1,188 @@
+"""What keeps the package readable: imports point downward, files stay small, public things are explained."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.metadata
+import re
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "insar_mining"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# from the bottom to the top; modules of one layer may import one another
+LAYERS = (
+    {"errors", "files", "grid", "raster", "vectors", "polygons", "mines", "options"},
+    {"sentinel1"},
+    {"archive"},
+    {"coherence"},
+    {"activity"},
+    {"emissions"},
+    {"report"},
+    {"pipeline"},
+    {"cli", "__init__", "__main__"},
+)
+HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
+
+# simulate stands beside the others: it may use these, and only the command line may use it
+SIMULATE_MAY_USE = {*LAYERS[0], "sentinel1", "coherence", "simulate"}
+
+
+def top_of(path: Path) -> str:
+    """Name of the folder or module directly in the package that a file belongs to."""
+    part = path.relative_to(PACKAGE).parts[0]
+    return part.removesuffix(".py")
+
+
+def imports_of(path: Path) -> Iterator[tuple[str, int]]:
+    """Every module that a file imports, anywhere in it, with the line."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            if node.module == "insar_mining":
+                yield from ((f"insar_mining.{alias.name}", node.lineno) for alias in node.names)
+            elif node.module is not None:
+                yield node.module, node.lineno
+
+
+def test_imports_point_downward() -> None:
+    faults = []
+    for path in MODULES:
+        own = top_of(path)
+        for module, line in imports_of(path):
+            if not module.startswith("insar_mining."):
+                continue
+            other = module.split(".")[1]
+            if other == "__version__":
+                continue
+            if own == "simulate":
+                allowed = other in SIMULATE_MAY_USE
+            elif other == "simulate":
+                allowed = own == "cli"
+            else:
+                assert own in HEIGHT, f"{own} has no layer: give it one in this test"
+                allowed = HEIGHT[other] <= HEIGHT[own]
+            if not allowed:
+                faults.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
+    assert not faults, "\n".join(faults)
+
+
+def test_no_file_is_longer_than_500_lines() -> None:
+    long = {str(p.relative_to(ROOT)): n for p in MODULES if (n := len(p.read_text("utf-8").splitlines())) > 500}
+    assert not long
+
+
+def calls_of(path: Path) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node.lineno
+
+
+def test_the_library_does_not_print_nor_seed_the_global_generator() -> None:
+    forbidden = {"print", "np.random.seed", "numpy.random.seed", "random.seed"}
+    found = [f"{p.relative_to(ROOT)}:{line} {name}" for p in MODULES for name, line in calls_of(p) if name in forbidden]
+    assert not found
+
+
+def public_definitions(path: Path) -> Iterator[ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef]:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, kinds) and not node.name.startswith("_"):
+            yield node
+            if isinstance(node, ast.ClassDef):
+                yield from (n for n in node.body if isinstance(n, kinds) and not n.name.startswith("_"))
+
+
+def test_every_module_and_every_public_thing_has_a_docstring() -> None:
+    bare = [str(p.relative_to(ROOT)) for p in MODULES if not ast.get_docstring(ast.parse(p.read_text("utf-8")))]
+    bare += [
+        f"{p.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for p in MODULES
+        for node in public_definitions(p)
+        if not ast.get_docstring(node) and not is_overload(node)
+    ]
+    assert not bare, "\n".join(bare)
+
+
+def is_overload(node: ast.AST) -> bool:
+    return any("overload" in ast.unparse(d) for d in getattr(node, "decorator_list", ()))
+
+
+def test_no_mutable_default_arguments() -> None:
+    found = []
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                defaults = [d for d in (*node.args.defaults, *node.args.kw_defaults) if d is not None]
+                found += [
+                    f"{path.relative_to(ROOT)}:{d.lineno}"
+                    for d in defaults
+                    if isinstance(d, ast.List | ast.Dict | ast.Set)
+                ]
+    assert not found
+
+
+def third_party(paths: list[Path]) -> dict[str, str]:
+    """Top-level names of imports that are neither the standard library nor this package, with one place each."""
+    found: dict[str, str] = {}
+    for path in paths:
+        for module, line in imports_of(path):
+            name = module.split(".")[0]
+            if name not in sys.stdlib_module_names and name not in ("insar_mining", "tests", "conftest"):
+                found.setdefault(name, f"{path.relative_to(ROOT)}:{line}")
+    return found
+
+
+def declared(*groups: list[str]) -> set[str]:
+    """Distribution names of requirements, normalised."""
+    names = (re.split(r"[\s\[<>=!~;]", requirement, maxsplit=1)[0] for group in groups for requirement in group)
+    return {normal(name) for name in names}
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@functools.cache
+def installed() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
+
+
+def distributions(module: str) -> set[str]:
+    return {normal(name) for name in installed().get(module, [module])}
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, dict[str, list[str]]]:
+    content: dict[str, dict[str, list[str]]] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return content
+
+
+def test_every_import_of_the_package_is_declared(project: dict[str, dict[str, list[str]]]) -> None:
+    known = declared(project["dependencies"])  # type: ignore[arg-type]
+    missing = {name: place for name, place in third_party(MODULES).items() if not distributions(name) & known}
+    assert not missing, missing
+
+
+def test_every_declared_dependency_is_imported(project: dict[str, dict[str, list[str]]]) -> None:
+    imported = {distribution for name in third_party(MODULES) for distribution in distributions(name)}
+    through_xarray = {"zarr"}  # xarray.DataArray.to_zarr
+    assert not declared(project["dependencies"]) - imported - through_xarray  # type: ignore[arg-type]
+
+
+def test_every_import_of_the_tests_is_declared(project: dict[str, dict[str, list[str]]]) -> None:
+    optional = project["optional-dependencies"]
+    known = declared(project["dependencies"], optional["dev"], optional["stac"])  # type: ignore[arg-type]
+    paths = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    missing = {name: place for name, place in third_party(paths).items() if not distributions(name) & known}
+    helpers = {p.stem for p in paths} | {p.parent.name for p in paths}
+    assert not {name: place for name, place in missing.items() if name not in helpers}
