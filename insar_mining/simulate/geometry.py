@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit, prange
 from pyproj import Transformer
 from scipy.interpolate import KroghInterpolator
 
@@ -21,7 +22,6 @@ FloatArray = npt.NDArray[np.float64]
 
 HERMITE_VECTORS = 8
 LOCAL_DEGREE = 10
-CHUNK = 200_000
 TIME_TOLERANCE_S = 1e-10
 MAX_ITERATIONS = 12
 
@@ -107,41 +107,64 @@ def trajectory(orbit: Orbit, start_s: float, stop_s: float) -> Trajectory:
 
 
 def zero_doppler(path: Trajectory, ecef_m: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Zero-Doppler time (s) and slant range (m) of points, shape (n, 3) -> (n,), (n,).
+    """Zero-Doppler time (s) and slant range (m) of points, shape (..., 3) -> (...), (...).
 
-    Newton's iteration on ``(P - S(t)) . V(t) = 0``.
+    Newton's iteration on ``(P - S(t)) . V(t) = 0``, point by point in float64.
 
     Raises
     ------
     OrbitError
         A point is never broadside within the path (with two seconds of grace).
     """
-    points = ecef_m.reshape(-1, 3)
-    time = np.empty(points.shape[0])
-    slant = np.empty(points.shape[0])
-    for first in range(0, points.shape[0], CHUNK):
-        part = slice(first, first + CHUNK)
-        time[part], slant[part] = _zero_doppler(path, points[part])
+    points = np.ascontiguousarray(ecef_m.reshape(-1, 3))
+    # powers of the scaled time: well conditioned on [-1, 1], and simple to evaluate in a loop
+    series = [np.stack([np.polynomial.chebyshev.cheb2poly(p.coef) for p in axes], axis=1) for axes in (
+        path.position, path.velocity, path.acceleration)]  # fmt: skip
+    middle, half = (path.start_s + path.stop_s) / 2, (path.stop_s - path.start_s) / 2
+    time, slant, steps = _newton(points, series[0], series[1], series[2], middle, half, 1 + 2 / half)
+    if points.size and not steps.max() < TIME_TOLERANCE_S:
+        raise OrbitError(
+            f"no zero-Doppler time within {path.start_s:.1f}..{path.stop_s:.1f} s for "
+            f"{np.count_nonzero(~(steps < TIME_TOLERANCE_S))} points: the area lies outside the bursts; "
+            "choose an area inside them"
+        )
     return time.reshape(ecef_m.shape[:-1]), slant.reshape(ecef_m.shape[:-1])
 
 
-def _zero_doppler(path: Trajectory, points: FloatArray) -> tuple[FloatArray, FloatArray]:
-    time = np.full(points.shape[0], (path.start_s + path.stop_s) / 2)
-    for _ in range(MAX_ITERATIONS):
-        away = points - path.position_m(time)
-        velocity = path.velocity_m_s(time)
-        value = np.einsum("ij,ij->i", away, velocity)
-        slope = np.einsum("ij,ij->i", away, path.acceleration_m_s2(time)) - np.einsum("ij,ij->i", velocity, velocity)
-        step = value / slope
-        time = np.clip(time - step, path.start_s - 2, path.stop_s + 2)
-        if np.abs(step).max(initial=0.0) < TIME_TOLERANCE_S:
-            break
-    else:
-        raise OrbitError(
-            f"no zero-Doppler time within {path.start_s:.1f}..{path.stop_s:.1f} s for some point: "
-            "the area lies outside the bursts; choose an area inside them"
-        )
-    return time, np.linalg.norm(points - path.position_m(time), axis=1)
+@njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+def _newton(points, position, velocity, acceleration, middle, half, bound):  # type: ignore[no-untyped-def]
+    count = points.shape[0]
+    time, slant, last_step = np.empty(count), np.empty(count), np.empty(count)
+    for i in prange(count):
+        u = 0.0
+        step = np.inf
+        for _ in range(MAX_ITERATIONS):
+            value = 0.0
+            slope = 0.0
+            for axis in range(3):
+                away = points[i, axis] - _horner(position, axis, u)
+                v = _horner(velocity, axis, u)
+                value += away * v
+                slope += away * _horner(acceleration, axis, u) - v * v
+            step = value / slope / half
+            u = min(max(u - step, -bound), bound)
+            if abs(step) * half < TIME_TOLERANCE_S:
+                break
+        square = 0.0
+        for axis in range(3):
+            square += (points[i, axis] - _horner(position, axis, u)) ** 2
+        time[i] = middle + half * u
+        slant[i] = np.sqrt(square)
+        last_step[i] = abs(step) * half
+    return time, slant, last_step
+
+
+@njit(inline="always", cache=True)  # type: ignore[untyped-decorator]
+def _horner(coefficients, axis, u):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for k in range(coefficients.shape[0] - 1, -1, -1):
+        total = total * u + coefficients[k, axis]
+    return total
 
 
 def locate(

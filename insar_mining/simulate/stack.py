@@ -114,11 +114,15 @@ class SimulatedPair:
 
 @dataclass(frozen=True, eq=False)
 class _Scene:
-    """One acquisition made ready: edited annotations, parsed again as a reader would."""
+    """One acquisition made ready: edited annotations, parsed again as a reader would.
+
+    `places` holds the zero-Doppler times and slant ranges of the scatterers per sub-swath.
+    """
 
     acquisition: Acquisition
     annotations: tuple[bytes, ...]
     swaths: tuple[SubSwath, ...]
+    places: tuple[tuple[FloatArray, FloatArray], ...]
 
 
 def as_area(area: BaseGeometry | tuple[float, float, float, float]) -> BaseGeometry:
@@ -254,7 +258,7 @@ def simulate_stack(
             seen = ground.next_reflectivity(underlying, snow, chance)
         scene = _prepare(acquisition, names, polarisation, shape, points, settings)
         products.append(
-            _write(out, scene, points, seen * root_intensity, level.noise_sigma, streams[2 + 2 * index], settings)
+            _write(out, scene, seen * root_intensity, level.noise_sigma, streams[2 + 2 * index], settings)
         )
         scenes.append(scene)
         if progress is not None:
@@ -312,7 +316,7 @@ def _prepare(
     settings: Settings,
 ) -> _Scene:  # fmt: skip
     """Edit the annotations of one date and cut them to the area."""
-    annotations, swaths = [], []
+    annotations, swaths, places = [], [], []
     for number, name in enumerate(names, start=1):
         xml = edit.later_product(
             acquisition.template.annotation(name, polarisation),
@@ -325,20 +329,21 @@ def _prepare(
             moved = shifted_orbit(swath.orbit, centre, acquisition.perpendicular_m, acquisition.parallel_m)
             xml = edit.with_orbit(xml, moved)
             swath = parse_annotation(xml, source=name)
-        cut = _cut(swath, points) if settings.crop else _whole(swath)
+        place = zero_doppler(truth.path_of(swath), points.ecef_m)
+        places.append(place)  # cutting leaves the orbit alone, so this holds for the cut product too
+        cut = _cut(swath, points, *place) if settings.crop else _whole(swath)
         xml = edit.cut_annotation(xml, cut, image_number=number)
         annotations.append(xml)
         swaths.append(parse_annotation(xml, source=name))
-    return _Scene(acquisition, tuple(annotations), tuple(swaths))
+    return _Scene(acquisition, tuple(annotations), tuple(swaths), tuple(places))
 
 
 def _whole(swath: SubSwath) -> edit.Cut:
     return edit.Cut(0, len(swath.bursts), 0, swath.samples_per_burst)
 
 
-def _cut(swath: SubSwath, points: Scatterers) -> edit.Cut:
+def _cut(swath: SubSwath, points: Scatterers, time: FloatArray, slant: FloatArray) -> edit.Cut:
     """Bursts whose valid part sees the area, and the samples of the area with its margin."""
-    time, slant = zero_doppler(truth.path_of(swath), points.ecef_m)
     sample = pixels.sample_of(swath, slant)
     first = max(int(np.floor(sample.min())) - EDGE_SAMPLES, 0)
     stop = min(int(np.ceil(sample.max())) + EDGE_SAMPLES + 1, swath.samples_per_burst)
@@ -358,14 +363,16 @@ def _cut(swath: SubSwath, points: Scatterers) -> edit.Cut:
 
 
 def _write(
-    out: Path, scene: _Scene, points: Scatterers, amplitude: npt.NDArray[np.complex128], noise_sigma: float,
+    out: Path, scene: _Scene, amplitude: npt.NDArray[np.complex128], noise_sigma: float,
     rng: np.random.Generator, settings: Settings,
 ) -> Path:  # fmt: skip
     writer = SafeWriter(out)
     try:
         images = [
-            _measure(writer, swath, xml, points, amplitude, noise_sigma, chance)
-            for swath, xml, chance in zip(scene.swaths, scene.annotations, rng.spawn(len(scene.swaths)), strict=True)
+            _measure(writer, swath, xml, place, amplitude, noise_sigma, chance)
+            for swath, xml, place, chance in zip(
+                scene.swaths, scene.annotations, scene.places, rng.spawn(len(scene.swaths)), strict=True
+            )
         ]
         template = scene.acquisition.template
         return writer.finish(images, template.manifest, days=scene.acquisition.days, zipped=settings.zipped)
@@ -374,11 +381,11 @@ def _write(
 
 
 def _measure(
-    writer: SafeWriter, swath: SubSwath, xml: bytes, points: Scatterers, amplitude: npt.NDArray[np.complex128],
-    noise_sigma: float, rng: np.random.Generator,
+    writer: SafeWriter, swath: SubSwath, xml: bytes, place: tuple[FloatArray, FloatArray],
+    amplitude: npt.NDArray[np.complex128], noise_sigma: float, rng: np.random.Generator,
 ) -> Image:  # fmt: skip
     """Write the measurement of one sub-swath, burst by burst."""
-    time, slant = zero_doppler(truth.path_of(swath), points.ecef_m)
+    time, slant = place
     order = np.argsort(time, kind="stable")
     echoes = pixels.Echoes(time[order], slant[order], amplitude[order])
     path = writer.partial / "measurement" / f"{file_stem(swath, xml)}.tiff"
