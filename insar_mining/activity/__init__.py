@@ -1,0 +1,52 @@
+"""From coherence rasters to the active area of a mine, year by year.
+
+`open_stack` -> `stable_points` or `iterate_stable` -> `filter_scenes` -> `ndai` -> `annual_ndai`
+-> `rgb_composite` and `classify` -> `activity_table`; each is a plain function on xarray arrays.
+"""
+
+from insar_mining.activity.area import (
+    active_in,
+    activity_table,
+    class_counts,
+    nominal_area_m2,
+    year_counts,
+)
+from insar_mining.activity.cells import cell_area_m2, cover_fraction, ground_area_m2
+from insar_mining.activity.composite import black_limit, classify, composite_years, rgb_composite
+from insar_mining.activity.ndai import annual_ndai, ndai
+from insar_mining.activity.stable import (
+    StableIteration,
+    filter_scenes,
+    iterate_stable,
+    pixel_statistics,
+    scene_table,
+    stable_points,
+)
+from insar_mining.activity.stack import open_stack
+from insar_mining.activity.store import from_zarr, to_zarr
+
+__all__ = [
+    "StableIteration",
+    "active_in",
+    "activity_table",
+    "annual_ndai",
+    "black_limit",
+    "cell_area_m2",
+    "class_counts",
+    "classify",
+    "composite_years",
+    "cover_fraction",
+    "filter_scenes",
+    "from_zarr",
+    "ground_area_m2",
+    "iterate_stable",
+    "ndai",
+    "nominal_area_m2",
+    "open_stack",
+    "pixel_statistics",
+    "rgb_composite",
+    "scene_table",
+    "stable_points",
+    "to_zarr",
+    "year_counts",
+]

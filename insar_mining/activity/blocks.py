@@ -1,0 +1,159 @@
+"""Cubes larger than memory: blocks of the map with every pair in them, and arrays that are made when read.
+
+A function of this folder never holds a whole cube.  It walks over blocks in y and x that
+keep the pairs together, so that what it does to a pixel cannot depend on the blocks; what it
+sums over pixels it sums in whole numbers, which have no order of summation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+FloatBlock = npt.NDArray[np.float32]
+Key = tuple[Any, ...]
+
+# bytes of float32 coherence in one block; the work on a block takes about twice as much again
+BLOCK_BYTES = 64 * 2**20
+
+# a lazy cube that is read several times is held in memory up to this size
+HOLD_BYTES = 256 * 2**20
+
+# side of the tiles in which cloud-optimised GeoTIFFs are read
+TILE = 512
+
+
+@dataclass(frozen=True)
+class Block:
+    """A rectangle of the map."""
+
+    rows: slice
+    cols: slice
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
+
+
+def map_blocks(cube: xr.DataArray, block_bytes: int | None = None) -> list[Block]:
+    """Divide the map of a cube into blocks that hold at most `block_bytes` over all pairs.
+
+    Blocks are rows of full width where the map is narrow or its files are striped, and near
+    squares where it is wide and its files are tiled, so that little is read twice.
+
+    Parameters
+    ----------
+    cube : DataArray, dims (..., y, x)
+    block_bytes : int, optional
+        Default `BLOCK_BYTES`.  No result depends on it.
+    """
+    height, width = cube.sizes["y"], cube.sizes["x"]
+    layers = max(1, math.prod(size for name, size in cube.sizes.items() if name not in ("y", "x")))
+    cells = max(1, (BLOCK_BYTES if block_bytes is None else block_bytes) // (4 * layers))
+    chunks = cube.encoding.get("preferred_chunks", {})
+    striped = int(chunks.get("x", TILE)) >= width
+    cols = min(width, cells if striped or cells >= width * TILE else max(1, math.isqrt(cells)))
+    rows = max(1, min(height, cells // cols))
+    return [
+        Block(slice(top, min(top + rows, height)), slice(left, min(left + cols, width)))
+        for top in range(0, height, rows)
+        for left in range(0, width, cols)
+    ]
+
+
+def read_block(cube: xr.DataArray, block: Block) -> FloatBlock:
+    """Read one block of a cube as float32 (layer, row, column), in C order."""
+    values = cube.variable[{"y": block.rows, "x": block.cols}].values
+    return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def walk(cube: xr.DataArray, block_bytes: int | None = None) -> Iterator[tuple[Block, FloatBlock]]:
+    """Yield every block of a cube with its values."""
+    for block in map_blocks(cube, block_bytes):
+        yield block, read_block(cube, block)
+
+
+def is_lazy(cube: xr.DataArray) -> bool:
+    """Whether the values of a cube are still to be read or made."""
+    return not isinstance(cube.variable._data, np.ndarray)
+
+
+def held(cube: xr.DataArray, hold_bytes: int | None = None) -> xr.DataArray:
+    """Return a cube that is cheap to read several times: in memory if it is small enough, else as it is.
+
+    The caller's cube is not loaded by this.
+    """
+    limit = HOLD_BYTES if hold_bytes is None else hold_bytes
+    if is_lazy(cube) and cube.size * cube.dtype.itemsize <= limit:
+        return cube.compute()
+    return cube
+
+
+def lazy_variable(
+    dims: tuple[str, ...],
+    shape: tuple[int, ...],
+    read: Callable[[Key], npt.NDArray[Any]],
+) -> xr.Variable:
+    """Return a float32 variable whose values `read` makes for each index when they are asked for.
+
+    Parameters
+    ----------
+    dims, shape : tuple
+    read : callable
+        Takes one slice or one array of positions per dimension (each dimension by itself),
+        returns the values.
+    """
+    return xr.Variable(dims, indexing.LazilyIndexedArray(_MadeWhenRead(shape, read)))
+
+
+class _MadeWhenRead(BackendArray):
+    """An array of float32 that a function makes piece by piece."""
+
+    def __init__(self, shape: tuple[int, ...], read: Callable[[Key], npt.NDArray[Any]]) -> None:
+        self.shape = shape
+        self.dtype = np.dtype(np.float32)
+        self._read = read
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> npt.NDArray[Any]:
+        return indexing.explicit_indexing_adapter(  # type: ignore[no-any-return]
+            key, self.shape, indexing.IndexingSupport.OUTER, self._outer
+        )
+
+    def _outer(self, key: Key) -> npt.NDArray[Any]:
+        # whole numbers drop their dimension; they are read as slices of one and dropped here
+        kept = tuple(slice(int(k), int(k) + 1) if isinstance(k, (int, np.integer)) else k for k in key)
+        values = self._read(kept)
+        drop = tuple(axis for axis, k in enumerate(key) if isinstance(k, (int, np.integer)))
+        return values.squeeze(axis=drop) if drop else values
+
+
+def span(key: slice | npt.NDArray[np.integer[Any]], size: int) -> tuple[int, int, slice | npt.NDArray[Any]]:
+    """Return the smallest run of positions that holds an index, and the index within that run.
+
+    Examples
+    --------
+    >>> span(slice(2, 9, 3), 10)
+    (2, 9, slice(0, 7, 3))
+    >>> span(slice(None, None, -1), 4)
+    (0, 4, array([3, 2, 1, 0]))
+    """
+    if isinstance(key, slice):
+        start, stop, step = key.indices(size)
+        if step > 0:
+            stop = max(start, stop)
+            return start, stop, slice(0, stop - start, step)
+        key = np.arange(start, stop, step)
+    positions = np.asarray(key)
+    if positions.size == 0:
+        return 0, 0, slice(0, 0)
+    first = int(positions.min())
+    return first, int(positions.max()) + 1, positions - first

@@ -1,0 +1,222 @@
+"""Loops over the pixels of a block: ndarray in, ndarray out.
+
+Each runs pair by pair over all pixels, so that a pixel's numbers are summed in the order of
+the pairs whatever block it lies in, and memory is read in its order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+FloatBlock = npt.NDArray[np.float32]
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+# Coherence as a whole number of 2**-30: exact for every float32 of at least 2**-7, within 2**-31 below.
+FIXED_ONE = 2**30
+_LOW_BITS = 2**32 - 1
+
+
+@numba.njit(cache=True, nogil=True)
+def pixel_moments(values: FloatBlock, use: BoolArray) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Count, mean and standard deviation (ddof 0) over the finite pairs in use.
+
+    Parameters
+    ----------
+    values : ndarray, shape (pairs, pixels)
+    use : ndarray of bool, shape (pairs,)
+
+    Returns
+    -------
+    count, mean, sd : ndarray, shape (pixels,)
+        Mean and sd are NaN where the count is 0.
+    """
+    pairs, pixels = values.shape
+    count = np.zeros(pixels, np.int64)
+    mean = np.zeros(pixels, np.float64)
+    sd = np.zeros(pixels, np.float64)
+    for p in range(pairs):
+        if use[p]:
+            for i in range(pixels):
+                v = np.float64(values[p, i])
+                if v == v:
+                    count[i] += 1
+                    mean[i] += v
+    for i in range(pixels):
+        mean[i] = mean[i] / count[i] if count[i] > 0 else np.nan
+    for p in range(pairs):
+        if use[p]:
+            for i in range(pixels):
+                v = np.float64(values[p, i])
+                if v == v:
+                    sd[i] += (v - mean[i]) ** 2
+    for i in range(pixels):
+        sd[i] = np.sqrt(sd[i] / count[i]) if count[i] > 0 else np.nan
+    return count, mean, sd
+
+
+@numba.njit(cache=True, nogil=True)
+def points_of_best(values: FloatBlock, order: IntArray, least: IntArray, mean_min: float, sd_max: float) -> IntArray:
+    """Count the stable pixels over the best pair, the best two, and so on.
+
+    Parameters
+    ----------
+    values : ndarray, shape (pairs, pixels)
+    order : ndarray of int, shape (pairs,)
+        Positions of the pairs, the best first.
+    least : ndarray of int, shape (pairs,)
+        Least number of finite pairs of a stable pixel, for each number of pairs.
+    mean_min, sd_max : float
+        Inclusive.
+
+    Returns
+    -------
+    ndarray of int64, shape (pairs,)
+        Stable pixels over the best 1, 2, ... pairs.
+    """
+    pairs, pixels = values.shape
+    found = np.zeros(pairs, np.int64)
+    count = np.zeros(pixels, np.int64)
+    total = np.zeros(pixels, np.float64)
+    squares = np.zeros(pixels, np.float64)
+    for k in range(pairs):
+        p = order[k]
+        for i in range(pixels):
+            v = np.float64(values[p, i])
+            if v == v:
+                # sums about the limit itself lose nothing where the decision is close
+                v -= mean_min
+                count[i] += 1
+                total[i] += v
+                squares[i] += v * v
+            n = count[i]
+            if n >= least[k] and total[i] >= 0 and n * squares[i] - total[i] ** 2 <= (n * sd_max) ** 2:
+                found[k] += 1
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def pair_counts(values: FloatBlock, limit: float) -> tuple[IntArray, IntArray]:
+    """Finite pixels, and those of them at or above a limit, of each pair; shape (pairs,) each."""
+    pairs, pixels = values.shape
+    count = np.zeros(pairs, np.int64)
+    above = np.zeros(pairs, np.int64)
+    for p in range(pairs):
+        for i in range(pixels):
+            v = np.float64(values[p, i])
+            if v == v:
+                count[p] += 1
+                if v >= limit:
+                    above[p] += 1
+    return count, above
+
+
+@numba.njit(cache=True, nogil=True)
+def pair_sums(values: FloatBlock, mask: BoolArray) -> IntArray:
+    """Sum each pair over the pixels of a mask, in whole numbers.
+
+    Whole numbers have no order of summation, so that the sums over blocks are the same for any blocks.
+
+    Parameters
+    ----------
+    values : ndarray, shape (pairs, pixels)
+        Coherence, not above 2.
+    mask : ndarray of bool, shape (pixels,)
+
+    Returns
+    -------
+    ndarray of int64, shape (pairs, 4)
+        Count, sum of ``q = round(value * 2**30)``, and the high and low 32 bits of the sum of ``q**2``
+        (each summed by itself; at most 2**31 pixels).
+    """
+    pairs, pixels = values.shape
+    sums = np.zeros((pairs, 4), np.int64)
+    for p in range(pairs):
+        for i in range(pixels):
+            if mask[i]:
+                v = np.float64(values[p, i])
+                if v == v:
+                    q = np.int64(np.rint(v * FIXED_ONE))
+                    square = q * q
+                    sums[p, 0] += 1
+                    sums[p, 1] += q
+                    sums[p, 2] += square >> 32
+                    sums[p, 3] += square & _LOW_BITS
+    return sums
+
+
+@numba.njit(cache=True, nogil=True)
+def difference_index(values: FloatBlock, stable: FloatArray) -> FloatBlock:
+    """Normalised difference of each pair's stable coherence and its pixels.
+
+    Parameters
+    ----------
+    values : ndarray, shape (pairs, pixels)
+    stable : ndarray, shape (pairs,)
+
+    Returns
+    -------
+    ndarray of float32, shape (pairs, pixels)
+        NaN where either is NaN, or both are 0.
+    """
+    pairs, pixels = values.shape
+    index = np.empty((pairs, pixels), np.float32)
+    for p in range(pairs):
+        for i in range(pixels):
+            v = np.float64(values[p, i])
+            total = stable[p] + v
+            index[p, i] = (stable[p] - v) / total if total > 0 else np.nan
+    return index
+
+
+@numba.njit(cache=True, nogil=True)
+def group_means(values: FloatBlock, group: IntArray, groups: int) -> tuple[FloatArray, IntArray]:
+    """Mean and count over the finite pairs of each group, of each pixel.
+
+    Parameters
+    ----------
+    values : ndarray, shape (pairs, pixels)
+    group : ndarray of int, shape (pairs,)
+        Number of each pair's group, from 0.
+    groups : int
+
+    Returns
+    -------
+    mean, count : ndarray, shape (groups, pixels)
+        The mean is NaN where the count is 0.
+    """
+    pairs, pixels = values.shape
+    mean = np.zeros((groups, pixels), np.float64)
+    count = np.zeros((groups, pixels), np.int64)
+    for p in range(pairs):
+        g = group[p]
+        for i in range(pixels):
+            v = np.float64(values[p, i])
+            if v == v:
+                mean[g, i] += v
+                count[g, i] += 1
+    for g in range(groups):
+        for i in range(pixels):
+            mean[g, i] = mean[g, i] / count[g, i] if count[g, i] > 0 else np.nan
+    return mean, count
+
+
+def mean_and_sd(sums: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation (ddof 0) of each pair from the sums of `pair_sums`, shape (pairs, 4).
+
+    Worked in whole numbers of any length up to the last step: the square of a small deviation is
+    not lost beside the square of the mean.
+    """
+    mean = np.full(len(sums), np.nan)
+    sd = np.full(len(sums), np.nan)
+    for p, (count, total, high, low) in enumerate(sums.tolist()):
+        if count:
+            squares = (high << 32) + low
+            mean[p] = total / (count * FIXED_ONE)
+            sd[p] = ((count * squares - total * total) / (count * count)) ** 0.5 / FIXED_ONE
+    return mean, sd

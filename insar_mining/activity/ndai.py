@@ -1,0 +1,211 @@
+"""The normalised difference activity index, per pair and per year."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from insar_mining.activity.blocks import Key, is_lazy, lazy_variable, walk
+from insar_mining.activity.cells import on_cells_of
+from insar_mining.activity.dates import year_of
+from insar_mining.activity.kernels import difference_index, group_means
+from insar_mining.activity.stable import check_cube, stable_means
+from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError
+
+FloatArray = npt.NDArray[np.float64]
+
+logger = logging.getLogger(__name__)
+
+
+def ndai(coh: xr.DataArray, stable: xr.DataArray, *, block_bytes: int | None = None) -> xr.DataArray:
+    """Return the normalised difference activity index of every pair.
+
+    ``NDAI = (rho_stable - rho) / (rho_stable + rho)``, with ``rho_stable`` the spatial mean of the
+    coherence over the stable points, for each pair by itself: near 0 where the ground is as coherent as
+    stable ground, towards 1 where it has changed.
+
+    Parameters
+    ----------
+    coh : DataArray (pair, y, x)
+        Coherence, 0..1; only the pairs to use (`filter_scenes`).
+    stable : DataArray (y, x) of bool
+        Stable points (`stable_points`).
+    block_bytes : int, optional
+        Coherence held at a time; no result depends on it.
+
+    Returns
+    -------
+    DataArray (pair, y, x), float32
+        -1..1; lazy when `coh` is lazy. Negative values (more coherent than the stable mean) are kept.
+        NaN where the coherence is NaN, and all over a pair in which no stable point has data. Coordinates as
+        `coh`, and ``rho_stable`` (pair) and ``stable`` (y, x).
+
+    Raises
+    ------
+    ActivityError
+        No stable point, or other cells than the cube's.
+
+    Warns
+    -----
+    FewObservationsWarning
+        A pair has no data on any stable point.
+
+    Notes
+    -----
+    Equation 1 of Jolleys et al., Climate TRACE (2024), after Moon & Lee 2021, doi:10.3390/rs13091861. Sampled
+    with about 7 independent looks, fully decorrelated ground reads a coherence of 0.34, so that
+    NDAI ends at about 0.45 and not at 1.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> coh = xr.DataArray(np.array([[[0.9, 0.3]]]), dims=("pair", "y", "x"))
+    >>> stable = xr.DataArray(np.array([[True, False]]), dims=("y", "x"))
+    >>> ndai(coh, stable).values.round(3)
+    array([[[0. , 0.5]]], dtype=float32)
+    """
+    check_cube(coh)
+    rho = stable_means(coh, stable, block_bytes=block_bytes)
+    empty = np.flatnonzero(np.isnan(rho))
+    if empty.size:
+        names = [str(coh["pair"].values[number]) if "pair" in coh.coords else str(number) for number in empty[:5]]
+        warnings.warn(
+            f"{empty.size} pair(s) have no data on any stable point and give no NDAI: {', '.join(names)}",
+            FewObservationsWarning,
+            stacklevel=2,
+        )
+    attrs = {
+        "units": "1",
+        "long_name": "normalised difference activity index",
+        "n_stable": int(stable.values.sum()),
+    }
+    on_pairs = {str(name): coord.variable for name, coord in coh.coords.items() if coord.dims == ("pair",)}
+    on_pairs["rho_stable"] = xr.Variable("pair", rho, {"units": "1", "long_name": "mean coherence of stable points"})
+    on_pairs["stable"] = xr.Variable(("y", "x"), np.asarray(stable.values, np.bool_))
+    values: object
+    if is_lazy(coh):
+        values = lazy_variable(("pair", "y", "x"), coh.shape, _IndexReader(coh.variable, rho))
+    else:
+        values = np.empty(coh.shape, np.float32)
+        for block, part in walk(coh, block_bytes):
+            values[:, block.rows, block.cols] = _index(part, rho)
+    index = on_cells_of(coh, ("pair", "y", "x"), values, "ndai", attrs, on_pairs)
+    index.encoding.update({key: coh.encoding[key] for key in ("preferred_chunks",) if key in coh.encoding})
+    return index
+
+
+def annual_ndai(index: xr.DataArray, min_pairs: int = 1, *, block_bytes: int | None = None) -> xr.DataArray:
+    """Return the mean NDAI of every pixel and calendar year.
+
+    Parameters
+    ----------
+    index : DataArray (pair, y, x)
+        From `ndai`. The year of a pair is that of its middle date (coordinate ``year``, or from
+        ``reference_date`` and ``secondary_date``).
+    min_pairs : int
+        Least number of pairs of a pixel in a year; with fewer it is NaN.
+    block_bytes : int, optional
+        NDAI held at a time; no result depends on it.
+
+    Returns
+    -------
+    DataArray (year, y, x), float32
+        The mean over the finite pairs of each pixel: the mean of NDAI, not NDAI of the mean coherence.
+        Coordinates: ``n_pairs`` (year, y, x), finite pairs of the pixel; ``pairs_in_year`` (year), pairs of the year.
+        Attributes: ``stable_ndai_mean``, ``stable_ndai_sd`` (ddof 0) and ``stable_ndai_count``, over all annual
+        values of the stable points.
+
+    Raises
+    ------
+    ActivityError
+        The pairs have no dates.
+
+    Warns
+    -----
+    FewObservationsWarning
+        In a year no pixel has `min_pairs` pairs.
+
+    Notes
+    -----
+    Years without a pair are not there; they are not filled.
+    """
+    if index.dims != ("pair", "y", "x"):
+        raise ActivityError(f"NDAI has the dimensions ('pair', 'y', 'x'), this array {index.dims}; take it from ndai()")
+    if min_pairs < 1:
+        raise OptionError(f"min_pairs={min_pairs}: must be 1 or more")
+    years, group = np.unique(_years(index), return_inverse=True)
+    shape = years.size, index.sizes["y"], index.sizes["x"]
+    mean = np.empty(shape, np.float32)
+    count = np.empty(shape, np.int16)
+    for block, values in walk(index, block_bytes):
+        m, n = group_means(values.reshape(values.shape[0], -1), group.astype(np.int64), years.size)
+        m[n < min_pairs] = np.nan
+        mean[:, block.rows, block.cols] = m.reshape(years.size, *block.shape)
+        count[:, block.rows, block.cols] = n.reshape(years.size, *block.shape)
+    for year, layer in zip(years, mean, strict=True):
+        if np.isnan(layer).all():
+            warnings.warn(
+                f"{year}: no pixel has {min_pairs} pair(s) or more; the year is all NaN",
+                FewObservationsWarning,
+                stacklevel=2,
+            )
+    coords = {
+        "year": ("year", years),
+        "n_pairs": (("year", "y", "x"), count, {"long_name": "finite pairs of the pixel in the year"}),
+        "pairs_in_year": ("year", np.bincount(group, minlength=years.size)),
+    }
+    attrs = {
+        "units": "1",
+        "long_name": "annual mean of the normalised difference activity index",
+        "min_pairs": min_pairs,
+        **_stable_statistics(index, mean),
+    }
+    return on_cells_of(index, ("year", "y", "x"), mean, "annual_ndai", attrs, coords)
+
+
+class _IndexReader:
+    """Makes any part of the NDAI of a lazy cube."""
+
+    def __init__(self, coh: xr.Variable, rho: FloatArray) -> None:
+        self._coh, self._rho = coh, rho
+
+    def __call__(self, key: Key) -> npt.NDArray[np.float32]:
+        pairs, rows, cols = key
+        values = self._coh[{"pair": pairs, "y": rows, "x": cols}].values
+        return _index(np.ascontiguousarray(values, np.float32), self._rho[pairs])
+
+
+def _index(values: npt.NDArray[np.float32], rho: FloatArray) -> npt.NDArray[np.float32]:
+    flat = values.reshape(values.shape[0], -1) if values.size else values.reshape(values.shape[0], 0)
+    return np.asarray(difference_index(flat, np.ascontiguousarray(rho)).reshape(values.shape))
+
+
+def _years(index: xr.DataArray) -> npt.NDArray[np.int64]:
+    """Year of the middle date of every pair."""
+    if "year" in index.coords and index["year"].dims == ("pair",):
+        return index["year"].values.astype(np.int64)
+    if not {"reference_date", "secondary_date"} <= set(index.coords):
+        raise ActivityError(
+            "the pairs have no dates; give the cube the coordinates reference_date and secondary_date on 'pair'"
+        )
+    dates = zip(index["reference_date"].values, index["secondary_date"].values, strict=True)
+    return np.array([year_of(reference, secondary) for reference, secondary in dates], np.int64)
+
+
+def _stable_statistics(index: xr.DataArray, annual: npt.NDArray[np.float32]) -> dict[str, float | int]:
+    """Mean and sd of the annual NDAI of stable points, from which the limit of black follows."""
+    if "stable" not in index.coords:
+        return {}
+    values = annual[:, index["stable"].values].astype(np.float64)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return {}
+    return {
+        "stable_ndai_mean": float(values.mean()),
+        "stable_ndai_sd": float(values.std()),
+        "stable_ndai_count": int(values.size),
+    }
