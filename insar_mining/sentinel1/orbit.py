@@ -84,8 +84,8 @@ class Orbit:
         Raises
         ------
         OrbitError
-            The vectors do not cover the span, are not finite, or are not an orbit:
-            some vector lies more than 0.5 m from the arc.
+            The vectors do not cover the span, are not finite or not in order, or are
+            not an orbit: some vector lies more than 0.5 m from the arc.
         """
         near = (self.time_s >= start_s - ARC_MARGIN_S) & (self.time_s <= stop_s + ARC_MARGIN_S)
         time, position, velocity = self.time_s[near], self.position_m[near], self.velocity_m_s[near]
@@ -94,6 +94,8 @@ class Orbit:
                 f"orbit from {self.source}: {time.size} state vectors near the scene do not cover "
                 f"{start_s:.3f}..{stop_s:.3f} s of its day; use an orbit file that covers the acquisition"
             )
+        if (np.diff(time) <= 0).any():
+            raise OrbitError(f"orbit from {self.source}: its state vectors are not in the order of time; use another file")
         if not (np.isfinite(position).all() and np.isfinite(velocity).all()):
             raise OrbitError(f"orbit from {self.source}: a state vector is not a finite number; use another orbit file")
         centre, half = (time[0] + time[-1]) / 2, (time[-1] - time[0]) / 2
@@ -151,7 +153,7 @@ def read_orbit_file(
     if platform is not None and mission.replace("Sentinel-", "S") != platform:
         raise OrbitError(f"{path.name}: holds the orbit of {mission}, the product is of {platform}")
     try:
-        utc = np.array([v.findtext("UTC", "").removeprefix("UTC=") for v in vectors], dtype="datetime64[ns]")
+        utc = np.array([v.findtext("UTC", "none").removeprefix("UTC=") for v in vectors], dtype="datetime64[ns]")
         time = np.asarray((utc - epoch).astype(np.int64) * 1e-9, dtype=np.float64)
         near = np.flatnonzero((time >= start_s - ARC_MARGIN_S - 10) & (time <= stop_s + ARC_MARGIN_S + 10))
         axes = ("X", "Y", "Z", "VX", "VY", "VZ")
