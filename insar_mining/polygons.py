@@ -71,8 +71,9 @@ def check_polygons(geometry: ObjectArray, crs: CRS, mended: Mapping[int, str], s
     MineError
         The CRS as a whole cannot be brought to EPSG:4326.
     """
-    checked = CheckedPolygons(geometry, mended)
-    _refuse_empty(checked)
+    with np.errstate(invalid="ignore"):  # coordinates may be NaN until _refuse_empty has seen them
+        checked = CheckedPolygons(geometry, mended)
+        _refuse_empty(checked)
     _keep_polygons(checked)
     is_lonlat = crs.to_2d().equals(WGS84, ignore_axis_order=True)
     if not is_lonlat:

@@ -249,7 +249,8 @@ def _crs(text: str | None, source: str) -> CRS | None:
 
 def _decoded(wkb: list[Any]) -> tuple[ObjectArray, dict[int, str]]:
     """Decode WKB (bytes or hex); rings that are not closed are closed and reported."""
-    geometry = np.array(shapely.from_wkb(np.array(wkb, dtype=object), on_invalid="ignore"), dtype=object, ndmin=1)
+    with np.errstate(invalid="ignore"):  # a NaN among the coordinates is named later, with its feature
+        geometry = np.array(shapely.from_wkb(np.array(wkb, dtype=object), on_invalid="ignore"), dtype=object, ndmin=1)
     damaged = [i for i, g in enumerate(geometry) if g is None and wkb[i] is not None]
     mended = {}
     for i in damaged:
@@ -338,7 +339,8 @@ def _from_wkt(values: list[str]) -> tuple[ObjectArray, dict[int, str], set[int]]
         if match["srid"]:
             srids.add(int(match["srid"]))
         text = value[match.start("wkt") :]
-        geometry[i] = shapely.from_wkt(text, on_invalid="ignore")
+        with np.errstate(invalid="ignore"):
+            geometry[i] = shapely.from_wkt(text, on_invalid="ignore")
         if geometry[i] is None:
             geometry[i] = shapely.from_wkt(text, on_invalid="fix")
             if geometry[i] is not None:

@@ -24,12 +24,15 @@ from insar_mining.archive.dem_window import (
     HeightPiece,
     Heights,
     apply,
+    check_size,
     is_wgs84,
     read_window,
     starting_at,
 )
 from insar_mining.archive.geoid import bilinear, geoid_undulation_m
 from insar_mining.errors import DemError, OptionError, PartialDemWarning
+
+__all__ = ["Dem", "geoid_undulation_m", "read_dem"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -116,9 +119,6 @@ class Dem:
         return digest.hexdigest()
 
 
-__all__ = ["Dem", "geoid_undulation_m", "read_dem"]
-
-
 def read_dem(
     path: Path | str | Sequence[Path | str],
     bounds: Bounds,
@@ -180,6 +180,7 @@ def read_dem(
         extents.append(extent)
         if window is not None:
             windows.append(window)
+        check_size(sum(w.height_m.size for w in windows), source)
     if not windows:
         raise DemError(
             f"{source}: does not cover the area. It spans {_span(_union(extents))}, the area {_span(area)}; "

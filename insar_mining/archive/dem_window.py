@@ -95,6 +95,14 @@ def read_window(path: Path, wanted: Bounds, heights: Heights) -> tuple[HeightPie
             raise DemError(f"{path}: cannot be read as a raster ({error}); download or export it again") from error
 
 
+def check_size(posts: int, source: str) -> None:
+    """Refuse more posts than fit in the memory of a small machine."""
+    if posts > MAX_POSTS:
+        raise DemError(
+            f"{source}: the area has {posts:,} posts, the limit is {MAX_POSTS:,}; take a smaller area or coarser model"
+        )
+
+
 def _check_file(path: Path) -> None:
     if path.is_dir():
         inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in RASTER_SUFFIXES)
@@ -116,7 +124,7 @@ def _window_of(
         raise DemError(
             f"{path}: has no {missing}; add it (gdal_translate -a_srs EPSG:... -a_ullr ...) or use another file"
         )
-    if np.issubdtype(file.dtypes[0], np.complexfloating):
+    if file.dtypes[0].startswith("complex"):
         raise DemError(f"{path}: holds complex numbers ({file.dtypes[0]}), not heights; give an elevation model")
     full_crs = CRS.from_wkt(file.crs.to_wkt(version="WKT2_2019"))
     crs, transform = full_crs.to_2d(), file.transform
@@ -133,11 +141,7 @@ def _window_of(
     window = _window_around(corners, transform, file.width, file.height)
     if window is None:
         return None, extent
-    if window.width * window.height > MAX_POSTS:
-        raise DemError(
-            f"{path}: the area has {window.width} x {window.height} posts, the limit is {MAX_POSTS:,}; "
-            "take a smaller area or a coarser model"
-        )
+    check_size(window.width * window.height, str(path))
     height = _metres(file, path, window, full_crs)
     transform = starting_at(transform, window.col_off, window.row_off)
     if is_wgs84(crs) and transform.e > 0 and transform.b == 0 and transform.d == 0:  # south-up
