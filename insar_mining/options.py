@@ -115,7 +115,7 @@ class PairOptions(Options):
     temporal_baseline_days: Annotated[tuple[Days, ...], AfterValidator(_in_order)] = Field(
         (12, 24),
         min_length=1,
-        description="Spans of a pair in days, the preferred first; a later one bridges a date that is missing.",
+        description="Spans of a pair in days, tried from the shortest; a longer one bridges a date that is missing.",
     )
     relative_orbit: int | None = Field(
         None, ge=1, le=175, description="Track (relative orbit) to use; by default the one that gives most pairs."
@@ -155,6 +155,10 @@ class ActivityOptions(Options):
     """How a stack of coherence maps becomes activity."""
 
     method: Literal["published"] = Field("published", description="Method of the analysis.")
+    stable_method: Literal["iterated", "published"] = Field(
+        "iterated",
+        description="Stable points on kept pairs, found again until both settle, or once over all pairs as published.",
+    )
     stable_mean_min: float = Field(
         0.8, ge=0, le=1, description="Least mean coherence over time of a stable point (inclusive)."
     )
@@ -171,6 +175,14 @@ class ActivityOptions(Options):
     black_below: float | None = Field(
         None, ge=0, le=1, description="Value below which a pixel counts as not active; by default from the stable set."
     )
+    black_sigma: float = Field(
+        3.0, ge=0, le=20, description="Standard deviations of the stable set's annual NDAI above its mean, for that."
+    )
+    white_saturation: float = Field(
+        0.25, ge=0, le=1, description="Saturation below which a pixel counts as active in all three years."
+    )
+    min_pairs: int = Field(1, ge=1, le=1000, description="Least number of pairs of a pixel in a year.")
+    min_cover: float = Field(0.5, gt=0, le=1, description="Least share of a cell inside the mine for it to count.")
     zero: Literal["nodata", "value"] = Field(
         "nodata", description="What an exact 0 means in rasters that were made elsewhere."
     )

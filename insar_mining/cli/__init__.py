@@ -1,0 +1,105 @@
+"""The command line: it only speaks, every job is a function of the package.
+
+Nothing heavy is imported here, so that ``insar-mining --help`` answers at once; a
+command's module, and the libraries it needs, load when the command is called.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command as command_of
+
+from insar_mining import __version__
+
+# name of the command: (its module in this package, one line for the list of commands)
+COMMANDS = {
+    "run": ("run", "From Sentinel-1 products to yearly activity and a report."),
+    "pairs": ("pairs", "List the pairs that a folder of products gives."),
+    "coherence": ("coherence", "Map the coherence of one pair."),
+    "analyse": ("analyse", "From coherence maps to yearly activity and a report."),
+}
+
+# options of every command, which may stand before or after its name
+COMMON_FLAGS = {"--debug", "--quiet", "-q", "--verbose", "-v"}
+
+
+class Commands(TyperGroup):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """Names of the commands, in the order of the list above."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        """Return a command; inside the list of commands one that only knows its line."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, line = COMMANDS[cmd_name]
+        if ctx.meta.get("insar_mining.listing"):
+            return TyperCommand(cmd_name, help=line)
+        command = command_of(importlib.import_module(f"insar_mining.cli.{module}").app)
+        command.name = cmd_name
+        return command
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help of the group without importing a command."""
+        ctx.meta["insar_mining.listing"] = True
+        super().format_help(ctx, formatter)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take the common flags from wherever they stand, up to a ``--``."""
+        end = args.index("--") if "--" in args else len(args)
+        common = [arg for arg in args[:end] if arg in COMMON_FLAGS]
+        rest = [arg for arg in args[:end] if arg not in COMMON_FLAGS]
+        return super().parse_args(ctx, common + rest + args[end:])
+
+    def invoke(self, ctx: Any) -> Any:
+        """Call a command; an error becomes one clear line and an exit code."""
+        from insar_mining.cli.speech import speaking
+
+        with speaking(ctx):
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="insar-mining",
+    help="How much of a mine was worked in each year, from repeat-pass Sentinel-1 coherence.",
+    epilog="Every command takes --help, and --debug, --quiet or --verbose before or after its name.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"insar-mining {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only results, warnings and errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is done in detail.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Read by `speaking`, which sees them before any command runs."""
+
+
+def main() -> None:
+    """Run the command line; the console script and ``python -m insar_mining`` start here."""
+    app(prog_name="insar-mining")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""``insar-mining pairs``: what a folder of products gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from insar_mining.cli import parameters
+from insar_mining.cli.speech import print_table, speech_of
+from insar_mining.options import PairOptions
+
+app = parameters.new_app()
+
+SHOWN = ("pair", "days", "perpendicular_baseline_m", "relative_orbit", "reference", "secondary")
+
+
+@app.command()
+def pairs(
+    ctx: typer.Context,
+    scenes: Annotated[Path, typer.Argument(help="Folder of Sentinel-1 SLC products.")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="GeoJSON to write, one feature per pair.")] = None,
+    mine: Annotated[
+        Path | None, typer.Option("--mine", help="Vector file: only scenes that see this mine, baselines there.")
+    ] = None,
+    mine_id: parameters.MineId = None,
+    max_perp_baseline: parameters.MaxBaseline = None,
+    temporal_baseline: parameters.TemporalBaselines = None,
+    pol: parameters.Polarisation = None,
+    relative_orbit: parameters.RelativeOrbit = None,
+    exclude: parameters.Exclude = None,
+    as_json: parameters.Json = False,
+) -> None:
+    """List the pairs that a folder of products gives: consecutive dates, 12 days apart or else 24."""
+    from insar_mining.archive.products import scan_products
+    from insar_mining.files import appears_whole
+    from insar_mining.pipeline.inputs import mine_of
+    from insar_mining.pipeline.network import choose_pairs
+
+    options = PairOptions().replace(
+        polarisation=pol,
+        max_perp_baseline_m=max_perp_baseline,
+        temporal_baseline_days=temporal_baseline,
+        relative_orbit=relative_orbit,
+        exclude=exclude,
+    )
+    area = None if mine is None else mine_of(mine, mine_id).geometry
+    table = choose_pairs(scan_products(scenes), options, area=area)
+    print_table(table[list(SHOWN)], as_json=as_json, title=f"{len(table)} pairs in {scenes}")
+    for rejected in table.attrs.get("rejected", ()):
+        speech_of(ctx).detail(f"not used: {rejected['pair'] or rejected['scene']}: {rejected['reason']}")
+    if out is not None:
+        with appears_whole(out) as partial:
+            partial.write_text(table.to_json(default=str, drop_id=True), encoding="utf-8")

@@ -1,0 +1,56 @@
+"""Arguments and options that several commands share; their help comes from the options' descriptions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from insar_mining.options import (
+    ActivityOptions,
+    CoherenceOptions,
+    Options,
+    PairOptions,
+    RunOptions,
+    default_of,
+    help_of,
+)
+
+
+def new_app() -> typer.Typer:
+    """Return the frame of one command: plain help, our own way with errors."""
+    return typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+
+
+def option(model: type[Options], name: str, *flags: str, metavar: str | None = None) -> Any:
+    """Return a command-line option for an option of a model; not given, it is None."""
+    default = default_of(model, name)
+    text = help_of(model, name) + (f" (default {default})" if default else "")
+    return typer.Option(*flags, help=text, show_default=False, metavar=metavar)
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="Options file (YAML), such as the run.yaml of a result; options given here win."),
+]
+MineId = Annotated[str | None, option(RunOptions, "mine_id", "--mine-id")]
+Dem = Annotated[Path | None, option(RunOptions, "dem", "--dem")]
+DemHeights = Annotated[str | None, option(CoherenceOptions, "dem_heights", "--dem-heights", metavar="REFERENCE")]
+Engine = Annotated[str | None, option(CoherenceOptions, "engine", "--engine", metavar="NAME")]
+Method = Annotated[str | None, option(ActivityOptions, "method", "--method", metavar="NAME")]
+Window = Annotated[str | None, option(CoherenceOptions, "window", "--window", metavar="AxR")]
+Spacing = Annotated[float | None, option(CoherenceOptions, "spacing_m", "--spacing", metavar="METRES")]
+Swaths = Annotated[list[str] | None, option(CoherenceOptions, "swaths", "--swath", metavar="IWn")]
+Orbits = Annotated[list[Path] | None, option(CoherenceOptions, "orbits", "--orbit", metavar="FILE")]
+Polarisation = Annotated[str | None, option(PairOptions, "polarisation", "--pol", metavar="VV")]
+MaxBaseline = Annotated[
+    float | None, option(PairOptions, "max_perp_baseline_m", "--max-perp-baseline", metavar="METRES")
+]
+TemporalBaselines = Annotated[
+    list[int] | None, option(PairOptions, "temporal_baseline_days", "--temporal-baseline", metavar="DAYS")
+]
+RelativeOrbit = Annotated[int | None, option(PairOptions, "relative_orbit", "--relative-orbit", metavar="TRACK")]
+Exclude = Annotated[list[str] | None, option(PairOptions, "exclude", "--exclude", metavar="DATE")]

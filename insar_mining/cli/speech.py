@@ -1,0 +1,202 @@
+"""How commands speak: results to stdout, everything else to stderr, one line per warning or error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from insar_mining.errors import InsarMiningError, InsarMiningWarning
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
+KEY = "insar_mining.speech"
+
+ProgressCallback = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Where a command's words go, and how many of them there are."""
+
+    debug: bool
+    quiet: bool
+    verbose: bool
+    errors: Console
+
+    def say(self, text: str) -> None:
+        """Tell something that is not a result (silent with ``--quiet``)."""
+        if not self.quiet:
+            self.errors.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def detail(self, text: str) -> None:
+        """Tell what only those who asked for detail want to know."""
+        if self.verbose:
+            self.errors.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Tell something that the user should know, always."""
+        self.errors.print(f"warning: {text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+    def fail(self, text: str) -> None:
+        """Tell why a command failed."""
+        self.errors.print(f"error: {text}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def progress(self) -> Iterator[ProgressCallback]:
+        """Yield a callback (stage, done, total) that draws bars in a terminal and is silent elsewhere."""
+        if self.quiet or not self.errors.is_terminal:
+            yield lambda stage, done, total: None
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        tasks: dict[str, TaskID] = {}
+        with Progress(*columns, console=self.errors) as bars:
+
+            def show(stage: str, done: int, total: int) -> None:
+                if stage not in tasks:
+                    tasks[stage] = bars.add_task(stage, total=total)
+                bars.update(tasks[stage], completed=done, total=total)
+
+            yield show
+
+
+def speech_of(ctx: typer.Context) -> Speech:
+    """Return the speech of the command that is running."""
+    speech = ctx.meta[KEY]
+    assert isinstance(speech, Speech)
+    return speech
+
+
+@contextmanager
+def speaking(ctx: typer.Context) -> Iterator[None]:
+    """Turn warnings into lines, and errors into one line and an exit code, around a command."""
+    flags = {name: bool(ctx.params.get(name)) for name in ("debug", "quiet", "verbose")}
+    speech = Speech(**flags, errors=Console(stderr=True))
+    ctx.meta[KEY] = speech
+    with _warnings_as_lines(speech), _log_to(speech):
+        try:
+            yield
+        except InsarMiningError as error:
+            _end(speech, " ".join(str(error).split()), 1)
+        except KeyboardInterrupt:
+            _end(speech, "interrupted; what is finished is kept, a rerun of the same command continues", INTERRUPTED)
+        except BrokenPipeError:
+            # the reader of a pipe has seen enough (`| head`); keep the interpreter's last flush quiet too
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except (OSError, MemoryError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+            text = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
+            _end(speech, f"{text} (please report it with the output of --debug)", UNEXPECTED)
+
+
+def _end(speech: Speech, text: str, code: int) -> None:
+    if speech.debug:
+        speech.errors.print(traceback.format_exc(), markup=False, highlight=False, soft_wrap=True)
+    speech.fail(text)
+    raise typer.Exit(code) from None
+
+
+@contextmanager
+def _warnings_as_lines(speech: Speech) -> Iterator[None]:
+    """Show the package's own warnings, each once; other libraries' only with ``--verbose``."""
+    seen: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *_: Any) -> None:
+        own = issubclass(category, InsarMiningWarning)
+        text = " ".join(str(message).split()) if own else f"{category.__name__}: {' '.join(str(message).split())}"
+        if (own or speech.verbose) and text not in seen:
+            seen.add(text)
+            speech.warn(text)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", InsarMiningWarning)
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
+
+
+@contextmanager
+def _log_to(speech: Speech) -> Iterator[None]:
+    """Send the package's log to stderr with ``--verbose``."""
+    logger = logging.getLogger("insar_mining")
+    if not speech.verbose:
+        yield
+        return
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            speech.detail(self.format(record))
+
+    handler, level = Lines(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def print_table(table: pd.DataFrame, *, as_json: bool, title: str | None = None) -> None:
+    """Print a table to stdout: for people, or as a JSON list with one object per row."""
+    if as_json:
+        print_json(json.loads(table.to_json(orient="records", date_format="iso", double_precision=10)))
+        return
+    shown = Table(title=title, title_justify="left")
+    for name, dtype in table.dtypes.items():
+        shown.add_column(str(name), justify="right" if dtype.kind in "fiu" else "left", overflow="fold")
+    for row in table.itertuples(index=False, name=None):
+        shown.add_row(*(_cell(value) for value in row))
+    Console().print(shown)
+
+
+def print_text(text: str) -> None:
+    """Print a line to stdout."""
+    sys.stdout.write(f"{text}\n")
+
+
+def print_json(value: object) -> None:
+    """Print JSON to stdout; dates and paths become text, missing numbers null."""
+    sys.stdout.write(json.dumps(_plain(value), indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return None if value != value else value  # NaN is not JSON
+
+
+def print_record(record: Mapping[str, object], *, as_json: bool) -> None:
+    """Print one thing to stdout: a line per field, or a JSON object."""
+    if as_json:
+        print_json(record)
+        return
+    width = max(len(name) for name in record)
+    for name, value in record.items():
+        sys.stdout.write(f"{name:<{width}}  {value}\n")
+
+
+def _cell(value: object) -> str:
+    import pandas as pd
+
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return str(value)

@@ -1,0 +1,156 @@
+"""From coherence maps to yearly activity: the steps of :mod:`insar_mining.activity` in their order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from insar_mining.activity import (
+    active_in,
+    activity_table,
+    annual_ndai,
+    classify,
+    filter_scenes,
+    iterate_stable,
+    ndai,
+    open_stack,
+    rgb_composite,
+    stable_points,
+)
+from insar_mining.errors import ActivityError
+from insar_mining.mines import Mine
+from insar_mining.options import ActivityOptions
+
+logger = logging.getLogger(__name__)
+
+Window = tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """What a stack of coherence maps says of a mine.
+
+    Attributes
+    ----------
+    coh : DataArray (pair, y, x)
+        All pairs, read when used.
+    stable : DataArray (y, x) of bool
+    scenes : DataFrame
+        One row per pair: pair, kept, reason, stable_mean, stable_sd, n_stable.
+    annual : DataArray (year, y, x)
+        Annual NDAI.
+    rgb, classes : mapping of (year, year, year) to DataArray
+        One per window of three consecutive years; empty with fewer years.
+    activity : DataFrame
+        One row per year.
+    """
+
+    coh: xr.DataArray
+    stable: xr.DataArray
+    scenes: pd.DataFrame
+    annual: xr.DataArray
+    rgb: Mapping[Window, xr.DataArray]
+    classes: Mapping[Window, xr.DataArray]
+    activity: pd.DataFrame
+
+    @property
+    def years(self) -> list[int]:
+        """Years that have a map."""
+        return [int(year) for year in self.annual["year"].values]
+
+
+def analyse_maps(
+    maps: Path | str | Sequence[Path], mine: Mine, options: ActivityOptions, years: Sequence[int] = ()
+) -> Analysis:
+    """Analyse coherence maps of one mine.
+
+    Parameters
+    ----------
+    maps : folder, or sequence of files
+        As of :func:`insar_mining.open_stack`.
+    years : sequence of int
+        Years to use, by default all; a pair belongs to the year of its middle date.
+
+    Raises
+    ------
+    RasterError, CoverageError, ActivityError
+        As of the steps; also when there is no pair of a year.
+    """
+    coh = _of_years(open_stack(maps, mine, zero=options.zero, min_cover=options.min_cover), years)
+    stable, kept, scenes = _stable_and_kept(coh, options)
+    annual = annual_ndai(ndai(kept, stable), min_pairs=options.min_pairs)
+    rgb = {window: rgb_composite(annual, window, ceiling=options.ceiling) for window in windows_of(annual)}
+    classes = {
+        window: classify(
+            composite,
+            black_below=options.black_below,
+            black_sigma=options.black_sigma,
+            white_saturation=options.white_saturation,
+        )
+        for window, composite in rgb.items()
+    }
+    return Analysis(coh, stable, scenes, annual, rgb, classes, _activity(annual, classes, mine.id, options.method))
+
+
+def _of_years(coh: xr.DataArray, years: Sequence[int]) -> xr.DataArray:
+    if not years:
+        return coh
+    there = sorted({int(year) for year in coh["year"].values})
+    missing = sorted(set(years) - set(there))
+    if missing:
+        raise ActivityError(
+            f"no coherence map of {', '.join(map(str, missing))}; there are maps of {', '.join(map(str, there))} "
+            "(a pair belongs to the year of its middle date)"
+        )
+    return coh.isel(pair=np.flatnonzero(np.isin(coh["year"].values, list(years))))
+
+
+def _stable_and_kept(coh: xr.DataArray, options: ActivityOptions) -> tuple[xr.DataArray, xr.DataArray, pd.DataFrame]:
+    limits = options.stable_mean_min, options.stable_std_max
+    if options.stable_method == "iterated":
+        found = iterate_stable(coh, *limits, scene_mean_min=options.scene_mean_min, scene_std_max=options.scene_std_max)
+        return found.stable, found.kept, found.table
+    stable = stable_points(coh, *limits, method="published")
+    kept = filter_scenes(coh, stable, options.scene_mean_min, options.scene_std_max)
+    scenes: pd.DataFrame = kept.attrs["scenes"]
+    return stable, kept, scenes
+
+
+def windows_of(annual: xr.DataArray) -> list[Window]:
+    """Every window of three consecutive years that annual maps hold, in order."""
+    years = {int(year) for year in annual["year"].values}
+    return [(year, year + 1, year + 2) for year in sorted(years) if {year + 1, year + 2} <= years]
+
+
+def _activity(annual: xr.DataArray, classes: Mapping[Window, xr.DataArray], mine_id: str, method: str) -> pd.DataFrame:
+    """Return one row per year, those outside every window without an area."""
+    unknown = activity_table(annual, mine_id=mine_id, method=method)
+    rows: list[pd.DataFrame] = []
+    for year in unknown["year"]:
+        window = window_of_year(classes, year)
+        source = unknown if window is None else activity_table(classes[window], mine_id=mine_id, method=method)
+        rows.append(source[source["year"] == year])
+    return pd.concat(rows, ignore_index=True)
+
+
+def active_map(analysis: Analysis, year: int) -> xr.DataArray | None:
+    """Return where the ground was active in a year as `activity.csv` counts it; None where that is not known."""
+    window = window_of_year(analysis.classes, year)
+    return None if window is None else active_in(analysis.classes[window], year)
+
+
+def window_of_year(classes: Mapping[Window, xr.DataArray], year: int) -> Window | None:
+    """Return the window from which a year's row is taken: the one that it ends, else the first that holds it.
+
+    A class depends on the window in which a year is seen; with this rule a further year never changes
+    what was said of the years before it.
+    """
+    holding = sorted(window for window in classes if year in window)
+    ending = [window for window in holding if window[2] == year]
+    return next(iter(ending or holding), None)

@@ -1,0 +1,295 @@
+"""The whole jobs: `run` from products, `analyse` from coherence maps."""
+
+from __future__ import annotations
+
+import datetime as dt
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from insar_mining.errors import SkippedInputWarning
+from insar_mining.mines import Mine
+from insar_mining.options import AnalyseOptions, RunOptions
+from insar_mining.pipeline.analysis import Analysis, analyse_maps
+from insar_mining.pipeline.inputs import mine_of
+from insar_mining.pipeline.lock import folder_lock
+from insar_mining.pipeline.maps import Maps, ProgressCallback, make_maps
+from insar_mining.pipeline.outputs import remove_partial_files, software_versions, write_pair_maps
+from insar_mining.pipeline.plan import MAPS, RunPlan, Start, plan_run, prepare
+from insar_mining.pipeline.result import Result, Story, Truth, write_result
+
+Date = str | dt.date | np.datetime64
+Job = TypeVar("Job", RunOptions, AnalyseOptions)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Show no progress."""
+
+
+def plan(
+    mine: Mine | Path | str,
+    start: Date | None = None,
+    end: Date | None = None,
+    *,
+    out: Path | str,
+    options: RunOptions | None = None,
+    progress: ProgressCallback = _silent,
+    **changes: Any,
+) -> RunPlan:
+    """Plan a run without writing anything; parameters and errors are those of :func:`run`."""
+    begin = prepare(mine, _run_options(options, start, end, changes), Path(out))
+    return plan_run(begin, Path(out), progress)
+
+
+def run(
+    mine: Mine | Path | str,
+    start: Date | None = None,
+    end: Date | None = None,
+    *,
+    out: Path | str,
+    scenes: Path | str | None = None,
+    dem: Path | str | None = None,
+    engine: str | None = None,
+    method: str | None = None,
+    options: RunOptions | None = None,
+    progress: ProgressCallback = _silent,
+    truth: Truth | None = None,
+    **changes: Any,
+) -> Result:
+    """Do the whole job for one mine: pairs, coherence maps, activity, report.
+
+    A rerun keeps every coherence map that is complete and whose recorded plan is the same.
+    A pair that cannot be mapped is left out and reported; a date none of whose pairs can be
+    mapped is bridged by a longer pair.
+
+    Parameters
+    ----------
+    mine : Mine or path
+        A vector file with one mine, or with several and `mine_id` given.
+    start, end : date
+        Period of the scenes, both inclusive; ``"2021-01-31"``.
+    out : path
+        Folder of the result; see the README for what is in it.
+    scenes : path
+        Folder of Sentinel-1 SLC products.
+    dem : path
+        Elevation model that covers the mine.
+    engine, method : str, optional
+        Shorthands of ``coherence.engine`` and ``activity.method``.
+    options : RunOptions, optional
+        Everything else; what is given beside it wins.
+    progress : callable, optional
+        Called with (stage, done, total).
+    truth : Truth, optional
+        For simulated scenes: set beside the result in the report.
+    **changes
+        Other fields of :class:`insar_mining.options.RunOptions`: ``mine_id``, ``pairs``,
+        ``coherence``, ``activity``.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ArchiveError
+        Without `scenes`, or none in the period.
+    CoverageError
+        No scene sees the mine.
+    PairError
+        The scenes give no pair.
+    OutputError
+        `out` cannot be written, or another run works in it.
+    InsarMiningError
+        Whatever else stops a step, by name.
+    """
+    changes |= {"scenes": scenes, "dem": dem}
+    chosen = _with_shorthands(_run_options(options, start, end, changes), engine, method)
+    folder = Path(out)
+    begin = prepare(mine, chosen, folder)
+    with folder_lock(folder):
+        remove_partial_files(folder)
+        remove_partial_files(folder / MAPS)
+        maps = make_maps(begin.scenes, begin.planner, progress)
+        progress("analysis", 0, 2)
+        analysis = analyse_maps(maps.paths, begin.mine, chosen.activity)
+        skipped = _skipped(begin, maps)
+        story = Story(
+            mine=begin.mine,
+            options=_named(chosen, mine),
+            record=_run_record(begin, maps, analysis, skipped),
+            period=begin.period,
+            maps=maps.paths,
+            scenes=_with_failures(analysis.scenes, maps.failures),
+            skipped=skipped,
+            rejected=[one for one in maps.pairs.attrs.get("rejected", ()) if one.get("pair")],
+            max_perp_baseline_m=chosen.pairs.max_perp_baseline_m,
+            kept_maps=maps.kept,
+            truth=truth,
+        )
+        return write_result(folder, analysis, story, progress)
+
+
+def analyse(
+    folder: Path | str,
+    mine: Mine | Path | str,
+    *,
+    out: Path | str,
+    years: Sequence[int] = (),
+    method: str | None = None,
+    options: AnalyseOptions | None = None,
+    progress: ProgressCallback = _silent,
+    **changes: Any,
+) -> Result:
+    """Analyse a folder of coherence GeoTIFFs, whoever made them.
+
+    Parameters
+    ----------
+    folder : path
+        GeoTIFFs of one grid whose two dates are in the name, in tags or in a STAC item.
+    mine : Mine or path
+    out : path
+        Folder of the result.
+    years : sequence of int
+        Years to use; by default all.
+    method : str, optional
+        Shorthand of ``activity.method``.
+    options : AnalyseOptions, optional
+    progress : callable, optional
+        Called with (stage, done, total).
+    **changes
+        Other fields of :class:`insar_mining.options.AnalyseOptions`.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    RasterError
+        No raster with two dates, or rasters that do not belong together.
+    CoverageError
+        The mine lies outside the rasters.
+    ActivityError
+        No stable point, no scene left, or no map of a year.
+    OutputError
+        `out` cannot be written, or another run works in it.
+    """
+    base = options or AnalyseOptions()
+    chosen = _with_shorthands(base.replace(folder=folder, years=tuple(years) or None, **changes), None, method)
+    target = Path(out)
+    found = mine_of(mine, chosen.mine_id)
+    with folder_lock(target):
+        remove_partial_files(target)
+        progress("analysis", 0, 2)
+        with _noting_skipped() as skipped:
+            analysis = analyse_maps(Path(folder), found, chosen.activity, chosen.years)
+        own = target / MAPS
+        maps = [] if own.is_dir() and own.samefile(folder) else write_pair_maps(own, analysis.coh)
+        first, last = analysis.coh["reference_date"].values.min(), analysis.coh["secondary_date"].values.max()
+        story = Story(
+            mine=found,
+            options=_named(chosen, mine),
+            record=_analysis_record(found, analysis),
+            period=(dt.date.fromisoformat(str(first)[:10]), dt.date.fromisoformat(str(last)[:10])),
+            maps=maps,
+            scenes=analysis.scenes,
+            skipped=skipped,
+        )
+        return write_result(target, analysis, story, progress)
+
+
+def _run_options(options: RunOptions | None, start: Any, end: Any, changes: Mapping[str, Any]) -> RunOptions:
+    return (options or RunOptions()).replace(start=start, end=end, **changes)
+
+
+def _with_shorthands(options: Job, engine: str | None, method: str | None) -> Job:
+    """Return options with the engine and the method of their sections changed."""
+    if engine is not None and isinstance(options, RunOptions):
+        options = options.replace(coherence=options.coherence.replace(engine=engine))
+    if method is not None:
+        options = options.replace(activity=options.activity.replace(method=method))
+    return options
+
+
+def _named(options: Job, mine: Mine | Path | str) -> Job:
+    """Return the options with the mine's file, if it came from one, for the record."""
+    return options if isinstance(mine, Mine) else options.replace(mine=Path(mine))
+
+
+@contextmanager
+def _noting_skipped() -> Iterator[list[Mapping[str, str]]]:
+    """Collect what the block warns of leaving out, and pass every warning on."""
+    skipped: list[Mapping[str, str]] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SkippedInputWarning)
+        yield skipped
+    for one in caught:
+        if issubclass(one.category, SkippedInputWarning):
+            what, _, reason = str(one.message).removeprefix("left out: ").partition(": ")
+            skipped.append({"what": Path(what).name, "reason": reason})
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+
+
+def _with_failures(scenes: pd.DataFrame, failures: Mapping[str, str]) -> pd.DataFrame:
+    """Add the pairs that have no map, in the order of their dates."""
+    if not failures:
+        return scenes
+    rows = pd.DataFrame(
+        {
+            "pair": list(failures),
+            "kept": False,
+            "reason": [f"not mapped: {reason}" for reason in failures.values()],
+            "stable_mean": np.nan,
+            "stable_sd": np.nan,
+            "n_stable": 0,
+        }
+    )
+    table = pd.concat([scenes, rows.astype(scenes.dtypes.to_dict())], ignore_index=True)
+    return table.sort_values("pair", ignore_index=True)
+
+
+def _skipped(begin: Start, maps: Maps) -> tuple[Mapping[str, str], ...]:
+    """Everything that was left out before the analysis, and why."""
+    return (
+        *({"what": Path(one["path"]).name, "reason": one["reason"]} for one in begin.unreadable),
+        *({"what": f"pair {pair}", "reason": reason} for pair, reason in maps.failures.items()),
+        *({"what": f"date {date}", "reason": "none of its pairs could be mapped"} for date in maps.bad_dates),
+        *(
+            {"what": str(one["scene"]), "reason": str(one["reason"])}
+            for one in maps.pairs.attrs.get("rejected", ())
+            if not one.get("pair")
+        ),
+    )
+
+
+def _run_record(begin: Start, maps: Maps, analysis: Analysis, skipped: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """Return inputs, versions and counts of a run, as plain values."""
+    pairs = maps.pairs
+    scenes = sorted({*pairs["reference"], *pairs["secondary"]})
+    grid = begin.planner.grid
+    return {
+        **_analysis_record(begin.mine, analysis),
+        "relative_orbit": int(pairs["relative_orbit"].iloc[0]),
+        "grid": {"crs": grid.crs, "bounds": list(grid.bounds), "spacing_m": grid.spacing_m, "shape": list(grid.shape)},
+        "scenes": scenes,
+        "maps_kept_from_an_earlier_run": maps.kept,
+        "skipped": [dict(one) for one in skipped],
+    }
+
+
+def _analysis_record(mine: Mine, analysis: Analysis) -> dict[str, Any]:
+    return {
+        "finished": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "versions": software_versions(),
+        "mine": {"id": mine.id, "name": mine.name, "geometry": mine.geometry.wkt},
+        "pairs": len(analysis.scenes),
+        "pairs_kept": int(analysis.scenes["kept"].sum()),
+        "stable_points": int(analysis.stable.values.sum()),
+        "years": analysis.years,
+    }

@@ -1,0 +1,198 @@
+"""From scenes to one coherence map per pair: resumed, and going on past a bad date."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import geopandas as gpd
+from shapely.geometry.base import BaseGeometry
+
+from insar_mining.coherence.engine import coherence
+from insar_mining.coherence.plan import CoherencePlan, Window, make_plan
+from insar_mining.coherence.product import is_current
+from insar_mining.errors import (
+    CoverageError,
+    InsarMiningError,
+    OrbitError,
+    PairError,
+    ProductError,
+    SkippedInputWarning,
+)
+from insar_mining.grid import MapGrid
+from insar_mining.options import RunOptions
+from insar_mining.pipeline.network import choose_pairs
+from insar_mining.sentinel1.product import Product, open_product
+
+logger = logging.getLogger(__name__)
+
+ProgressCallback = Callable[[str, int, int], None]
+"""Called with a stage's name, how much of it is done, and how much there is."""
+
+# what a single product or pair can suffer from; everything else stops the run
+FAULTS_OF_A_PAIR = (ProductError, OrbitError, CoverageError, PairError)
+
+# when so many pairs fail and none succeeds, the fault is not with single dates
+HOPELESS_PAIRS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """The coherence maps of a run.
+
+    Attributes
+    ----------
+    pairs : GeoDataFrame
+        Pairs that have a map, in order of time.
+    paths : tuple of Path
+        Their maps.
+    kept : int
+        How many of them were there already, complete and of the same plan.
+    failures : mapping of str to str
+        Pairs that could not be mapped, and why.
+    bad_dates : tuple of date
+        Dates none of whose pairs could be mapped; a longer pair bridges each where there is one.
+    """
+
+    pairs: gpd.GeoDataFrame
+    paths: tuple[Path, ...]
+    kept: int
+    failures: Mapping[str, str]
+    bad_dates: tuple[dt.date, ...]
+
+
+@dataclass(eq=False)
+class Planner:
+    """Makes the plans of a stack: one grid, one set of options, every product opened once."""
+
+    area: BaseGeometry
+    dem: Path
+    folder: Path
+    options: RunOptions
+    grid: MapGrid = field(init=False)
+    _products: dict[str, Product] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Fix the grid that all pairs share."""
+        self.grid = MapGrid.around(self.area, self.options.coherence.spacing_m)
+
+    def plan(self, pair: Mapping[str, object]) -> CoherencePlan:
+        """Plan one row of a pair table."""
+        options = self.options.coherence
+        return make_plan(
+            self._product(str(pair["reference_path"])),
+            self._product(str(pair["secondary_path"])),
+            area=self.area,
+            dem=self.dem,
+            out=self.folder / f"{pair['pair']}.tif",
+            polarisation=self.options.pairs.polarisation,
+            window=Window(*options.window),
+            grid=self.grid,
+            swaths=options.swaths or None,
+            orbits=options.orbits,
+            dem_heights=options.dem_heights,
+            remove_topography=options.remove_topography,
+            window_anchor=options.window_anchor,
+        )
+
+    def _product(self, path: str) -> Product:
+        if path not in self._products:
+            self._products[path] = open_product(path)
+        return self._products[path]
+
+
+def make_maps(scenes: gpd.GeoDataFrame, planner: Planner, progress: ProgressCallback) -> Maps:
+    """Map every pair of a table of scenes.
+
+    A pair that cannot be mapped is reported and left out. A date none of whose pairs can be
+    mapped is excluded, and the pairs are selected again, so that a longer pair bridges it.
+
+    Parameters
+    ----------
+    scenes : GeoDataFrame
+        As :func:`insar_mining.pipeline.network.scenes_for` gives it.
+
+    Raises
+    ------
+    InsarMiningError
+        No pair at all could be mapped (the first failure, by its own name), or something failed
+        that has nothing to do with a single pair: the elevation model, the disk, the engine.
+    """
+    done: dict[str, Path] = {}
+    failed: dict[str, InsarMiningError] = {}
+    bad: list[dt.date] = []
+    kept = 0
+    while True:
+        exclude = (*planner.options.pairs.exclude, *bad)
+        try:
+            pairs = choose_pairs(scenes, planner.options.pairs.replace(exclude=exclude), area=planner.area)
+        except PairError:
+            if not failed:
+                raise
+            break  # without the bad dates there is no pair left
+        progress("coherence", len(done), len(pairs))
+        for pair in pairs.to_dict("records"):
+            if pair["pair"] in done or pair["pair"] in failed:
+                continue
+            try:
+                plan = planner.plan(pair)
+                kept += is_current(plan)
+                done[pair["pair"]] = coherence(plan, planner.options.coherence.engine)
+            except FAULTS_OF_A_PAIR as error:
+                failed[pair["pair"]] = error
+                warnings.warn(f"pair {pair['pair']} left out: {error}", SkippedInputWarning, stacklevel=3)
+            progress("coherence", len([name for name in pairs["pair"] if name in done]), len(pairs))
+        culprit = bad_date(pairs, done, failed)
+        if culprit is None or (not done and len(failed) >= HOPELESS_PAIRS):
+            break
+        bad.append(culprit)
+        logger.info("%s is left out: none of its pairs could be mapped", culprit)
+    if not done:
+        raise _nothing(failed)
+    mapped = pairs[pairs["pair"].isin(list(done))]
+    return Maps(
+        pairs=mapped,
+        paths=tuple(done[name] for name in mapped["pair"]),
+        kept=kept,
+        failures={name: str(error) for name, error in failed.items()},
+        bad_dates=tuple(bad),
+    )
+
+
+def bad_date(
+    pairs: gpd.GeoDataFrame, done: Mapping[str, Path], failed: Mapping[str, InsarMiningError]
+) -> dt.date | None:
+    """Return the date that is most likely at fault for failed pairs, None if single pairs are.
+
+    A date with one mapped pair is good. Among the others it is the one that most failures name
+    (a product's fault names its file), then the one with most failures, then the later.
+    """
+    blame: dict[dt.date, tuple[int, int]] = {}
+    good: set[dt.date] = set()
+    for pair in pairs.to_dict("records"):
+        for side in ("reference", "secondary"):
+            date = _day(pair[f"{side}_date"])
+            if pair["pair"] in done:
+                good.add(date)
+            elif pair["pair"] in failed:
+                named, count = blame.get(date, (0, 0))
+                is_named = str(pair[side]) in str(failed[pair["pair"]])
+                blame[date] = (named + is_named, count + 1)
+    suspects = {date: how_much for date, how_much in blame.items() if date not in good}
+    return max(suspects, key=lambda date: (*suspects[date], date)) if suspects else None
+
+
+def _day(value: object) -> dt.date:
+    return dt.date.fromisoformat(str(value)[:10])
+
+
+def _nothing(failed: Mapping[str, InsarMiningError]) -> InsarMiningError:
+    """Return the first failure, with the number of pairs it stands for."""
+    name, first = next(iter(failed.items()))
+    if len(failed) == 1:
+        return first
+    return type(first)(f"none of the {len(failed)} pairs tried could be mapped; the first, {name}: {first}")

@@ -1,0 +1,127 @@
+"""The files of a result: each whole or not at all."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from affine import Affine
+
+from insar_mining import __version__
+from insar_mining.activity import to_zarr
+from insar_mining.files import write_text
+from insar_mining.pipeline.analysis import Analysis
+from insar_mining.pipeline.stac import write_item
+from insar_mining.raster import write_cog
+
+NO_VALUE = 255
+
+PACKAGES = ("numpy", "scipy", "numba", "xarray", "rasterio", "geopandas", "pyproj", "shapely")
+
+
+def write_analysis(folder: Path, analysis: Analysis, method: str) -> list[Path]:
+    """Write the maps and tables of an analysis and return their paths.
+
+    ``coherence.zarr``, ``stable.tif``, ``ndai_<year>.tif``, and for each window of three years
+    ``rgb_<y1>_<y2>_<y3>.tif`` and ``classes_<y1>_<y2>_<y3>.tif``; ``activity.csv``.
+    """
+    tags = {"MINE_ID": str(analysis.coh.attrs["mine_id"]), "METHOD": method, "SOFTWARE": f"insar_mining {__version__}"}
+    files = [
+        to_zarr(analysis.coh, folder / "coherence.zarr"),
+        _write_stable(folder / "stable.tif", analysis, tags),
+    ]
+    for year in analysis.years:
+        index = analysis.annual.sel(year=year)
+        files.append(_write(folder / f"ndai_{year}.tif", index, ["ndai"], tags | {"YEAR": str(year)}))
+    for window, rgb in analysis.rgb.items():
+        name = "_".join(map(str, window))
+        of_window = tags | {"YEARS": " ".join(map(str, window))}
+        bands = [f"{colour} {year}" for colour, year in zip(("red", "green", "blue"), window, strict=True)]
+        stretch = {"CEILING": f"{rgb.attrs['ceiling']:g}"}
+        files.append(_write(folder / f"rgb_{name}.tif", rgb, bands, of_window | stretch))
+        files.append(_write_classes(folder / f"classes_{name}.tif", analysis.classes[window], of_window))
+    files.append(write_table(folder / "activity.csv", analysis.activity))
+    return files
+
+
+def write_pair_maps(folder: Path, coh: xr.DataArray) -> list[Path]:
+    """Write the pairs of a cube as one GeoTIFF each, with a STAC item beside it; return the GeoTIFFs.
+
+    For maps that were made elsewhere: cropped to the mine, NaN outside, dates in the tags.
+    """
+    written = []
+    for number in range(coh.sizes["pair"]):
+        layer = coh.isel(pair=number)
+        dates = {
+            name.upper(): str(layer[name].values.astype("datetime64[D]"))
+            for name in ("reference_date", "secondary_date")
+        }
+        baseline = float(layer["perpendicular_baseline_m"])
+        known = {"PERPENDICULAR_BASELINE_M": f"{baseline:.3f}"} if np.isfinite(baseline) else {}
+        tags = dates | known | {"SOURCE": str(layer["source"].values), "ORIGIN": str(coh.attrs["origin"])}
+        path = _write(folder / f"{layer['pair'].values}.tif", layer, ["coherence"], tags)
+        write_item(path.with_suffix(".json"), layer, path)
+        written.append(path)
+    return written
+
+
+def _write_stable(path: Path, analysis: Analysis, tags: Mapping[str, str]) -> Path:
+    stable = analysis.stable
+    values = stable.values.astype(np.uint8)
+    if "cover" in stable.coords:
+        values[stable["cover"].values < stable.attrs["min_cover"]] = NO_VALUE
+    limits = {name.upper(): str(stable.attrs[name]) for name in ("mean_min", "std_max", "n_stable")}
+    return _write(path, stable.copy(data=values), ["stable"], dict(tags) | limits, NO_VALUE)
+
+
+def _write_classes(path: Path, classes: xr.DataArray, tags: Mapping[str, str]) -> Path:
+    names = str(classes.attrs["flag_meanings"]).split()
+    legend = {f"CLASS_{value}": name for value, name in zip(classes.attrs["flag_values"], names, strict=True)}
+    limits = {name.upper(): f"{classes.attrs[name]:.6g}" for name in ("black_below", "white_saturation")}
+    return _write(path, classes, ["class"], dict(tags) | legend | limits, float(classes.attrs["nodata"]))
+
+
+def _write(
+    path: Path, raster: xr.DataArray, names: Sequence[str], tags: Mapping[str, str], nodata: float | None = None
+) -> Path:
+    """Write (y, x) or (band, y, x) with attributes ``crs`` and ``transform``."""
+    values = raster.transpose(..., "y", "x").values
+    return write_cog(
+        path,
+        values,
+        crs=str(raster.attrs["crs"]),
+        transform=Affine(*raster.attrs["transform"][:6]),
+        names=names,
+        nodata=nodata,
+        tags=tags,
+        overviews="average" if values.dtype.kind == "f" else "mode",
+    )
+
+
+def write_table(path: Path, table: pd.DataFrame) -> Path:
+    """Write a table as CSV; numbers keep every digit that matters."""
+    return write_text(path, table.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Delete what a killed run left under temporary names; nobody else writes in a locked folder."""
+    for left in (*folder.glob(".*.part*"), *folder.glob(".*.old")):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of the package, of Python and of what the numbers depend on."""
+    return {
+        "insar_mining": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+    }

@@ -1,0 +1,219 @@
+"""A result: its files, and what a caller gets back."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+import yaml
+
+from insar_mining.errors import OptionError
+from insar_mining.files import write_text
+from insar_mining.mines import Mine
+from insar_mining.options import AnalyseOptions, RunOptions, to_yaml
+from insar_mining.pipeline.analysis import Analysis, Window, active_map
+from insar_mining.pipeline.maps import ProgressCallback
+from insar_mining.pipeline.outputs import write_analysis, write_table
+from insar_mining.pipeline.stac import assets_of, write_collection
+from insar_mining.report import ReportContent, write_report
+
+REPORT = "report.html"
+SCENES = "scenes.csv"
+RECORD = "run.yaml"
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What was simulated, to be set beside what is found.
+
+    Attributes
+    ----------
+    active : DataArray (year, y, x) of bool
+        True where the ground was worked in the year, on any grid that holds the result's cells.
+    area_m2 : mapping of int to float
+        True area per year, square metres.
+    """
+
+    active: xr.DataArray
+    area_m2: Mapping[int, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A result: its folder, and what is in it.
+
+    Attributes
+    ----------
+    out : Path
+    mine : Mine
+    activity, scenes : DataFrame
+        As ``activity.csv`` and ``scenes.csv``.
+    stable : DataArray (y, x) of bool
+    annual : DataArray (year, y, x)
+        Annual NDAI.
+    rgb, classes : mapping of (year, year, year) to DataArray
+        One per window of three consecutive years.
+    skipped : tuple of mappings
+        ``what`` was left out and the ``reason``.
+    report : Path
+    kept_maps : int
+        Coherence maps of an earlier run that were used again.
+    """
+
+    out: Path
+    mine: Mine
+    activity: pd.DataFrame
+    scenes: pd.DataFrame
+    stable: xr.DataArray
+    annual: xr.DataArray
+    rgb: Mapping[Window, xr.DataArray]
+    classes: Mapping[Window, xr.DataArray]
+    skipped: tuple[Mapping[str, str], ...]
+    report: Path
+    kept_maps: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Story:
+    """How an analysis came about: what the report and the record tell beside its numbers.
+
+    Attributes
+    ----------
+    options : RunOptions or AnalyseOptions
+    record : mapping
+        Versions, inputs and counts for ``run.yaml``, as plain values.
+    maps : sequence of Path
+        Coherence maps with a STAC item beside each.
+    scenes : DataFrame
+        ``scenes.csv``: the pairs analysed and those that have no map.
+    skipped : sequence of mappings
+        ``what`` was left out and the ``reason``.
+    rejected : sequence of mappings
+        ``pair`` and ``reason`` of pairs that were never formed.
+    """
+
+    mine: Mine
+    options: RunOptions | AnalyseOptions
+    record: Mapping[str, Any]
+    period: tuple[dt.date, dt.date]
+    maps: Sequence[Path]
+    scenes: pd.DataFrame
+    skipped: Sequence[Mapping[str, str]] = ()
+    rejected: Sequence[Mapping[str, object]] = ()
+    max_perp_baseline_m: float | None = None
+    kept_maps: int = 0
+    truth: Truth | None = None
+
+
+def write_result(folder: Path, analysis: Analysis, story: Story, progress: ProgressCallback) -> Result:
+    """Write every file of a result, the collection last: it says that the result is complete.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be written.
+    """
+    options = story.options
+    earlier = assets_of(folder)
+    files = write_analysis(folder, analysis, options.activity.method)
+    files.append(write_table(folder / SCENES, story.scenes))
+    text = to_yaml(options, story.record)
+    files.append(write_text(folder / RECORD, text))
+    progress("analysis", 1, 2)
+    window = max(analysis.classes) if analysis.classes else None
+    content = ReportContent(
+        mine=story.mine,
+        period=story.period,
+        method=options.activity.method,
+        coh=analysis.coh,
+        stable=analysis.stable,
+        scenes=analysis.scenes,
+        annual=analysis.annual,
+        activity=analysis.activity,
+        run=yaml.safe_load(text),
+        pairs=_pair_table(analysis.coh),
+        rejected_pairs=story.rejected,
+        rgb=None if window is None else analysis.rgb[window],
+        classes=None if window is None else analysis.classes[window],
+        notes=_notes(analysis),
+        skipped=story.skipped,
+        composite_years=window,
+        scene_mean_min=options.activity.scene_mean_min,
+        scene_sd_max=options.activity.scene_std_max,
+        max_perp_baseline_m=story.max_perp_baseline_m,
+        ndai_ceiling=options.activity.ceiling,
+        **_beside_truth(analysis, story.truth),
+    )
+    files.append(write_report(folder / REPORT, content))
+    items = [path.with_suffix(".json") for path in story.maps]
+    files.append(write_collection(folder, story.mine, analysis.coh, files, items))
+    _remove([path for path in earlier if path not in files])
+    progress("analysis", 2, 2)
+    return Result(
+        out=folder,
+        mine=story.mine,
+        activity=analysis.activity,
+        scenes=story.scenes,
+        stable=analysis.stable,
+        annual=analysis.annual,
+        rgb=analysis.rgb,
+        classes=analysis.classes,
+        skipped=tuple(story.skipped),
+        report=folder / REPORT,
+        kept_maps=story.kept_maps,
+    )
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    """Delete files of an earlier result that the new one does not have (another year's map, say)."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _pair_table(coh: xr.DataArray) -> pd.DataFrame:
+    names = ("pair", "reference_date", "secondary_date", "days", "perpendicular_baseline_m")
+    return pd.DataFrame({name: coh[name].values for name in names})
+
+
+def _notes(analysis: Analysis) -> list[str]:
+    notes = []
+    if len(analysis.classes) > 1:
+        notes.append(
+            "The area of a year is read from the window of three years that it ends (the first two years from the "
+            "first window); the composite and the classes shown are those of the last window."
+        )
+    return notes
+
+
+def _beside_truth(analysis: Analysis, truth: Truth | None) -> dict[str, Any]:
+    """Return what the report shows of the truth; nothing where there is none."""
+    if truth is None:
+        return {}
+    found = {year: active_map(analysis, year) for year in analysis.years}
+    known = {year: raster for year, raster in found.items() if raster is not None and year in truth.area_m2}
+    if not known:
+        raise OptionError("the truth names none of the years whose active ground is known; give other years")
+    area = analysis.activity.set_index("year")["area_m2"]
+    table = pd.DataFrame(
+        {
+            "year": list(known),
+            "truth_area_m2": [truth.area_m2[year] for year in known],
+            "found_area_m2": [float(area[year]) for year in known],
+        }
+    )
+    years = xr.DataArray(list(known), dims="year", name="year")
+    found_map = xr.concat([raster.reset_coords(drop=True) for raster in known.values()], dim=years)
+    truth_map = truth.active.sel(year=list(known)).sel(
+        y=analysis.coh["y"].values, x=analysis.coh["x"].values, method="nearest"
+    )
+    truth_map = truth_map.assign_coords(y=analysis.coh["y"].values, x=analysis.coh["x"].values)
+    return {"simulated": True, "truth": table, "found_map": found_map, "truth_map": truth_map}
