@@ -79,6 +79,9 @@ class Layout(Protocol):
     def pixels(self, key: SwathKey, swath: SubSwath, burst_index: int) -> Pixels:
         """Return where the pixels of a burst lie."""
 
+    def why_absent(self, key: SwathKey) -> str:
+        """Say why a sub-swath and polarisation cannot be had."""
+
 
 def find_layout(container: Container, *, require_manifest: bool) -> Layout:
     """Tell which layout the files of a container have.
@@ -100,6 +103,15 @@ def find_layout(container: Container, *, require_manifest: bool) -> Layout:
         f"{container.path}: no Sentinel-1 product; looked for manifest.safe and annotation/ (SAFE) and for "
         "S1_*-BURST.tiff with its metadata XML (single burst)"
     )
+
+
+def _key_of(match: re.Match[str]) -> SwathKey:
+    return match["swath"].upper(), match["polarisation"].upper()
+
+
+def _not_among(key: SwathKey, layout: Layout) -> str:
+    have = ", ".join(" ".join(k) for k in layout.keys)
+    return f"{layout.container.path}: has no {' '.join(key)}; it has {have}"
 
 
 def refuse_other_products(name: str, where: str) -> None:
@@ -143,6 +155,16 @@ class SafeLayout:
         lines = swath.lines_per_burst
         return Pixels(self.measurements[key], burst_index * lines, len(swath.bursts) * lines)
 
+    def why_absent(self, key: SwathKey) -> str:
+        """Say why a sub-swath and polarisation cannot be had."""
+        for file in self.manifest.files if self.manifest else ():
+            path = PurePosixPath(file)
+            match = _FILE.fullmatch(path.stem)
+            if match and path.parent == PurePosixPath("annotation") and _key_of(match) == key:
+                where = self.container.where(file)
+                return f"{where}: the manifest lists this annotation, and it is missing; fetch the product again"
+        return _not_among(key, self)
+
 
 def safe_layout(container: Container, *, require_manifest: bool) -> SafeLayout:
     """Sort the files of a SAFE product."""
@@ -157,7 +179,7 @@ def safe_layout(container: Container, *, require_manifest: bool) -> SafeLayout:
         match = _FILE.fullmatch(path.stem)
         if match is None or len(path.parts) != 2:
             continue
-        key = (match["swath"].upper(), match["polarisation"].upper())
+        key = _key_of(match)
         if path.parts[0] == "annotation" and path.suffix.lower() == ".xml":
             target = annotations
         elif path.parts[0] == "measurement" and path.suffix.lower() in _BURST_SUFFIXES:
@@ -167,7 +189,7 @@ def safe_layout(container: Container, *, require_manifest: bool) -> SafeLayout:
         _check_file(match, file, name, manifest, container)
         if key in target:
             raise ProductError(
-                f"{container.where(file)}: a second file of {key[0]} {key[1]} beside {target[key]}; remove the wrong one"
+                f"{container.where(file)}: a second file of {' '.join(key)} beside {target[key]}; remove the wrong one"
             )
         target[key] = file
     if not annotations:
@@ -275,6 +297,10 @@ class BurstLayout:
         order = self._bursts(key, swath)
         return Pixels(order[sorted(order)[burst_index]], 0, swath.lines_per_burst)
 
+    def why_absent(self, key: SwathKey) -> str:
+        """Say why a sub-swath and polarisation cannot be had."""
+        return _not_among(key, self)
+
     def _bursts(self, key: SwathKey, swath: SubSwath) -> dict[int, str]:
         """Which burst of the sub-swath each TIFF holds, by azimuth time.
 
@@ -307,7 +333,7 @@ def burst_layout(container: Container, files: list[str]) -> BurstLayout:
     for file in sorted(files):
         match = _burst_match(file)
         assert match is not None
-        key = (match["swath"].upper(), match["polarisation"].upper())
+        key = _key_of(match)
         if key not in annotations:
             raise ProductError(
                 f"{container.where(file)}: no metadata XML in {container.path} describes {key[0]} {key[1]}; fetch the "

@@ -95,7 +95,9 @@ class Orbit:
                 f"{start_s:.3f}..{stop_s:.3f} s of its day; use an orbit file that covers the acquisition"
             )
         if (np.diff(time) <= 0).any():
-            raise OrbitError(f"orbit from {self.source}: its state vectors are not in the order of time; use another file")
+            raise OrbitError(
+                f"orbit from {self.source}: its state vectors are not in the order of time; use another file"
+            )
         if not (np.isfinite(position).all() and np.isfinite(velocity).all()):
             raise OrbitError(f"orbit from {self.source}: a state vector is not a finite number; use another orbit file")
         centre, half = (time[0] + time[-1]) / 2, (time[-1] - time[0]) / 2

@@ -188,8 +188,7 @@ class Product:
     def _key(self, swath: str, polarisation: str) -> SwathKey:
         key = (swath.upper(), polarisation.upper())
         if key not in self._layout.keys:
-            have = ", ".join(" ".join(k) for k in self._layout.keys)
-            raise ProductError(f"{self.path}: has no {' '.join(key)}; it has {have}")
+            raise ProductError(self._layout.why_absent(key))
         return key
 
     def _read_sub_swath(self, key: SwathKey) -> SubSwath:

@@ -1,0 +1,601 @@
+"""Products as folders, zips and single bursts: pixels come back exactly, and damage is named."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import re
+import shutil
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from insar_mining.errors import CoverageError, OrbitError, ProductError
+from insar_mining.sentinel1 import container as container_module
+from insar_mining.sentinel1.product import Product, open_product
+
+from .conftest import as_int16, pattern, write_plain_tiff, zipped
+
+LINES, SAMPLES, BURSTS = 40, 300, 9
+NAME = "S1A_IW_SLC__1SDV_20230904T063730_20230904T063757_050174_0609E3_DAA1"
+STEM = "s1a-iw1-slc-vv-20230904t063731-20230904t063756-050174-0609e3-004"
+
+
+@pytest.fixture(scope="module")
+def forms(small_safe: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same product in all its forms, in a folder whose name is a nuisance."""
+    folder = tmp_path_factory.mktemp("zips") / "Scène [1] (a) {b} 中"
+    folder.mkdir()
+    link = folder / "link"
+    link.symlink_to(small_safe, target_is_directory=True)
+    return {
+        "folder": small_safe,
+        "copied": Path(shutil.copytree(small_safe, folder / small_safe.name)),
+        "renamed": Path(shutil.copytree(small_safe, folder / "my scene")),
+        "link": link,
+        "stored": zipped(small_safe, folder / f"{NAME}.zip", zipfile.ZIP_STORED),
+        "deflated": zipped(small_safe, folder / "my zip [2].ZIP", zipfile.ZIP_DEFLATED),
+    }
+
+
+FORMS = ["folder", "copied", "renamed", "link", "stored", "deflated"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_says_and_holds_the_same(form: str, forms: dict[str, Path]) -> None:
+    product = open_product(forms[form])
+    assert (product.platform, product.relative_orbit, product.absolute_orbit) == ("S1A", 52, 50174)
+    assert (product.direction, product.ipf_version) == ("descending", "003.61")
+    assert (product.swaths, product.polarisations, product.images) == (("IW1",), ("VV",), (("IW1", "VV"),))
+    assert product.start == np.datetime64("2023-09-04T06:37:30.213065", "ns")
+    assert product.stop == np.datetime64("2023-09-04T06:37:57.196353", "ns")
+    assert product.epoch == np.datetime64("2023-09-04", "ns")
+    if form != "renamed":
+        assert product.name == NAME
+        assert product.identity() == open_product(forms["folder"]).identity()
+    np.testing.assert_array_equal(
+        product.footprint.exterior.coords[:-1],
+        [(-8.211940, 30.156912), (-10.860316, 30.571131), (-10.540982, 32.194736), (-7.844702, 31.782942)],
+    )
+    product.check_measurement("iw1", "vv")
+    for burst in range(BURSTS):
+        pixels = product.read_burst("IW1", "VV", burst)
+        assert pixels.dtype == np.complex64
+        np.testing.assert_array_equal(
+            pixels, pattern(np.arange(burst * LINES, (burst + 1) * LINES), np.arange(SAMPLES))
+        )
+
+
+def test_the_manifest_may_be_named_itself(forms: dict[str, Path]) -> None:
+    assert open_product(forms["folder"] / "manifest.safe").name == NAME
+
+
+opened = functools.cache(open_product)
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> tuple[int, slice, slice]:
+    def part(size: int) -> slice:
+        start = draw(st.integers(0, size))
+        stop = draw(st.integers(start, size))
+        return slice(draw(st.sampled_from([start, None])) if start == 0 else start, None if stop == size else stop)
+
+    return draw(st.integers(0, BURSTS - 1)), part(LINES), part(SAMPLES)
+
+
+@pytest.mark.parametrize("form", ["folder", "stored", "deflated"])
+@settings(deadline=None, max_examples=60)
+@given(window=windows())
+def test_a_window_is_that_part_of_the_burst(
+    form: str, forms: dict[str, Path], window: tuple[int, slice, slice]
+) -> None:
+    burst, lines, samples = window
+    product = opened(forms[form])
+    expected = pattern(burst * LINES + np.arange(LINES)[lines], np.arange(SAMPLES)[samples])
+    np.testing.assert_array_equal(product.read_burst("IW1", "VV", burst, lines, samples), expected)
+
+
+def test_only_the_bytes_of_the_window_are_read(small_safe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    product = open_product(small_safe)
+    product.check_measurement("IW1", "VV")
+    asked: list[int] = []
+    original = container_module._PlainReader.read_into
+
+    def counting(self: container_module._PlainReader, offset: int, buffer: memoryview) -> None:
+        asked.append(len(buffer))
+        original(self, offset, buffer)
+
+    monkeypatch.setattr(container_module._PlainReader, "read_into", counting)
+    product.read_burst("IW1", "VV", 4, slice(3, 13), slice(100, 120))
+    assert sum(asked) == 10 * 20 * 4
+    asked.clear()
+    product.read_burst("IW1", "VV", 4, slice(3, 13))
+    assert asked == [10 * SAMPLES * 4]
+
+
+def test_a_large_deflated_member_is_read_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forwards and backwards, over many checkpoints, against the bytes themselves; each is inflated once."""
+    monkeypatch.setattr(container_module, "CHECKPOINT_BYTES", 50_000)
+    monkeypatch.setattr(container_module, "_OUTPUT_CHUNK", 7_000)
+    monkeypatch.setattr(container_module, "_INPUT_CHUNK", 1_000)
+    data = np.random.default_rng(5).integers(0, 30, 2_000_000, dtype=np.uint8).tobytes()
+    (tmp_path / "x.SAFE").mkdir()
+    (tmp_path / "x.SAFE" / "data.bin").write_bytes(data)
+    archive = container_module.open_container(zipped(tmp_path / "x.SAFE", tmp_path / "x.zip"))
+    rng = np.random.default_rng(6)
+    for _ in range(60):
+        with archive.reader("data.bin") as reader:
+            for _ in range(3):
+                offset = int(rng.integers(0, len(data)))
+                buffer = bytearray(int(rng.integers(1, min(30_000, len(data) - offset) + 1)))
+                reader.read_into(offset, memoryview(buffer))
+                assert bytes(buffer) == data[offset : offset + len(buffer)]
+    with archive.reader("data.bin") as reader, pytest.raises(ProductError, match=r"ends at byte 2000000"):
+        reader.read_into(len(data) - 5, memoryview(bytearray(6)))
+
+
+@pytest.mark.parametrize("form", ["folder", "deflated"])
+def test_threads_and_pickles_read_the_same(form: str, forms: dict[str, Path]) -> None:
+    product = open_product(forms[form])
+    product.read_burst("IW1", "VV", 0)
+    again: Product = pickle.loads(pickle.dumps(product))
+    assert (again.name, again.start, again.identity()) == (product.name, product.start, product.identity())
+
+    def right(job: int) -> bool:
+        reader, burst = (product, again)[job % 2], job % BURSTS
+        expected = pattern(np.arange(burst * LINES, (burst + 1) * LINES), np.arange(SAMPLES))
+        return bool(np.array_equal(reader.read_burst("IW1", "VV", burst), expected))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(right, range(72)))
+
+
+@pytest.mark.parametrize("layout", ["many rows a strip", "deflate", "tiles", "big", "big endian", "float"])
+@pytest.mark.parametrize("in_zip", [False, True])
+def test_other_tiffs_of_complex_samples_are_read(layout: str, in_zip: bool, safe_copy: Path, tmp_path: Path) -> None:
+    """Written by another library; simulators and burst extracts are not all written as ESA's are."""
+    values = pattern(np.arange(360), np.arange(SAMPLES))
+    options: dict[str, object] = {
+        "many rows a strip": {"rowsperstrip": 17},
+        "deflate": {"compression": "deflate", "rowsperstrip": 8},
+        "tiles": {"tile": (64, 64)},
+        "big": {"bigtiff": True, "rowsperstrip": 1},
+        "big endian": {"byteorder": ">", "rowsperstrip": 5},
+        "float": {"rowsperstrip": 1},
+    }[layout]
+    target = safe_copy / "measurement" / f"{STEM}.tiff"
+    if layout == "float":
+        tifffile.imwrite(target, values, **options)
+    else:
+        # a complex integer is written as a plain one of the same bits under sample format 5
+        bits = as_int16(values).view("<i4").reshape(values.shape)
+        if layout == "big endian":
+            bits = as_int16(values).astype(">i2").view(">i4").reshape(values.shape)
+        tifffile.imwrite(target, bits, **options)
+        set_sample_format(target, 5)
+    product = open_product(zipped(safe_copy, tmp_path / "z [1].zip") if in_zip else safe_copy)
+    for burst, lines, samples in ((0, None, None), (3, slice(5, 30), slice(7, 290)), (8, slice(39, 40), slice(0, 3))):
+        expected = values[burst * LINES : (burst + 1) * LINES][lines or slice(None), samples or slice(None)]
+        np.testing.assert_array_equal(product.read_burst("IW1", "VV", burst, lines, samples), expected)
+
+
+def set_sample_format(path: Path, value: int) -> None:
+    with tifffile.TiffFile(path) as tiff:
+        tag = tiff.pages[0].tags["SampleFormat"]
+        order = "little" if tiff.byteorder == "<" else "big"
+        offset = tag.valueoffset
+    data = bytearray(path.read_bytes())
+    data[offset : offset + 2] = value.to_bytes(2, order)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("burst", "lines", "samples"),
+    [
+        (9, None, None),
+        (-1, None, None),
+        (0, slice(0, 41), None),
+        (0, slice(-5, None), None),
+        (0, None, slice(10, 301)),
+        (0, None, slice(20, 10)),
+        (0, slice(0, 40, 2), None),
+    ],
+)
+def test_what_is_not_in_the_burst_is_refused(
+    burst: int, lines: slice | None, samples: slice | None, small_safe: Path
+) -> None:
+    with pytest.raises(CoverageError, match=r"0 to (8|39|299)"):
+        open_product(small_safe).read_burst("IW1", "VV", burst, lines, samples)
+
+
+def test_a_sub_swath_is_read_once_and_has_the_epoch_of_the_product(morocco_safe: Callable[[str], Path]) -> None:
+    product = open_product(morocco_safe("20230904"))
+    swaths = [product.sub_swath(swath, "VV") for swath in product.swaths]
+    assert [s.swath for s in swaths] == ["IW1", "IW2", "IW3"]
+    assert {s.epoch for s in swaths} == {product.epoch}
+    assert product.sub_swath("iw2", "vv") is swaths[1]
+    assert {s.ipf_version for s in swaths} == {"003.61"}
+
+
+def test_a_product_across_midnight_has_one_epoch(safe_copy: Path, small_xml: bytes) -> None:
+    """The first line lies before midnight, the sub-swath's first burst after it."""
+    manifest = safe_copy / "manifest.safe"
+    text = manifest.read_text().replace("2023-09-04T06:37:30.213065", "2023-09-03T23:59:59.500000")
+    manifest.write_text(text)
+    moved = re.sub(r"2023-09-04T06:37:3(\d)", r"2023-09-04T00:00:0\1", small_xml.decode())
+    (safe_copy / "annotation" / f"{STEM}.xml").write_text(moved)
+    product = open_product(safe_copy)
+    assert product.epoch == np.datetime64("2023-09-03", "ns")
+    assert product.sub_swath("IW1", "VV").bursts[0].azimuth_time_s == pytest.approx(86401.072288, abs=1e-6)
+
+
+@pytest.mark.parametrize("letter", "ABCD")
+def test_any_platform_letter(letter: str, safe_copy: Path, small_xml: bytes) -> None:
+    product_folder = safe_copy.with_name(safe_copy.name.replace("S1A", f"S1{letter}"))
+    safe_copy.rename(product_folder)
+    manifest = product_folder / "manifest.safe"
+    text = manifest.read_text()
+    manifest.write_text(
+        text.replace("<safe:number>A<", f"<safe:number>{letter}<").replace("/s1a-", f"/s1{letter.lower()}-")
+    )
+    for file in (product_folder / "annotation" / f"{STEM}.xml", product_folder / "measurement" / f"{STEM}.tiff"):
+        file.rename(file.with_name(file.name.replace("s1a", f"s1{letter.lower()}")))
+    (annotation,) = (product_folder / "annotation").iterdir()
+    annotation.write_bytes(small_xml.replace(b"<missionId>S1A<", f"<missionId>S1{letter}<".encode()))
+    product = open_product(product_folder)
+    assert product.platform == product.sub_swath("IW1", "VV").platform == f"S1{letter}"
+    assert product.read_burst("IW1", "VV", 8).shape == (LINES, SAMPLES)
+
+
+# Orbit files -----------------------------------------------------------------------------------
+
+
+def test_an_orbit_file_replaces_the_vectors(
+    azores_xml: bytes, azores_orbit_file: Path, tmp_path: Path, small_safe: Path
+) -> None:
+    folder = tmp_path / "S1A_IW_SLC__1SDV_20220918T074919_20220918T074946_045056_056232_0000.SAFE"
+    (folder / "annotation").mkdir(parents=True)
+    name = "s1a-iw3-slc-vv-20220918t074921-20220918t074946-045056-056232-006.xml"
+    (folder / "annotation" / name).write_bytes(azores_xml)
+    plain = open_product(folder, require_manifest=False)
+    assert (plain.relative_orbit, plain.platform, plain.absolute_orbit) == (None, "S1A", 45056)
+    assert plain.start == np.datetime64("2022-09-18T07:49:21.513562", "ns")
+    better = plain.with_orbit_file(azores_orbit_file)
+    assert plain.sub_swath("IW3", "VV").orbit.source == "annotation"
+    assert better.sub_swath("IW3", "VV").orbit.source == azores_orbit_file.name
+    assert pickle.loads(pickle.dumps(better)).sub_swath("IW3", "VV").orbit.source == azores_orbit_file.name
+    assert (
+        better.sub_swath("IW3", "VV").bursts[0].azimuth_time_s == plain.sub_swath("IW3", "VV").bursts[0].azimuth_time_s
+    )
+    with pytest.raises(OrbitError, match="covers 2022-09-18"):
+        open_product(small_safe).with_orbit_file(azores_orbit_file)
+
+
+# Damage ----------------------------------------------------------------------------------------
+
+Spoil = Callable[[Path], object]
+
+
+def tiff(folder: Path) -> Path:
+    return folder / "measurement" / f"{STEM}.tiff"
+
+
+def annotation(folder: Path) -> Path:
+    return folder / "annotation" / f"{STEM}.xml"
+
+
+def cut(path: Path, length: int) -> None:
+    path.write_bytes(path.read_bytes()[:length])
+
+
+def other_size(folder: Path) -> None:
+    write_plain_tiff(tiff(folder), pattern(np.arange(320), np.arange(SAMPLES)))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda f: tiff(f).unlink(), r"004\.tiff: the measurement is missing; fetch"),
+        (lambda f: shutil.rmtree(f / "measurement"), r"004\.tiff: the measurement is missing; fetch"),
+        (lambda f: cut(tiff(f), 0), r"004\.tiff: the measurement has a length of 0 bytes; fetch"),
+        (lambda f: cut(tiff(f), 5), r"004\.tiff: not a TIFF"),
+        (lambda f: cut(tiff(f), 700), r"004\.tiff: truncated, 700 bytes where its header needs"),
+        (lambda f: cut(tiff(f), 300_000), r"004\.tiff: truncated, 300000 bytes where its samples need 434990; fetch"),
+        (lambda f: cut(tiff(f), 434_989), r"004\.tiff: truncated, 434989 bytes where its samples need 434990; fetch"),
+        (lambda f: tiff(f).write_text("a text file, and no image at all"), r"004\.tiff: not a TIFF \(it begins with"),
+        (other_size, r"004\.tiff: 320 lines of 300 samples, the annotation says 360 of 300"),
+        (lambda f: tifffile.imwrite(tiff(f), np.zeros((360, 300), "u2")), r"004\.tiff: holds 1 band\(s\) of 16 bits"),
+    ],
+)
+@pytest.mark.parametrize("in_zip", [False, True])
+def test_a_spoiled_measurement_is_named(spoil: Spoil, said: str, in_zip: bool, safe_copy: Path, tmp_path: Path) -> None:
+    spoil(safe_copy)
+    product = open_product(zipped(safe_copy, tmp_path / "z.zip", zipfile.ZIP_STORED) if in_zip else safe_copy)
+    for use in (product.check_measurement, lambda s, p: product.read_burst(s, p, 0)):
+        with pytest.raises(ProductError, match=said):
+            use("IW1", "VV")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda f: (f / "manifest.safe").unlink(), r"manifest\.safe: the manifest is missing.*require_manifest=False"),
+        (lambda f: (f / "manifest.safe").write_text(""), r"manifest\.safe: not well-formed XML"),
+        (lambda f: cut(f / "manifest.safe", 20_000), r"manifest\.safe: not well-formed XML"),
+        (lambda f: (f / "manifest.safe").write_text("<html/>"), r"manifest\.safe: the root element is <html>"),
+        (lambda f: annotation(f).unlink(), r"annotation: no annotation"),
+        (
+            lambda f: annotation(f).rename(f / "annotation" / STEM.replace("050174", "050349")).with_suffix(".xml"),
+            r"no annotation",
+        ),
+        (
+            lambda f: shutil.copy(annotation(f), f / "annotation" / f"{STEM.replace('050174', '050349')}.xml"),
+            r"050349-0609e3-004\.xml: a file of another product \(S1A, orbit 50349; this one is S1A, orbit 50174\)",
+        ),
+        (
+            lambda f: shutil.copy(tiff(f), f / "measurement" / f"{STEM.replace('s1a', 's1b')}.tiff"),
+            r"s1b-iw1.*004\.tiff: a file of another product",
+        ),
+        (
+            lambda f: shutil.copy(annotation(f), f / "annotation" / f"{STEM[:-3]}005.xml"),
+            r"005\.xml: a second file of IW1 VV beside annotation/s1a",
+        ),
+        (
+            lambda f: tiff(f).rename(tiff(f).with_stem(f"{STEM[:-3]}009")),
+            r"009\.tiff: does not belong to annotation/s1a",
+        ),
+        (
+            lambda f: shutil.copy(annotation(f), f / "annotation" / f"{STEM.replace('iw1', 'ew1')}.xml"),
+            r"s1a-ew1.*\.xml: a file of a EW SLC product",
+        ),
+    ],
+)
+@pytest.mark.parametrize("in_zip", [False, True])
+def test_a_product_of_wrong_files_is_not_opened(
+    spoil: Spoil, said: str, in_zip: bool, safe_copy: Path, tmp_path: Path
+) -> None:
+    spoil(safe_copy)
+    with pytest.raises(ProductError, match=said):
+        open_product(zipped(safe_copy, tmp_path / "z.zip", zipfile.ZIP_STORED) if in_zip else safe_copy)
+
+
+def test_a_manifest_of_another_product_is_named(safe_copy: Path, morocco_safe: Callable[[str], Path]) -> None:
+    shutil.copy(morocco_safe("20230916") / "manifest.safe", safe_copy)
+    with pytest.raises(ProductError, match=r"manifest\.safe: the manifest is of S1A, orbit 50349"):
+        open_product(safe_copy)
+
+
+@pytest.mark.parametrize(
+    ("date", "swath"),
+    [("20230916", "IW1"), ("20230904", "IW2")],
+)
+def test_an_annotation_of_another_date_or_swath_under_the_right_name_is_named(
+    date: str, swath: str, safe_copy: Path, morocco_annotation: Callable[[str, str], bytes]
+) -> None:
+    annotation(safe_copy).write_bytes(morocco_annotation(date, swath))
+    product = open_product(safe_copy)
+    with pytest.raises(ProductError, match=rf"004\.xml: describes {swath} VV S1A .*it belongs to another product"):
+        product.sub_swath("IW1", "VV")
+
+
+def test_what_a_product_lacks_is_said_with_what_it_has(
+    small_safe: Path, morocco_safe: Callable[[str], Path], safe_copy: Path
+) -> None:
+    with pytest.raises(ProductError, match=r"has no IW1 HH; it has IW1 VV, IW2 VV, IW3 VV"):
+        open_product(morocco_safe("20230904")).sub_swath("IW1", "HH")
+    with pytest.raises(ProductError, match=r"has no IW4 VV; it has IW1 VV"):
+        open_product(small_safe).read_burst("IW4", "VV", 0)
+    # the manifest speaks of it, so its absence is damage
+    with pytest.raises(ProductError, match=r"annotation.s1a-iw2-slc-vv.*lists this annotation, and it is missing"):
+        open_product(safe_copy).sub_swath("IW2", "VV")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "S1A_IW_GRDH_1SDV_20230904T063730_20230904T063757_050174_0609E3_1234",
+        "S1A_EW_SLC__1SDH_20230904T063730_20230904T063757_050174_0609E3_1234",
+        "S1B_S3_SLC__1SDV_20230904T063730_20230904T063757_050174_0609E3_1234",
+        "S1C_WV_OCN__2SSV_20230904T063730_20230904T063757_050174_0609E3_1234",
+    ],
+)
+@pytest.mark.parametrize("form", ["SAFE", "zip", "empty"])
+def test_products_of_other_kinds_are_refused(name: str, form: str, small_safe: Path, tmp_path: Path) -> None:
+    folder = tmp_path / f"{name}.SAFE"
+    if form == "empty":
+        folder.mkdir()
+    else:
+        shutil.copytree(small_safe, folder)
+    path = zipped(folder, tmp_path / f"{name}.zip") if form == "zip" else folder
+    with pytest.raises(ProductError, match=rf"a {name[4:6]} (GRD|SLC|OCN) product; coherence needs IW SLC"):
+        open_product(path)
+
+
+def test_a_detected_product_under_another_name_is_refused(safe_copy: Path) -> None:
+    manifest = safe_copy / "manifest.safe"
+    manifest.write_text(manifest.read_text().replace("productType>SLC<", "productType>GRD<"))
+    with pytest.raises(ProductError, match=r"manifest\.safe: a IW GRD product"):
+        open_product(safe_copy)
+
+
+def test_broken_zips_are_named(small_safe: Path, tmp_path: Path) -> None:
+    whole = zipped(small_safe, tmp_path / "whole.zip").read_bytes()
+    half = tmp_path / "half.zip"
+    half.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ProductError, match=r"half\.zip: an incomplete zip"):
+        open_product(half)
+    text = tmp_path / "text.zip"
+    text.write_text("not a zip at all")
+    with pytest.raises(ProductError, match=r"text\.zip: not a zip archive, whatever its name says"):
+        open_product(text)
+    empty = tmp_path / "empty.zip"
+    empty.write_bytes(b"")
+    with pytest.raises(ProductError, match=r"empty\.zip: the file is empty"):
+        open_product(empty)
+    with pytest.raises(ProductError, match=r"absent\.zip: no such file or folder"):
+        open_product(tmp_path / "absent.zip")
+    with pytest.raises(ProductError, match=r"no Sentinel-1 product; looked for"):
+        open_product(tmp_path)
+    two = tmp_path / "two.zip"
+    with zipfile.ZipFile(two, "w") as archive:
+        for name in ("A", "B"):
+            archive.write(small_safe / "manifest.safe", f"{name}.SAFE/manifest.safe")
+    with pytest.raises(ProductError, match=r"two\.zip: holds 2 products \(A\.SAFE, B\.SAFE\)"):
+        open_product(two)
+
+
+def test_damage_inside_a_zip_is_named(small_safe: Path, tmp_path: Path) -> None:
+    """Bytes in the middle of the compressed image overwritten: the archive opens, the burst does not read."""
+    path = zipped(small_safe, tmp_path / "z.zip")
+    with zipfile.ZipFile(path) as archive:
+        info = next(i for i in archive.infolist() if i.filename.endswith(".tiff"))
+    data = bytearray(path.read_bytes())
+    middle = info.header_offset + info.compress_size // 2
+    data[middle : middle + 400] = b"\xff" * 400
+    path.write_bytes(data)
+    product = open_product(path)
+    with pytest.raises(ProductError, match=r"z\.zip!measurement/.*004\.tiff: (damaged in the archive|ends at byte)"):
+        product.read_burst("IW1", "VV", BURSTS - 1)
+
+
+def test_a_zip_without_an_inner_folder_and_with_extra_files(small_safe: Path, tmp_path: Path) -> None:
+    path = tmp_path / f"{NAME}.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in small_safe.rglob("*.*"):
+            archive.write(file, file.relative_to(small_safe))
+        archive.writestr("__MACOSX/._manifest.safe", "x")
+        archive.writestr("measurement/s1a.tiff.aux.xml", "x")
+    product = open_product(path)
+    assert product.name == NAME
+    assert product.read_burst("IW1", "VV", 2).shape == (LINES, SAMPLES)
+
+
+# Single bursts ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def burst_folder(small_safe: Path, small_xml: bytes, tmp_path: Path) -> Path:
+    """Bursts 2 and 5 in the layout of ASF's extractor: a TIFF each, one XML of all metadata of the scene."""
+    folder = tmp_path / "bursts [é]"
+    folder.mkdir()
+    for burst, start in ((2, "20230904T063736"), (5, "20230904T063744")):
+        values = pattern(np.arange(burst * LINES, (burst + 1) * LINES), np.arange(SAMPLES))
+        write_plain_tiff(folder / f"S1_{110433 + burst}_IW1_{start}_VV_DAA1-BURST.tiff", values)
+    root = ElementTree.Element("burst")
+    metadata = ElementTree.SubElement(root, "metadata")
+    for kind in ("noise", "product"):
+        wrapper = ElementTree.SubElement(metadata, kind)
+        ElementTree.SubElement(wrapper, "swath").text = "IW1"
+        ElementTree.SubElement(wrapper, "polarisation").text = "VV"
+        content = ElementTree.SubElement(wrapper, "content")
+        if kind == "product":
+            content.extend(ElementTree.fromstring(small_xml))
+    manifest = ElementTree.SubElement(root, "manifest")
+    manifest.append(ElementTree.parse(small_safe / "manifest.safe").getroot())
+    ElementTree.ElementTree(root).write(folder / f"{NAME}_VV.xml")
+    return folder
+
+
+def test_single_bursts_are_counted_by_time_not_by_number(
+    burst_folder: Path, morocco_sub_swath: Callable[..., object]
+) -> None:
+    product = open_product(burst_folder)
+    assert (product.platform, product.relative_orbit, product.swaths) == ("S1A", 52, ("IW1",))
+    swath = product.sub_swath("IW1", "VV")
+    whole = morocco_sub_swath("20230904", "IW1")
+    assert [b.index for b in swath.bursts] == [0, 1]
+    assert [b.azimuth_time_s for b in swath.bursts] == [whole.bursts[i].azimuth_time_s for i in (2, 5)]  # type: ignore[attr-defined]
+    for index, burst in ((0, 2), (1, 5)):
+        expected = pattern(np.arange(burst * LINES, (burst + 1) * LINES), np.arange(SAMPLES))
+        np.testing.assert_array_equal(product.read_burst("IW1", "VV", index), expected)
+        np.testing.assert_array_equal(
+            product.read_burst("IW1", "VV", index, slice(3, 9), slice(5, 8)), expected[3:9, 5:8]
+        )
+    with pytest.raises(CoverageError, match="bursts 0 to 1"):
+        product.read_burst("IW1", "VV", 2)
+    # the footprint is that of the bursts, inside that of the scene they were cut from
+    scene = product._layout.manifest.footprint  # type: ignore[union-attr]
+    assert 0.05 < product.footprint.area / scene.area < 0.3
+    assert scene.buffer(0.1).contains(product.footprint)
+    assert pickle.loads(pickle.dumps(product)).read_burst("IW1", "VV", 1).shape == (LINES, SAMPLES)
+
+
+def test_one_burst_names_the_product(burst_folder: Path, tmp_path: Path) -> None:
+    for path in burst_folder.glob("*063744*"):
+        path.unlink()
+    product = open_product(burst_folder)
+    assert product.name == "S1_110435_IW1_20230904T063736_VV_DAA1-BURST"
+    archive = tmp_path / "b.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        for file in burst_folder.iterdir():
+            target.write(file, file.name)
+    np.testing.assert_array_equal(open_product(archive).read_burst("IW1", "VV", 0), product.read_burst("IW1", "VV", 0))
+
+
+def rename_burst(folder: Path, before: str, after: str) -> Path:
+    (path,) = folder.glob(f"*{before}*.tiff")
+    return path.rename(path.with_name(path.name.replace(before, after)))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda f: next(f.glob("*.xml")).unlink(), r"BURST\.tiff: no metadata XML .* describes IW1 VV"),
+        (lambda f: rename_burst(f, "_VV_", "_VH_"), r"VH_DAA1-BURST\.tiff: no metadata XML .* describes IW1 VH"),
+        (lambda f: rename_burst(f, "063744", "063745"), r"063745.*: 0 bursts of .*_VV\.xml begin at 20230904T063745"),
+        (
+            lambda f: shutil.copy(next(f.glob("*063744*")), f / "S1_9_IW1_20230904T063744_VV_0000-BURST.tiff"),
+            r"holds the same burst as",
+        ),
+        (lambda f: next(f.glob("*.xml")).write_text("<burst>"), r"_VV\.xml: not well-formed XML"),
+        (lambda f: cut(next(f.glob("*063744*")), 20_000), r"BURST\.tiff: truncated, 20000 bytes"),
+    ],
+)
+def test_spoiled_bursts_are_named(spoil: Spoil, said: str, burst_folder: Path) -> None:
+    if "VH" in said:
+        rename_burst(burst_folder, "063736_VV", "063736_HH").unlink()
+    spoil(burst_folder)
+    with pytest.raises(ProductError, match=said):
+        open_product(burst_folder).read_burst("IW1", "VV", 1)
+
+
+# Footprints ------------------------------------------------------------------------------------
+
+
+def test_a_footprint_across_the_antimeridian_has_two_parts(safe_copy: Path) -> None:
+    manifest = safe_copy / "manifest.safe"
+    corners = "10.0,179.0 10.0,-178.0 12.0,-178.5 12.0,178.5"
+    manifest.write_text(re.sub(r"(<gml:coordinates>)[^<]*", rf"\g<1>{corners}", manifest.read_text()))
+    footprint = open_product(safe_copy).footprint
+    assert footprint.geom_type == "MultiPolygon"
+    assert footprint.area == pytest.approx((3 + 3) / 2 * 2, rel=1e-9)
+    assert sorted(round(part.bounds[0], 3) for part in footprint.geoms) == [-180, 178.5]
+
+
+def test_details_that_the_manifest_lacks_come_from_the_annotation(
+    morocco_safe: Callable[[str], Path], tmp_path: Path
+) -> None:
+    real = open_product(morocco_safe("20230904"))
+    folder = shutil.copytree(real.path, tmp_path / real.path.name)
+    manifest = folder / "manifest.safe"
+    text = manifest.read_text()
+    for name in ("acquisitionPeriod", "footPrint", "platform", "orbitReference"):
+        text = re.sub(rf"<safe:{name}[ >].*?</safe:{name}>", "", text, flags=re.DOTALL)
+    manifest.write_text(text)
+    product = open_product(folder)
+    assert (product.platform, product.absolute_orbit, product.direction) == ("S1A", 50174, "descending")
+    assert product.relative_orbit is None  # never computed
+    assert abs(product.start - real.start) < np.timedelta64(10, "ms")
+    assert abs(product.stop - real.stop) < np.timedelta64(10, "ms")
+    # the manifest's four corners enclose the sub-swaths, which begin and end up to two seconds apart
+    inside = product.footprint.intersection(real.footprint).area
+    assert inside / product.footprint.area > 0.995
+    assert inside / real.footprint.area > 0.9
