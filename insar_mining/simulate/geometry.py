@@ -101,7 +101,10 @@ def trajectory(orbit: Orbit, start_s: float, stop_s: float) -> Trajectory:
     )
     misfit = float(np.abs(_evaluate(position, fine) - exact).max())
     if misfit > 1e-5:
-        raise OrbitError(f"{orbit.source}: the orbit over {start_s:.1f}..{stop_s:.1f} s misses its vectors by {misfit} m")
+        raise OrbitError(
+            f"{orbit.source}: one polynomial over {start_s:.1f}..{stop_s:.1f} s misses the orbit by {misfit:.2g} m "
+            "(limit 1e-5 m); simulate a shorter piece"
+        )
     velocity = tuple(p.deriv() for p in position)
     return Trajectory(start_s, stop_s, position, velocity, tuple(v.deriv() for v in velocity))
 
@@ -131,7 +134,7 @@ def zero_doppler(path: Trajectory, ecef_m: FloatArray) -> tuple[FloatArray, Floa
     return time.reshape(ecef_m.shape[:-1]), slant.reshape(ecef_m.shape[:-1])
 
 
-@njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(parallel=True, cache=True)
 def _newton(points, position, velocity, acceleration, middle, half, bound):  # type: ignore[no-untyped-def]
     count = points.shape[0]
     time, slant, last_step = np.empty(count), np.empty(count), np.empty(count)
@@ -159,7 +162,7 @@ def _newton(points, position, velocity, acceleration, middle, half, bound):  # t
     return time, slant, last_step
 
 
-@njit(inline="always", cache=True)  # type: ignore[untyped-decorator]
+@njit(inline="always", cache=True)
 def _horner(coefficients, axis, u):  # type: ignore[no-untyped-def]
     total = 0.0
     for k in range(coefficients.shape[0] - 1, -1, -1):
@@ -203,7 +206,7 @@ def locate(
 
 
 def look_frame(path: Trajectory, time_s: float, target_m: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Unit vectors (line of sight, its upward normal, flight direction) at one time.
+    """Return unit vectors (line of sight, its upward normal, flight direction) at one time.
 
     The normal is line of sight x velocity, made exactly perpendicular to both: the
     direction of a positive perpendicular baseline.
@@ -247,9 +250,7 @@ def shifted_orbit(orbit: Orbit, target_m: FloatArray, perpendicular_m: float, pa
     acceleration = np.gradient(orbit.velocity_m_s, orbit.time_s, axis=0, edge_order=2)
     ahead = shift(orbit.position_m + step * orbit.velocity_m_s, orbit.velocity_m_s + step * acceleration)
     behind = shift(orbit.position_m - step * orbit.velocity_m_s, orbit.velocity_m_s - step * acceleration)
-    return Orbit(
-        orbit.time_s, orbit.position_m + at, orbit.velocity_m_s + (ahead - behind) / (2 * step), orbit.source
-    )
+    return Orbit(orbit.time_s, orbit.position_m + at, orbit.velocity_m_s + (ahead - behind) / (2 * step), orbit.source)
 
 
 def _satellite_axes(position: FloatArray, velocity: FloatArray) -> FloatArray:

@@ -168,25 +168,25 @@ def _noise(
     return np.asarray(noise)
 
 
-@njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(parallel=True, cache=True)
 def _phasor(times, rate, origin, centroid):  # type: ignore[no-untyped-def]
     out = np.empty((times.size, rate.size), dtype=np.complex64)
-    for l in prange(times.size):
+    for row in prange(times.size):
         for s in range(rate.size):
-            x = times[l] - origin[s]
+            x = times[row] - origin[s]
             turns = x * (centroid[s] + 0.5 * rate[s] * x)
             phase = 2 * np.pi * (turns - np.floor(turns))
-            out[l, s] = complex(np.cos(phase), np.sin(phase))
+            out[row, s] = complex(np.cos(phase), np.sin(phase))
     return out
 
 
-@njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(parallel=True, cache=True)
 def _joined(planes):  # type: ignore[no-untyped-def]
     lines, _, samples = planes.shape
     out = np.empty((lines, samples), dtype=np.complex64)
-    for l in prange(lines):
+    for row in prange(lines):
         for s in range(samples):
-            out[l, s] = complex(planes[l, 0, s], planes[l, 1, s])
+            out[row, s] = complex(planes[row, 0, s], planes[row, 1, s])
     return out
 
 

@@ -69,7 +69,7 @@ def tiff_header(lines: int, samples: int, tie_points: npt.NDArray[np.float64], t
     first_byte = head + sum(len(data) + len(data) % 2 for _, _, _, data in entries if len(data) > 4)
     offsets = first_byte + np.arange(lines, dtype=np.int64) * strip
     if offsets[-1] + strip > 2**32:
-        raise OutputError(f"an image of {lines} x {samples} samples exceeds 4 GiB, the limit of TIFF; keep fewer bursts")
+        raise OutputError(f"an image of {lines} x {samples} samples exceeds the 4 GiB of a TIFF; keep fewer bursts")
     directory, behind = struct.pack("<H", len(entries)), b""
     for tag, kind, count, data in entries:
         content = offsets.astype("<u4").tobytes() if tag == 273 else data
@@ -131,9 +131,7 @@ class SafeWriter:
             annotation.write_bytes(image.annotation)
             identity = stem.replace("-", "")
             objects.append(_DataObject(f"product{identity}", "s1Level1ProductSchema", "text/xml", annotation))
-            objects.append(
-                _DataObject(identity, "s1Level1MeasurementSchema", "application/octet-stream", image.tiff)
-            )
+            objects.append(_DataObject(identity, "s1Level1MeasurementSchema", "application/octet-stream", image.tiff))
         first = images[0].swath
         text = _manifest(manifest, images, objects, self.partial, days)
         (self.partial / "manifest.safe").write_bytes(text)
@@ -201,14 +199,12 @@ def _span(images: Sequence[Image]) -> tuple[dt.datetime, dt.datetime]:
 
 def _namespaces(xml: bytes) -> Iterator[tuple[str, str]]:
     for _, pair in ElementTree.iterparse(io.BytesIO(xml), events=["start-ns"]):
-        prefix, uri = pair  # type: ignore[misc]
+        prefix, uri = pair
         if prefix:
             yield str(prefix), str(uri)
 
 
-def _manifest(
-    template: bytes, images: Sequence[Image], objects: Sequence[_DataObject], base: Path, days: int
-) -> bytes:
+def _manifest(template: bytes, images: Sequence[Image], objects: Sequence[_DataObject], base: Path, days: int) -> bytes:
     """Edit the template's manifest: only the files that are there, new times, orbit, footprint."""
     for prefix, uri in dict(_namespaces(template)).items():
         ElementTree.register_namespace(prefix, uri)
@@ -262,7 +258,7 @@ def _list_units(root: ElementTree.Element, objects: Sequence[_DataObject]) -> No
     package = root.find(f"informationPackageMap/{xfdu}contentUnit")
     metadata = root.find("metadataSection")
     if package is None or metadata is None:
-        raise OutputError("the template's manifest has no informationPackageMap or metadataSection; use a real manifest")
+        raise OutputError("the template's manifest has no contentUnit or metadataSection; use a real manifest")
     for unit in list(package):
         package.remove(unit)
     schemas = {o.schema for o in objects} | {"s1ObjectTypesSchema"}

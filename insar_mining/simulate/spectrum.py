@@ -61,10 +61,9 @@ class Response:
     def overlap(self, shift: npt.ArrayLike) -> FloatArray:
         """Coherence that is left when two such spectra lie `shift` cycles per sample apart, 0..1.
 
-        The normalised autocorrelation of W, in closed form: with the shift s and the rest
-        r = 1 - s in units of the band, the product of the two windows integrates over the
-        common part to ``a^2 r - 2 a (1-a) sin(pi r') / pi ...``; without weighting this is
-        the triangle 1 - s of the critical baseline.
+        The normalised autocorrelation of W, integrated in closed form.  Without weighting it
+        is the triangle ``1 - s / band`` of the critical baseline; the Hamming window, weak at
+        the band's edges, loses less.
         """
         a, b = self.hamming, 1 - self.hamming
         s = np.minimum(np.abs(np.asarray(shift, dtype=np.float64)) / self.band, 1.0)

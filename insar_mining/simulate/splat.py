@@ -106,7 +106,7 @@ def splat(
     )  # fmt: skip
 
 
-@njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(parallel=True, cache=True)
 def _splat(planes, first, last, line, sample, amplitude, frequency, chirp, table_a, half_a, table_r, half_r):  # type: ignore[no-untyped-def]
     lines, _, samples = planes.shape
     for block in prange(first.size):
@@ -128,14 +128,14 @@ def _splat(planes, first, last, line, sample, amplitude, frequency, chirp, table
             carrier = np.exp(2j * np.pi * (frequency[i] * x + 0.5 * chirp[i] * x * x)) * amplitude[i]
             step = np.exp(2j * np.pi * (frequency[i] + chirp[i] * (x + 0.5)))
             bend = np.exp(2j * np.pi * chirp[i])
-            for l in range(l0, l1):
-                position = abs(l - line[i]) * TABLE_STEPS
+            for row in range(l0, l1):
+                position = abs(row - line[i]) * TABLE_STEPS
                 k = int(position)
                 height = table_a[k] + np.float32(position - k) * (table_a[k + 1] - table_a[k])
                 real = np.float32(carrier.real) * height
                 imag = np.float32(carrier.imag) * height
                 for j in range(s1 - s0):
-                    planes[l, 0, s0 + j] += weight[j] * real
-                    planes[l, 1, s0 + j] += weight[j] * imag
+                    planes[row, 0, s0 + j] += weight[j] * real
+                    planes[row, 1, s0 + j] += weight[j] * imag
                 carrier *= step
                 step *= bend

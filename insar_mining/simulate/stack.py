@@ -24,7 +24,7 @@ from insar_mining.simulate.geometry import shifted_orbit, to_ecef, zero_doppler
 from insar_mining.simulate.ground import MapFunction, Scatterers
 from insar_mining.simulate.safe import Image, SafeWriter, file_stem, tie_points, tiff_header
 from insar_mining.simulate.templates import Template
-from insar_mining.simulate.terrain import ARC_SECOND_DEG, Terrain, write_dem
+from insar_mining.simulate.terrain import ARC_SECOND_DEG, Terrain, flat, write_dem
 
 _log = logging.getLogger(__name__)
 
@@ -237,12 +237,12 @@ def simulate_stack(
     if terrain.epsg != utm_epsg(centre.x, centre.y):
         _log.info("the terrain lies in EPSG:%d, not in the UTM zone of the area", terrain.epsg)
     grid = grid or MapGrid.around(shape, spacing_m, epsg=terrain.epsg)
-    level = _Level.of(parse_annotation(acquisitions[0].template.annotation(names[0], polarisation), source="template"),
-                      shape, settings)  # fmt: skip
+    typical = parse_annotation(acquisitions[0].template.annotation(names[0], polarisation), source="template")
+    level = _Level.of(typical, shape, terrain, settings)
     brightness_db = ground.as_function(backscatter_db, terrain.epsg, background=0.0)
 
     streams = rng.spawn(1 + 2 * len(acquisitions))
-    points = ground.scatter(shape, terrain, level.density_m2, streams[0], margin_m=settings.margin_m)
+    points = ground.scatter(shape, terrain, level.lattice_m, streams[0], margin_m=settings.margin_m)
     root_intensity = level.amplitude * 10 ** (brightness_db(points.easting_m, points.northing_m) / 20)
     scenes, products, underlying = [], [], None
     for index, acquisition in enumerate(acquisitions):
@@ -257,9 +257,7 @@ def simulate_stack(
             snow = ground.checked_coherence(np.full(len(points), acquisition.snow_coherence))
             seen = ground.next_reflectivity(underlying, snow, chance)
         scene = _prepare(acquisition, names, polarisation, shape, points, settings)
-        products.append(
-            _write(out, scene, seen * root_intensity, level.noise_sigma, streams[2 + 2 * index], settings)
-        )
+        products.append(_write(out, scene, seen * root_intensity, level.noise_sigma, streams[2 + 2 * index], settings))
         scenes.append(scene)
         if progress is not None:
             progress(index + 1, len(acquisitions))
@@ -276,39 +274,49 @@ def simulate_stack(
     return SimulatedStack(tuple(products), tuple(_date(s) for s in scenes), dem, written)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Level:
     """Powers of the simulation, settled on flat ground at the scene's centre.
 
-    `amplitude` is the root mean square of a scatterer's reflectivity; `pixel_density`
-    the scatterers per pixel of that flat ground.
+    Attributes
+    ----------
+    lattice_m : ndarray, shape (2, 2)
+        Cell that holds one scatterer, see :func:`ground.scatter`.
+    amplitude : float
+        Root mean square of a scatterer's reflectivity at 0 dB.
+    noise_sigma : float
+        Root mean square of the receiver noise.
+    snr : float
+        Power ratio at 0 dB.
+    pixels_m2 : float
+        Pixels per square metre of that ground.
     """
 
-    density_m2: float
+    lattice_m: FloatArray
     amplitude: float
     noise_sigma: float
     snr: float
     pixels_m2: float
 
     @classmethod
-    def of(cls, swath: SubSwath, area: BaseGeometry, settings: Settings) -> _Level:
+    def of(cls, swath: SubSwath, area: BaseGeometry, terrain: Terrain, settings: Settings) -> _Level:
         if not (settings.sigma_dn > 0 and settings.scatterers_per_cell >= 1 and settings.margin_m >= 0):
             raise OptionError(
                 f"sigma_dn {settings.sigma_dn} must be > 0, scatterers_per_cell {settings.scatterers_per_cell} >= 1, "
                 f"margin_m {settings.margin_m} >= 0"
             )
-        epsg = utm_epsg(area.centroid.x, area.centroid.y)
-        x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(area.centroid.x, area.centroid.y)
-        from insar_mining.simulate.terrain import flat
-
-        seen = truth.view(swath, flat(epsg), np.array([x]), np.array([y]))
-        pixels_m2 = float(np.abs(np.linalg.det(seen.jacobian))[0])
+        x, y = Transformer.from_crs(4326, terrain.epsg, always_xy=True).transform(area.centroid.x, area.centroid.y)
+        plain = flat(terrain.epsg, float(terrain.orthometric_m(x, y)))
+        jacobian = truth.view(swath, plain, np.array([x]), np.array([y])).jacobian[0]
+        pixels_m2 = float(np.abs(np.linalg.det(jacobian)))
         azimuth, range_ = pixels.responses(swath)
-        density = settings.scatterers_per_cell * pixels_m2 * azimuth.band * range_.band
+        side = 1 / np.sqrt(settings.scatterers_per_cell)
+        lattice = np.linalg.inv(jacobian) @ np.diag([side / azimuth.band, side / range_.band])
+        per_pixel = settings.scatterers_per_cell * azimuth.band * range_.band
         power = 2 * settings.sigma_dn**2
-        amplitude = np.sqrt(power * pixels_m2 / (density * azimuth.energy * range_.energy))
+        amplitude = np.sqrt(power / (per_pixel * azimuth.energy * range_.energy))
         snr = 10 ** (settings.snr_db / 10)
-        return cls(density, float(amplitude), float(np.sqrt(power / snr)), snr, pixels_m2)
+        return cls(lattice, float(amplitude), float(np.sqrt(power / snr)), snr, pixels_m2)
 
 
 def _prepare(
@@ -356,7 +364,7 @@ def _cut(swath: SubSwath, points: Scatterers, time: FloatArray, slant: FloatArra
             seen.append(burst.index)
     if not seen or first >= stop:
         raise CoverageError(
-            f"no burst of {swath.swath} sees the area (lines would lie at {time.min():.2f}..{time.max():.2f} s, samples at "
+            f"no burst of {swath.swath} sees the area (it would lie at {time.min():.2f}..{time.max():.2f} s, samples "
             f"{sample.min():.0f}..{sample.max():.0f} of {swath.samples_per_burst}); choose an area inside the sub-swath"
         )
     return edit.Cut(seen[0], seen[-1] + 1, first, stop)

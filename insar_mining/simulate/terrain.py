@@ -56,21 +56,28 @@ class Terrain:
 
 
 def flat(epsg: int, height_m: float = 300.0) -> Terrain:
-    """A horizontal plain."""
+    """Return a horizontal plain."""
     return Terrain(epsg, lambda x, y: np.full(x.shape, float(height_m)))
 
 
-def ramp(epsg: int, centre: tuple[float, float], *, slope_deg: float, towards_deg: float, height_m: float = 300.0) -> Terrain:
-    """A plane that rises by `slope_deg` towards the azimuth `towards_deg` (clockwise from grid north)."""
+def ramp(
+    epsg: int, centre: tuple[float, float], *, slope_deg: float, towards_deg: float, height_m: float = 300.0
+) -> Terrain:
+    """Return a plane that rises by `slope_deg` towards the azimuth `towards_deg` (clockwise from grid north)."""
     rise = math.tan(math.radians(slope_deg))
     east, north = rise * math.sin(math.radians(towards_deg)), rise * math.cos(math.radians(towards_deg))
     return Terrain(epsg, lambda x, y: height_m + east * (x - centre[0]) + north * (y - centre[1]))
 
 
 def hills(
-    epsg: int, centre: tuple[float, float], *, relief_m: float = 900.0, wavelength_m: float = 6000.0, base_m: float = 300.0
+    epsg: int,
+    centre: tuple[float, float],
+    *,
+    relief_m: float = 900.0,
+    wavelength_m: float = 6000.0,
+    base_m: float = 300.0,
 ) -> Terrain:
-    """Rolling hills: two crossing waves, `relief_m` between lowest and highest ground.
+    """Return rolling hills: two crossing waves, `relief_m` between lowest and highest ground.
 
     The steepest slope is about ``relief_m * pi / wavelength_m * 0.75`` (19 degrees by default).
     """
@@ -96,7 +103,7 @@ def open_pit(
     dump_height_m: float = 50.0,
     base_m: float = 620.0,
 ) -> Terrain:
-    """An elliptic open pit with benches, a waste dump beside it, gentle ground around.
+    """Return an elliptic open pit with benches, a waste dump beside it, gentle ground around.
 
     The wall between rim and floor goes down in `benches` smoothed steps; no slope
     exceeds about 40 degrees, so that nothing lies in radar shadow.
@@ -127,7 +134,7 @@ def _geoid() -> RegularGridInterpolator:
             with rasterio.open(path) as source:
                 values, transform = source.read(1).astype(np.float64), source.transform
         except rasterio.RasterioIOError as error:
-            raise DemError(f"the geoid grid {path} is missing from the installation; install the package again") from error
+            raise DemError(f"the geoid grid {path} is missing; install the package again") from error
     longitude = transform.c + transform.a * (np.arange(values.shape[1]) + 0.5)
     latitude = transform.f + transform.e * (np.arange(values.shape[0]) + 0.5)
     # one more column closes the circle of longitudes
@@ -204,8 +211,8 @@ def terrain_from_dem(path: Path, epsg: int, *, bounds_deg: tuple[float, float, f
                 f"{path}: covers {longitude[0]:.4f}..{longitude[-1]:.4f} E, {latitude[-1]:.4f}..{latitude[0]:.4f} N, "
                 f"the scene needs {west:.4f}..{east:.4f} E, {south:.4f}..{north:.4f} N; use a larger DEM"
             )
-        columns = slice(*np.clip(np.searchsorted(longitude, [west, east]) + [-6, 6], 0, longitude.size))
-        rows = slice(*np.clip(np.searchsorted(-latitude, [-north, -south]) + [-6, 6], 0, latitude.size))
+        columns = slice(*np.clip(np.add(np.searchsorted(longitude, [west, east]), [-6, 6]), 0, longitude.size))
+        rows = slice(*np.clip(np.add(np.searchsorted(-latitude, [-north, -south]), [-6, 6]), 0, latitude.size))
         heights, longitude, latitude = heights[rows, columns], longitude[columns], latitude[rows]
     values = np.ma.filled(heights.astype(np.float64), np.nan)
     if not np.isfinite(values).all():
