@@ -31,7 +31,9 @@ _HUE_CLASSES = np.array([1, 3, 2, 6, 4, 5], np.uint8)
 CEILING = 0.45
 BLACK_BELOW = 0.1
 BLACK_SIGMA = 3.0
-WHITE_SATURATION = 0.25
+# Ground that is fully decorrelated in all three years stays below this saturation in more than 99 of 100 pixels
+# with 30 pairs a year, in 90 with 11 (simulated with 7 looks beside 0.9).
+WHITE_SATURATION = 0.3
 
 # annual values of stable points from which the limit of black can be told
 ENOUGH_STABLE = 10
