@@ -233,8 +233,9 @@ def shifted_orbit(orbit: Orbit, target_m: FloatArray, perpendicular_m: float, pa
     target_m : ndarray, shape (3,)
         Earth-fixed scene centre.
     """
-    middle = float(np.median(orbit.time_s))
-    path = trajectory(orbit, middle - 30.0, middle + 30.0)
+    ahead_of = np.einsum("ij,ij->i", target_m - orbit.position_m, orbit.velocity_m_s)
+    middle = float(orbit.time_s[np.abs(ahead_of).argmin()])
+    path = trajectory(orbit, middle - 10.0, middle + 10.0)
     time, _ = zero_doppler(path, target_m[None, :])
     sight, normal, _ = look_frame(path, float(time[0]), target_m)
     wanted = perpendicular_m * normal + parallel_m * sight

@@ -5,7 +5,8 @@ A sum of long band-limited responses is made in two steps, as in a nonuniform FF
 Kaiser-Bessel kernel, and the spectrum of the whole image is then multiplied by the
 processor's window over the kernel's spectrum.  The grid oversamples the band (the
 sampling of Sentinel-1), so that images of the kernel's spectrum fall where the window
-is zero; what leaks into the band is ``exp(-pi width sqrt(1 - band))``, below 2e-5.
+is zero.  What leaks is largest at the band's edge, ``2 r exp(-r)`` of the amplitude with
+``r = pi width sqrt(1 - band)``, and is kept below 5e-4 there.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Planes = npt.NDArray[np.float32]
 
 BLOCK_LINES = 32
 TABLE_STEPS = 1024  # table entries per sample; read with linear interpolation
-LEAKAGE = 2e-5
+MAX_LEAKAGE = 5e-4
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,10 @@ class Kernel:
 
     @classmethod
     def of(cls, response: Response) -> Kernel:
-        """Return the shortest kernel of even width that leaks less than 2e-5 (amplitude) into the band."""
-        needed = -np.log(LEAKAGE) / (np.pi * np.sqrt(1 - response.band))
-        width = 2 * int(np.ceil(needed / 2))
+        """Return the shortest kernel of even width that leaks less than 5e-4 (amplitude) into the band."""
+        width = 4
+        while _leakage(width, response.band) > MAX_LEAKAGE:
+            width += 2
         return cls(width, float(np.pi * width * (1 - response.band / 2)))
 
     @property
@@ -68,6 +70,11 @@ class Kernel:
         f = np.asarray(frequency, dtype=np.float64)
         root = np.sqrt(np.maximum(self.beta**2 - (np.pi * self.width * f) ** 2, 1e-12))
         return np.asarray(self.width * np.sinh(root) / (root * i0(self.beta)))
+
+
+def _leakage(width: int, band: float) -> float:
+    root = np.pi * width * np.sqrt(1 - band)
+    return float(2 * root * np.exp(-root))
 
 
 def splat(
