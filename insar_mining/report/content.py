@@ -56,7 +56,7 @@ class ReportContent:
         As ``run.yaml`` (or its text): options, versions, inputs, engine; shown whole.
     pairs : DataFrame or GeoDataFrame, optional
         Columns pair, reference_date, secondary_date, days, perpendicular_baseline_m (NaN: not
-        known). None where nothing is known of the pairs but their dates.
+        known). By default from the coordinates of `coh`, as far as they are there.
     rejected_pairs : sequence of mappings
         ``pair`` and ``reason`` of those that were never formed.
     rgb : DataArray (band, y, x), optional
@@ -157,11 +157,24 @@ class ReportContent:
     @property
     def cell_area_m2(self) -> npt.NDArray[np.float64] | None:
         """Area of the cells of each row, shape (y,), from the stack's attribute or coordinate; None if unknown."""
-        if "cell_area_m2" in self.coh.coords:
-            return np.asarray(self.coh.coords["cell_area_m2"].values, dtype=float)
-        if "cell_area_m2" in self.coh.attrs:
-            return np.full(self.coh.sizes["y"], float(self.coh.attrs["cell_area_m2"]))
-        return None
+        area = self.coh.coords.get("cell_area_m2", self.coh.attrs.get("cell_area_m2"))
+        if area is None:
+            return None
+        return np.broadcast_to(np.asarray(area, dtype=float), (self.coh.sizes["y"],))
+
+    @property
+    def pair_table(self) -> pd.DataFrame:
+        """One row per pair: pair, days, perpendicular_baseline_m, dates; NaN where it is not known.
+
+        From `pairs` where it is given, else from the coordinates of the stack.
+        """
+        columns = ("reference_date", "secondary_date", "days", "perpendicular_baseline_m")
+        if self.pairs is not None:
+            known = pd.DataFrame({name: self.pairs[name] for name in ("pair", *columns) if name in self.pairs.columns})
+        else:
+            names = [name for name in ("pair", *columns) if name in self.coh.coords]
+            known = pd.DataFrame({name: self.coh[name].values for name in names})
+        return known.reindex(columns=["pair", *columns])
 
     def _rasters(self) -> list[tuple[xr.DataArray, str]]:
         given = {

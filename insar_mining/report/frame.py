@@ -14,6 +14,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import ScaledTranslation
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
@@ -31,7 +32,9 @@ MAX_DRAWN_CELLS = 1200
 """Longest side of a drawn map in cells: more than a page can show, so larger rasters are aggregated first."""
 
 OUTLINE_COLOUR = "#111111"
-NO_DATA_COLOUR = "#d4d4d4"
+NO_DATA = "////"
+"""Cells without data are hatched: no grey or colour of a scale can be taken for it."""
+NO_DATA_EDGE = "#b5b5b5"
 
 
 @dataclass(frozen=True)
@@ -226,12 +229,18 @@ def scale_bar_km(width_km: float) -> float:
     return max(step * power for step in (1, 2, 5) if step * power <= limit * (1 + 1e-9))
 
 
+def no_data_patch() -> Patch:
+    """Return the legend's entry for cells without data."""
+    return Patch(facecolor="white", edgecolor=NO_DATA_EDGE, hatch=NO_DATA, linewidth=0.5, label="no data")
+
+
 def finish_map(ax: Axes, frame: MapFrame, *, title: str | None = None, ticks: bool = True) -> None:
     """Give a map its limits, kilometre axes, scale bar and north arrow."""
     left, right, bottom, top = frame.extent_km
     ax.set_xlim(left, right)
     ax.set_ylim(bottom, top)
     ax.set_aspect("equal")
+    ax.patch.set(facecolor="white", edgecolor=NO_DATA_EDGE, hatch=NO_DATA, linewidth=0.0)
     if ticks:
         ax.set_xlabel("km towards east", fontsize=8)
         ax.set_ylabel("km towards north", fontsize=8)

@@ -8,19 +8,19 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, to_rgb
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from insar_mining.errors import ReportError
 from insar_mining.mines import Mine
 from insar_mining.report.frame import (
-    NO_DATA_COLOUR,
     MapFrame,
     draw_outline,
     finish_map,
     frame_of,
     legend_below,
+    no_data_patch,
     thin_majority,
     thin_mean,
 )
@@ -156,8 +156,9 @@ def plot_rgb(rgb: xr.DataArray, mine: Mine, ax: Axes | None = None, *, frame: Ma
     frame = frame_of(rgb, frame)
     ax = map_axes(frame, ax)
     values = np.moveaxis(thin_mean(frame.north_up(rgb).astype(np.float32)), 0, -1)
-    picture = np.where(np.isfinite(values).all(axis=-1, keepdims=True), values, to_rgb(NO_DATA_COLOUR))
-    ax.imshow(np.clip(picture, 0, 1), extent=frame.extent_km, interpolation="nearest", origin="upper")
+    known = np.isfinite(values).all(axis=-1, keepdims=True)
+    picture = np.concatenate([np.clip(np.where(known, values, 0.0), 0.0, 1.0), known], axis=-1)
+    ax.imshow(picture, extent=frame.extent_km, interpolation="nearest", origin="upper")
     draw_outline(ax, frame, mine.geometry)
     finish_map(ax, frame)
     return ax
@@ -249,7 +250,7 @@ def plot_classes(
     shown = thin_majority(places)
     ax.imshow(
         np.ma.masked_less(shown, 0),
-        cmap=ListedColormap(colours).with_extremes(bad=NO_DATA_COLOUR),
+        cmap=ListedColormap(colours).with_extremes(bad=(0.0, 0.0, 0.0, 0.0)),
         vmin=-0.5,
         vmax=len(flags) - 0.5,
         extent=frame.extent_km,
@@ -267,7 +268,7 @@ def plot_classes(
         )
         for place, (colour, meaning) in enumerate(zip(colours, flags.values(), strict=True))
     ]
-    handles.append(Patch(facecolor=NO_DATA_COLOUR, edgecolor="black", linewidth=0.5, label="no data"))
+    handles.append(no_data_patch())
     legend_below(ax, handles, inches=0.45)
     return ax
 
@@ -314,7 +315,7 @@ def plot_class_band(
 def _draw_labels(ax: Axes, frame: MapFrame, labels: npt.NDArray[np.integer], colours: Sequence[str]) -> None:
     ax.imshow(
         np.ma.masked_less(thin_majority(labels), 0),
-        cmap=ListedColormap(list(colours)).with_extremes(bad=NO_DATA_COLOUR),
+        cmap=ListedColormap(list(colours)).with_extremes(bad=(0.0, 0.0, 0.0, 0.0)),
         vmin=-0.5,
         vmax=len(colours) - 0.5,
         extent=frame.extent_km,

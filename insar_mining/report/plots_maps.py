@@ -7,7 +7,7 @@ import numpy.typing as npt
 import xarray as xr
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, to_rgba
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
@@ -15,7 +15,6 @@ from matplotlib.patches import Patch
 from insar_mining.errors import ReportError
 from insar_mining.mines import Mine
 from insar_mining.report.frame import (
-    NO_DATA_COLOUR,
     MapFrame,
     draw_outline,
     figure_of,
@@ -51,18 +50,13 @@ def map_axes(frame: MapFrame, ax: Axes | None, legend_rows: int = 0) -> Axes:
     return map_figure(frame, legend_rows=legend_rows).add_subplot() if ax is None else ax
 
 
-def with_no_data(colours: str) -> Colormap:
-    """Return a named colour map that draws cells without data in grey."""
-    return colormaps[colours].with_extremes(bad=NO_DATA_COLOUR)
-
-
 def draw_values(
     ax: Axes, frame: MapFrame, values: npt.NDArray[np.floating], colours: str, low: float, high: float
 ) -> AxesImage:
-    """Draw cells as they are: one colour each, nothing interpolated between them."""
+    """Draw cells as they are: one colour each, nothing interpolated between them, nothing where there is no data."""
     return ax.imshow(
         np.ma.masked_invalid(thin_mean(values)),
-        cmap=with_no_data(colours),
+        cmap=colormaps[colours].with_extremes(bad=(0.0, 0.0, 0.0, 0.0)),
         vmin=low,
         vmax=high,
         extent=frame.extent_km,

@@ -218,7 +218,7 @@ def plot_acquisitions(scenes: pd.DataFrame, ax: Axes | None = None) -> Axes:
     used = np.unique(np.concatenate([first[kept], second[kept]]))
     unused = np.setdiff1d(np.concatenate([first, second]), used)
     years = np.arange(_year(first).min(), _year(second).max() + 1)
-    ax = series_axes(ax, 1.0 + 0.42 * len(years))
+    ax = series_axes(ax, 0.8 + 0.4 * len(years))
     for use, style in ((kept, KEPT), (~kept, REJECTED)):
         segments = _calendar_bars(first[use], second[use])
         if segments.size:
@@ -233,7 +233,8 @@ def plot_acquisitions(scenes: pd.DataFrame, ax: Axes | None = None) -> Axes:
             )
     handles: list[Artist] = [
         Line2D([], [], color=style.colour, linewidth=2.2, linestyle=style.line, label=label)
-        for style, label in ((KEPT, "pair used"), (REJECTED, "pair rejected"))
+        for use, style, label in ((kept, KEPT, "pair used"), (~kept, REJECTED, "pair rejected"))
+        if use.any()
     ]
     for dates, style, label in ((used, KEPT, "image used"), (unused, REJECTED, "image only in rejected pairs")):
         if dates.size:
@@ -306,7 +307,8 @@ def plot_scene_quality(
     if axes is None:
         made = Figure(figsize=(WIDE_IN, 4.8), layout="constrained").subplots(2, 1, sharex=True)
         axes = (made[0], made[1])
-    middle = _middle(*pair_dates(scenes["pair"]))
+    first, second = pair_dates(scenes["pair"])
+    middle = _middle(first, second)
     kept = kept_mask(scenes)
     panels = (
         ("stable_mean", mean_min, f"threshold: at least {mean_min:g}", "mean coherence"),
@@ -315,12 +317,14 @@ def plot_scene_quality(
     for ax, (column, limit, limit_label, label) in zip(axes, panels, strict=True):
         _dress(ax)
         values = scenes[column].to_numpy(dtype=float, na_value=np.nan)
-        ax.plot(middle, values, color="#bbbbbb", linewidth=0.9, zorder=1, label="_all pairs in time")
         for use, style, name in ((kept, KEPT, "kept"), (~kept, REJECTED, "rejected")):
-            if use.any():
+            shown = use & np.isfinite(values)
+            if shown.any():
+                span = (values[shown], first[shown], second[shown])
+                ax.hlines(*span, colors=style.colour, linestyles=style.line, linewidth=1.2)
                 ax.plot(
-                    middle[use],
-                    values[use],
+                    middle[shown],
+                    values[shown],
                     linestyle="none",
                     marker=style.marker,
                     color=style.colour,

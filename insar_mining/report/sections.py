@@ -74,15 +74,15 @@ def _narrow(frame: MapFrame, width_in: float, legend_rows: int = 0) -> Axes:
 
 def _head(content: ReportContent) -> Section:
     rows = content.headline
-    areas = [float(area) for area in rows["area_m2"]]
+    areas = [words.number(area) for area in rows["area_m2"]]
     digits = words.decimals_for(area / SQUARE_KM for area in areas)
     cards = [
         {
             "year": int(year),
-            "area_km2": words.fixed(area / SQUARE_KM, digits),
+            "area_km2": words.fixed(area / SQUARE_KM, digits) if math.isfinite(area) else None,
             "change": None if place == 0 else words.change(area, areas[place - 1]),
             "before": None if place == 0 else int(rows["year"].iloc[place - 1]),
-            "interval": _interval(low, high, digits),
+            "interval": _interval(words.number(low), words.number(high), digits),
         }
         for place, (year, area, low, high) in enumerate(
             zip(rows["year"], areas, rows["area_low_m2"], rows["area_high_m2"], strict=True)
@@ -104,9 +104,14 @@ def _interval(low: float, high: float, digits: int) -> str | None:
 
 
 def _headline_sentence(content: ReportContent, digits: int) -> str:
-    known = content.headline[np.isfinite(content.headline["area_m2"].to_numpy(dtype=float))]
+    known = content.headline[content.headline["area_m2"].notna()]
     if known.empty:
-        return "No active area could be determined from these images; the sections below show what could."
+        reason = (
+            f": the published method compares three years, and these images cover {words.in_words(content.years)} only"
+            if content.method == "published" and len(content.years) < 3
+            else " from these images"
+        )
+        return f"No active area could be determined{reason}. The sections below show what could be."
     last = known.iloc[-1]
     area, year = float(last["area_m2"]), int(last["year"])
     share = 100 * area / content.mine.area_m2()
@@ -126,31 +131,31 @@ def _headline_sentence(content: ReportContent, digits: int) -> str:
 def _areas(content: ReportContent) -> Section:
     table = content.activity.sort_values(["method", "year"], kind="stable")
     table = pd.concat([table[table["method"].astype(str) == content.method], table]).drop_duplicates()
-    digits = words.decimals_for(float(area) / SQUARE_KM for area in table["area_m2"])
+    digits = words.decimals_for(words.number(area) / SQUARE_KM for area in table["area_m2"])
     outline_m2 = content.mine.area_m2()
     rows = []
     before: dict[str, float] = {}
     for row in table.to_dict("records"):
-        area, method = float(row["area_m2"]), str(row["method"])
+        area, method = words.number(row["area_m2"]), str(row["method"])
         rows.append(
             {
                 "year": int(row["year"]),
                 "method": method,
                 "area_m2": area,
                 "area_km2": words.fixed(area / SQUARE_KM, digits),
-                "interval": _interval(float(row["area_low_m2"]), float(row["area_high_m2"]), digits),
+                "interval": _interval(words.number(row["area_low_m2"]), words.number(row["area_high_m2"]), digits),
                 "change": words.change(area, before[method]) if method in before else "",
                 "share": f"{100 * area / outline_m2:.0f} %" if math.isfinite(area) else words.UNKNOWN,
-                "active_pixels": words.whole(row["active_pixels"]),
-                "n_pixels": words.whole(row["n_pixels"]),
-                "n_pairs": words.whole(row["n_pairs"]),
-                "nominal_m2": float(row["area_nominal_m2"]),
-                "nominal_km2": words.fixed(float(row["area_nominal_m2"]) / SQUARE_KM, digits),
+                "active_pixels": words.whole(words.number(row["active_pixels"])),
+                "n_pixels": words.whole(words.number(row["n_pixels"])),
+                "n_pairs": words.whole(words.number(row["n_pairs"])),
+                "nominal_m2": words.number(row["area_nominal_m2"]),
+                "nominal_km2": words.fixed(words.number(row["area_nominal_m2"]) / SQUARE_KM, digits),
             }
         )
         before[method] = area
-    if not rows:
-        return {"rows": [], "plot": None, "several_methods": False}
+    if table["area_m2"].isna().all():
+        return {"rows": rows, "plot": None, "several_methods": len(before) > 1}
     shown = "; ".join(f"{row['year']}: {row['area_km2']} km²" for row in rows)
     plot = as_svg(figure_of(plot_areas(table)), f"Bar chart of the active area per year. {shown}.")
     return {"rows": rows, "plot": plot, "several_methods": len(before) > 1}
@@ -166,7 +171,7 @@ def _truth(content: ReportContent, frame: MapFrame) -> Section | None:
             value / SQUARE_KM for value in table[["truth_area_m2", "found_area_m2"]].to_numpy(dtype=float).ravel()
         )
         for row in table.to_dict("records"):
-            truth, found = float(row["truth_area_m2"]), float(row["found_area_m2"])
+            truth, found = words.number(row["truth_area_m2"]), words.number(row["found_area_m2"])
             rows.append(
                 {
                     "year": int(row["year"]),
@@ -233,19 +238,20 @@ def _annual(content: ReportContent, frame: MapFrame) -> Section:
     return {"maps": maps, "ceiling": f"{content.ndai_ceiling:g}", "years": words.in_words(content.years)}
 
 
-def _left_out(content: ReportContent, what: str) -> str:
-    if len(content.years) < 3:
-        noun = "year" if len(content.years) == 1 else "years"
-        return (
-            f"{what} is left out: it compares three years, and these images cover {len(content.years)} {noun} "
-            f"({words.in_words(content.years)})."
-        )
-    return f"{what} is left out: this run did not make it."
+def _left_out(content: ReportContent, what_is: str, *, several: bool = False) -> str:
+    if len(content.years) >= 3:
+        return f"{what_is} left out: this run did not make {'them' if several else 'it'}."
+    noun = "year" if len(content.years) == 1 else "years"
+    compare = "they compare" if several else "it compares"
+    covered = f"{len(content.years)} {noun} ({words.in_words(content.years)})"
+    return f"{what_is} left out: {compare} three years, and these images cover {covered}."
 
 
 def _composite(content: ReportContent, frame: MapFrame) -> Section:
     if content.rgb is None:
-        return {"left_out": _left_out(content, "The three-year colour composite")}
+        both = content.classes is None
+        what = "The three-year colour composite " + ("and the activity classes are" if both else "is")
+        return {"left_out": _left_out(content, what, several=both)}
     years = content.rgb_years
     if years is None:
         raise ReportError("the years of the composite are not known: give composite_years=(red, green, blue)")
@@ -263,9 +269,10 @@ def _composite(content: ReportContent, frame: MapFrame) -> Section:
     return {"left_out": None, "map": picture, "legend": legend, "years": years}
 
 
-def _classes(content: ReportContent, frame: MapFrame) -> Section:
+def _classes(content: ReportContent, frame: MapFrame) -> Section | None:
     if content.classes is None:
-        return {"left_out": _left_out(content, "The map of activity classes")}
+        # the section before has said it for both
+        return None if content.rgb is None else {"left_out": _left_out(content, "The map of activity classes is")}
     flags, years = class_flags(content.classes), content.rgb_years
     colours = class_colours(flags)
     labels = content.classes.transpose("y", "x").values

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from insar_mining.errors import ReportError
@@ -22,7 +21,11 @@ def images_section(content: ReportContent) -> dict[str, object]:
     if scenes.empty:
         raise ReportError("the table of scenes is empty: a report needs at least one pair")
     kept = kept_mask(scenes)
-    details = _pair_details(content)
+    pairs = content.pair_table
+    details = {
+        str(pair): (words.number(days), words.number(baseline))
+        for pair, days, baseline in zip(pairs["pair"], pairs["days"], pairs["perpendicular_baseline_m"], strict=True)
+    }
     rows = []
     for row, is_kept in zip(scenes.to_dict("records"), kept, strict=True):
         days, baseline = details.get(str(row["pair"]), (math.nan, math.nan))
@@ -31,9 +34,9 @@ def images_section(content: ReportContent) -> dict[str, object]:
                 "pair": str(row["pair"]),
                 "kept": bool(is_kept),
                 "reason": "" if pd.isna(row["reason"]) else str(row["reason"]),
-                "mean": words.fixed(float(row["stable_mean"]), 3),
-                "sd": words.fixed(float(row["stable_sd"]), 3),
-                "n_stable": words.whole(float(row["n_stable"])),
+                "mean": words.fixed(words.number(row["stable_mean"]), 3),
+                "sd": words.fixed(words.number(row["stable_sd"]), 3),
+                "n_stable": words.whole(words.number(row["n_stable"])),
                 "days": words.whole(days),
                 "baseline": words.signed(baseline, 1),
             }
@@ -59,40 +62,16 @@ def images_section(content: ReportContent) -> dict[str, object]:
             {"pair": str(item.get("pair", "")), "reason": str(item.get("reason", ""))}
             for item in content.rejected_pairs
         ],
-        **_baselines(content),
+        **_baselines(content, pairs),
     }
 
 
-def _pair_details(content: ReportContent) -> dict[str, tuple[float, float]]:
-    """Return {pair: (days, perpendicular baseline in metres)}, NaN where it is not known."""
-    spans: dict[str, float] = {}
-    if "days" in content.coh.coords:
-        spans = {
-            str(pair): float(days)
-            for pair, days in zip(content.coh["pair"].values, content.coh["days"].values, strict=True)
-        }
-    if content.pairs is None:
-        return {pair: (days, math.nan) for pair, days in spans.items()}
-    baselines = _baseline_column(content.pairs)
-    names = content.pairs["pair"].astype(str)
-    return {name: (spans.get(name, math.nan), math.nan) for name in spans} | {
-        name: (float(days), float(baseline))
-        for name, days, baseline in zip(names, content.pairs["days"], baselines, strict=True)
-    }
-
-
-def _baseline_column(pairs: pd.DataFrame) -> npt.NDArray[np.float64]:
-    if "perpendicular_baseline_m" not in pairs.columns:
-        return np.full(len(pairs), math.nan)
-    return pairs["perpendicular_baseline_m"].to_numpy(dtype=float, na_value=math.nan)
-
-
-def _baselines(content: ReportContent) -> dict[str, object]:
-    known = np.zeros(0) if content.pairs is None else _baseline_column(content.pairs)
-    known = known[np.isfinite(known)]
-    if content.pairs is None or not known.size:
+def _baselines(content: ReportContent, pairs: pd.DataFrame) -> dict[str, object]:
+    values = pairs["perpendicular_baseline_m"].to_numpy(dtype=float, na_value=math.nan)
+    known = values[np.isfinite(values)]
+    if not known.size:
         return {"baselines": None, "unknown_baselines": 0}
     rejected = content.scenes["pair"].astype(str)[~kept_mask(content.scenes)]
-    ax = plot_baselines(content.pairs, rejected=rejected, limit_m=content.max_perp_baseline_m)
+    ax = plot_baselines(pairs, rejected=rejected, limit_m=content.max_perp_baseline_m)
     alt = f"Perpendicular baseline of {known.size} pairs against time, from {known.min():.0f} m to {known.max():.0f} m."
-    return {"baselines": as_svg(figure_of(ax), alt), "unknown_baselines": len(content.pairs) - known.size}
+    return {"baselines": as_svg(figure_of(ax), alt), "unknown_baselines": len(pairs) - known.size}

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from pathlib import PurePath
 
 import numpy as np
+import pandas as pd
 import yaml
 
 UNKNOWN = "\N{EN DASH}"
@@ -51,6 +52,11 @@ GENERAL_CAVEATS = (
     "The annual map shows how often ground changed rather than how much: ground worked for two weeks in a year looks "
     "much calmer than ground worked every week.",
 )
+
+
+def number(value: object) -> float:
+    """Return a table's value as a float, NaN where it is missing in any of pandas' ways."""
+    return math.nan if value is None or pd.isna(value) else float(value)  # type: ignore[call-overload,arg-type]
 
 
 def whole(value: float | int) -> str:

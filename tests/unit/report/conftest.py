@@ -15,6 +15,7 @@ from shapely.geometry import Polygon
 
 from insar_mining.mines import Mine
 from insar_mining.report import ReportContent
+from insar_mining.report.images import Picture
 
 EPSG = 32629
 WEST, NORTH = 700_000.0, 3_520_000.0
@@ -201,3 +202,15 @@ def make_truth() -> Callable[..., dict[str, Any]]:
 def content() -> ReportContent:
     """Return one small report's content, which no test changes."""
     return build()
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every figure, but spare the seconds of turning it into pixels: for tests of words and numbers."""
+
+    def blank(_figure: object, alt: str, **_options: object) -> Picture:
+        return Picture("data:image/png;base64,AA==", alt, 60, 60)
+
+    for module in ("sections", "sections_images"):
+        for name in ("as_png", "as_svg"):
+            monkeypatch.setattr(f"insar_mining.report.{module}.{name}", blank, raising=False)
