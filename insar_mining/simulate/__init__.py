@@ -1,14 +1,8 @@
 """Scenes of known truth under real orbits: complete products whose coherence is known."""
 
 from insar_mining.simulate.ground import MapFunction, raster, uniform, zones
-from insar_mining.simulate.stack import (
-    Acquisition,
-    Settings,
-    SimulatedPair,
-    SimulatedStack,
-    simulate_pair,
-    simulate_stack,
-)
+from insar_mining.simulate.scene import Acquisition, Settings
+from insar_mining.simulate.stack import SimulatedPair, SimulatedStack, simulate_pair, simulate_stack
 from insar_mining.simulate.templates import Template, load_template, morocco_template
 from insar_mining.simulate.terrain import Terrain, flat, hills, open_pit, ramp, terrain_from_dem, write_dem
 

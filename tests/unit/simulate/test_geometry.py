@@ -53,7 +53,10 @@ def test_zero_doppler_time_is_the_root_that_scipy_finds(narrow_swath: SubSwath) 
     for where in np.ndindex(time.shape):
         point = points[where]
         root = brentq(
-            lambda t, p=point: float((p - path.position_m(t)) @ path.velocity_m_s(t)), path.start_s, path.stop_s, xtol=1e-13
+            lambda t, p=point: float((p - path.position_m(t)) @ path.velocity_m_s(t)),
+            path.start_s,
+            path.stop_s,
+            xtol=1e-13,
         )
         assert time[where] == pytest.approx(root, abs=1e-9)
         assert slant[where] == pytest.approx(float(np.linalg.norm(point - path.position_m(root))), abs=1e-6)

@@ -55,9 +55,7 @@ def test_the_sum_over_scatterers_is_the_sum_of_their_ideal_responses(narrow_swat
     rows, columns = np.arange(600, 800), np.arange(100, 300)
     expected = np.zeros((rows.size, columns.size), dtype=np.complex128)
     for i in range(count):
-        slant = SPEED_OF_LIGHT / 2 * (
-            narrow_swath.slant_range_time_s + sample[i] / narrow_swath.range_sampling_rate_hz
-        )
+        slant = SPEED_OF_LIGHT / 2 * (narrow_swath.slant_range_time_s + sample[i] / narrow_swath.range_sampling_rate_hz)
         ramp = esa_ramp(narrow_swath, rows, sample[i]) - esa_ramp(narrow_swath, line[i], sample[i])
         phase = -4 * np.pi * slant * narrow_swath.radar_frequency_hz / SPEED_OF_LIGHT
         along = azimuth(rows - line[i]) * np.exp(1j * ramp) * np.exp(1j * phase) * amplitude[i]
@@ -108,7 +106,9 @@ def test_the_carrier_agrees_with_the_readers_ramp_and_with_the_antenna(
     ramp = tops_ramp(narrow_swath, 0, samples)
     np.testing.assert_allclose(carrier.rate_hz_s, ramp.doppler_rate_hz_s, rtol=1e-6)
     # the beam, swept at the annotated rate: raw time t -> Doppler, and zero-Doppler time -> raw time
-    middle = narrow_swath.bursts[0].azimuth_time_s + narrow_swath.lines_per_burst / 2 * narrow_swath.azimuth_time_interval_s
+    middle = (
+        narrow_swath.bursts[0].azimuth_time_s + narrow_swath.lines_per_burst / 2 * narrow_swath.azimuth_time_interval_s
+    )
     speed = np.linalg.norm(narrow_swath.orbit.arc(middle, middle).velocity_m_s(middle))
     sweep = 2 * speed * narrow_swath.azimuth_steering_rate_rad_s / narrow_swath.wavelength_m
     fm = min(narrow_swath.fm_rates, key=lambda p: abs(p.azimuth_time_s - middle))

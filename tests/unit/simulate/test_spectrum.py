@@ -17,7 +17,9 @@ def test_the_response_is_the_transform_of_the_window(response: Response) -> None
     total = quad(response.spectrum, -response.band / 2, response.band / 2)[0]
     for x in (0.0, 0.37, 1.0, 2.6, 11.3):
         wave = quad(
-            lambda f, x=x: float(response.spectrum(f)) * np.cos(2 * np.pi * f * x), -response.band / 2, response.band / 2
+            lambda f, x=x: float(response.spectrum(f)) * np.cos(2 * np.pi * f * x),
+            -response.band / 2,
+            response.band / 2,
         )[0]
         assert float(response(x)) == pytest.approx(wave / total, abs=1e-9)
 
@@ -30,7 +32,9 @@ def test_the_energy_is_the_integral_of_the_squared_response(response: Response) 
 
 @pytest.mark.parametrize("response", IW1)
 def test_the_overlap_is_the_autocorrelation_of_the_window(response: Response) -> None:
-    full = quad(lambda f: float(response.spectrum(f)) ** 2, -0.5, 0.5, points=[-response.band / 2, response.band / 2])[0]
+    full = quad(lambda f: float(response.spectrum(f)) ** 2, -0.5, 0.5, points=[-response.band / 2, response.band / 2])[
+        0
+    ]
     for shift in np.array([0.0, 0.01, 0.13, 0.5, 0.93]) * response.band:
         low, high = -response.band / 2, response.band / 2 - shift
         common = quad(lambda f, s=shift: float(response.spectrum(f) * response.spectrum(f + s)), low, high)[0]
