@@ -102,8 +102,8 @@ def _abeam(swath: SubSwath, point: FloatArray, name: str) -> tuple[FloatArray, F
     time = _zero_doppler_time_s(arc, point, (start + stop) / 2)
     if time is None:
         raise CoverageError(
-            f"{swath.platform} {swath.swath} of {swath.utc(start)}: the point {name} (longitude, latitude) is more than "
-            "a minute of flight away from the acquisition; take another point or another product"
+            f"{swath.platform} {swath.swath} of {swath.utc(start)}: the point {name} (longitude, latitude) is more "
+            "than a minute of flight away from the acquisition; take another point or another product"
         )
     return arc.position_m(time), arc.velocity_m_s(time)
 

@@ -253,7 +253,7 @@ def _first_pair(
     rejected: list[dict[str, Any]],
 ) -> dict[str, Any] | None:
     """Return the pair of the shortest span that can be used, or None."""
-    partners = [(days, p) for days in spans for p in track if _days_between(reference, p) == days]
+    partners = [(days, p) for p in track if (days := _days_between(reference, p)) in spans]
     # of two satellites on the same day the reference's own comes first
     partners.sort(key=lambda found: (found[0], found[1].platform != reference.platform, found[1].platform))
     for days, secondary in partners:
@@ -344,11 +344,11 @@ def _start(row: pd.Series) -> np.datetime64:
     return start
 
 
-def _days_between(one: _Pass, other: _Pass) -> int | None:
-    """Whole days from one pass to another, or None if they come at different times of day."""
+def _days_between(one: _Pass, other: _Pass) -> int:
+    """Whole days from one pass to another, or 0 if they come at different times of day."""
     difference = other.start - one.start
     days = round(difference / _DAY)
-    return days if abs(difference - days * _DAY) < _SAME_TIME_OF_DAY else None
+    return days if abs(difference - days * _DAY) < _SAME_TIME_OF_DAY else 0
 
 
 def _compact(date: np.datetime64) -> str:

@@ -152,9 +152,10 @@ def _read_tags(reader: ByteReader, size: int, where: str) -> tuple[str, dict[int
 
 
 def _layout(order: str, tags: dict[int, npt.NDArray[np.int64]], size: int, where: str) -> TiffLayout:
-    width, height = int(tags[_WIDTH][0]), int(tags[_HEIGHT][0])
-    bits, kind = int(tags[_BITS][0]), int(tags.get(_SAMPLE_FORMAT, np.array([1]))[0])
-    bands = int(tags.get(_SAMPLES_PER_PIXEL, np.array([1]))[0])
+    width, height, bits = (int(tags[tag][0]) for tag in (_WIDTH, _HEIGHT, _BITS))
+    kind, bands, compression = (
+        int(tags[tag][0]) if tag in tags else 1 for tag in (_SAMPLE_FORMAT, _SAMPLES_PER_PIXEL, _COMPRESSION)
+    )
     if bands != 1 or (kind, bits) not in ((_COMPLEX_INTEGER, 32), (_COMPLEX_FLOAT, 64)):
         raise ProductError(
             f"{where}: holds {bands} band(s) of {bits} bits (sample format {kind}), expected one band of complex "
@@ -163,19 +164,24 @@ def _layout(order: str, tags: dict[int, npt.NDArray[np.int64]], size: int, where
     component = np.dtype(order + ("i2" if kind == _COMPLEX_INTEGER else "f4"))
     tiled = _TILE_OFFSETS in tags
     offsets, lengths = tags[_TILE_OFFSETS if tiled else _STRIP_OFFSETS], tags[_TILE_BYTES if tiled else _STRIP_BYTES]
+    rows = min(int(tags[_ROWS_PER_STRIP][0]), height) if _ROWS_PER_STRIP in tags else height
+    strips = -(-height // max(rows, 1))
+    if min(width, height, rows) < 1 or offsets.size != lengths.size or (not tiled and offsets.size != strips):
+        raise ProductError(
+            f"{where}: its header is damaged ({height} lines of {width} samples in {offsets.size} pieces); fetch the "
+            "product again"
+        )
     needed = int((offsets + lengths).max())
     if needed > size:
         raise ProductError(f"{where}: truncated, {size} bytes where its samples need {needed}; fetch the product again")
-    compression = int(tags.get(_COMPRESSION, np.array([1]))[0])
     if tiled or compression != 1:
         return TiffLayout(width, height, component, None)
-    rows = min(int(tags.get(_ROWS_PER_STRIP, np.array([height]))[0]), height)
     row_bytes = width * 2 * component.itemsize
+    in_last = height - (strips - 1) * rows
+    if int(lengths[-1]) < in_last * row_bytes or (lengths[:-1] < rows * row_bytes).any():
+        raise ProductError(f"{where}: its strips are too short for {width} samples a line; fetch the product again")
     line = np.arange(height)
-    line_offset = offsets[line // rows] + (line % rows) * row_bytes
-    if (lengths[:-1] < rows * row_bytes).any() or int(line_offset[-1]) + row_bytes > size:
-        raise ProductError(f"{where}: its strips are too short for {width} samples; fetch the product again")
-    return TiffLayout(width, height, component, line_offset)
+    return TiffLayout(width, height, component, offsets[line // rows] + (line % rows) * row_bytes)
 
 
 def _read_with_gdal(container: Container, name: str, lines: slice, samples: slice) -> ComplexArray:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from insar_mining.errors import CoverageError, OrbitError, ProductError
 from insar_mining.sentinel1 import container as container_module
+from insar_mining.sentinel1.measurement import read_layout, read_window
 from insar_mining.sentinel1.product import Product, open_product
 
 from .conftest import as_int16, pattern, write_plain_tiff, zipped
@@ -599,3 +600,28 @@ def test_details_that_the_manifest_lacks_come_from_the_annotation(
     inside = product.footprint.intersection(real.footprint).area
     assert inside / product.footprint.area > 0.995
     assert inside / real.footprint.area > 0.9
+
+
+def test_a_header_of_random_bytes_never_fails_otherwise(tmp_path: Path) -> None:
+    """Some bytes of a TIFF's header overwritten: it is read, or the file is named; nothing else."""
+    values = pattern(np.arange(36), np.arange(30))
+    path = tmp_path / "measurement.tiff"
+    write_plain_tiff(path, values)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(20230904)
+    read, refused = 0, []
+    for _ in range(400):
+        spoiled = bytearray(whole)
+        for where in rng.integers(0, 400, rng.integers(1, 4)):
+            spoiled[where] = rng.choice([0, 1, 2, 3, 4, 5, 255, rng.integers(256)])
+        path.write_bytes(spoiled)
+        folder = container_module.open_container(tmp_path)
+        try:
+            layout = read_layout(folder, path.name)
+            if layout.height >= 9 and layout.width >= 30 and layout.line_offset is not None:
+                assert read_window(folder, path.name, layout, slice(4, 9), slice(0, 30)).shape == (5, 30)
+            read += 1
+        except ProductError as error:
+            refused.append(str(error))
+    assert min(read, len(refused)) > 50
+    assert all(str(path) in message for message in refused)
