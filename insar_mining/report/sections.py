@@ -229,7 +229,7 @@ def _annual(content: ReportContent, frame: MapFrame) -> Section:
         raise ReportError("the annual NDAI holds no year: a report needs at least one")
     maps = []
     for place, year in enumerate(content.years):
-        layer = content.annual.isel(year=place).load() if "year" in content.annual.dims else content.annual.load()
+        layer = content.annual.isel(year=place).compute()
         ax = _narrow(frame, NARROW_IN)
         plot_ndai_year(layer, content.mine, year, ax, ceiling=content.ndai_ceiling, frame=frame)
         finite = layer.values[np.isfinite(layer.values)]

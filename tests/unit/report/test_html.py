@@ -14,6 +14,7 @@ import xarray as xr
 import yaml
 from PIL import Image
 
+from insar_mining import activity
 from insar_mining.errors import OutputError, ReportError
 from insar_mining.report import render_report, write_report
 from insar_mining.report.images import as_png, as_svg
@@ -438,6 +439,42 @@ def test_parts_that_do_not_fit_together_are_named(make_content, change, message)
         parts["activity"] = base.activity
     with pytest.raises(ReportError, match=message):
         make_content(years=(2023,), shape=(24, 24), method=method, **parts)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_the_activity_functions_return_can_be_reported_as_it_is(make_content):
+    base = make_content()
+    on_pair = {
+        name: ("pair", base.pairs[name].to_numpy())
+        for name in ("reference_date", "secondary_date", "days", "perpendicular_baseline_m")
+    }
+    coh = base.coh.assign_coords(on_pair).assign_coords(
+        cell_area_m2=400.0, year=("pair", base.pairs["reference_date"].dt.year.to_numpy())
+    )
+    found = activity.iterate_stable(coh, 0.8, 0.2)
+    annual = activity.annual_ndai(activity.ndai(found.kept, found.stable))
+    rgb = activity.rgb_composite(annual)
+    classes = activity.classify(rgb)
+    table = activity.activity_table(classes, mine_id=base.mine.id)
+    made = make_content(
+        coh=coh,
+        stable=found.stable,
+        scenes=found.table,
+        annual=annual,
+        rgb=rgb,
+        classes=classes,
+        activity=table,
+        pairs=None,
+    )
+    page = Page(render_report(made))
+    assert page.column("Active area per year", "data-area-m2") == table["area_m2"].tolist()
+    assert page.column("Classes", "data-cells") == list(activity.class_counts(classes).values())
+    # classes are bits: what each is said to mean must be the years that its bits stand for
+    for value, row in enumerate(page.tables["Classes"][1:]):
+        active = [2021 + bit for bit in range(3) if value >> bit & 1]
+        if 0 < len(active) < 3:
+            assert [int(year) for year in re.findall(r"20\d\d", row[1][0])] == active
+    assert any("Perpendicular baseline of 38 pairs" in attrs["alt"] for attrs in page.all("img"))
 
 
 def test_svg_is_the_same_for_the_same_figure_and_its_references_hold(content):
