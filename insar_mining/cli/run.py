@@ -122,7 +122,9 @@ def print_result(result: Result, speech: Speech, *, as_json: bool) -> None:
     else:
         print_table(result.activity[list(ACTIVITY_SHOWN)], as_json=False, title=f"Activity of {result.mine.name}")
     kept = int(result.scenes["kept"].sum())
-    speech.say(f"{kept} of {len(result.scenes)} pairs kept; {len(result.skipped)} inputs left out (see scenes.csv)")
+    speech.say(
+        f"{kept} of {len(result.scenes)} pairs kept; {len(result.skipped)} inputs left out (the report says why)"
+    )
     if result.kept_maps:
         speech.say(f"{result.kept_maps} coherence maps of an earlier run were used again")
     speech.say(f"report: {result.report}")

@@ -195,7 +195,7 @@ def print_record(record: Mapping[str, object], *, as_json: bool) -> None:
 def _cell(value: object) -> str:
     import pandas as pd
 
-    if pd.api.types.is_scalar(value) and pd.isna(value):
+    if value is None or value is pd.NA or value != value:  # only NaN and NaT differ from themselves
         return ""
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -20,7 +20,7 @@ from insar_mining.pipeline.inputs import mine_of
 from insar_mining.pipeline.lock import folder_lock
 from insar_mining.pipeline.maps import Maps, ProgressCallback, make_maps
 from insar_mining.pipeline.outputs import remove_partial_files, software_versions, write_pair_maps
-from insar_mining.pipeline.plan import MAPS, RunPlan, Start, plan_run, prepare
+from insar_mining.pipeline.preparation import MAPS, RunPlan, Start, plan_run, prepare
 from insar_mining.pipeline.result import Result, Story, Truth, write_result
 
 Date = str | dt.date | np.datetime64
@@ -226,14 +226,16 @@ def _named(options: Job, mine: Mine | Path | str) -> Job:
 def _noting_skipped() -> Iterator[list[Mapping[str, str]]]:
     """Collect what the block warns of leaving out, and pass every warning on."""
     skipped: list[Mapping[str, str]] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", SkippedInputWarning)
-        yield skipped
-    for one in caught:
-        if issubclass(one.category, SkippedInputWarning):
-            what, _, reason = str(one.message).removeprefix("left out: ").partition(": ")
-            skipped.append({"what": Path(what).name, "reason": reason})
-        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            yield skipped
+    finally:
+        for one in caught:
+            if issubclass(one.category, SkippedInputWarning):
+                what, _, reason = str(one.message).removeprefix("left out: ").partition(": ")
+                skipped.append({"what": Path(what).name, "reason": reason})
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def _with_failures(scenes: pd.DataFrame, failures: Mapping[str, str]) -> pd.DataFrame:

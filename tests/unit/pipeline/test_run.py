@@ -1,0 +1,357 @@
+"""`run` with an engine that is a double: files, resume, bad dates, and everything that can be wrong at the start."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+import yaml
+from shapely.geometry import box
+
+from insar_mining.errors import (
+    ArchiveError,
+    CoverageError,
+    DemError,
+    MineError,
+    OptionError,
+    OutputError,
+    PairError,
+    ProductError,
+    SkippedInputWarning,
+)
+from insar_mining.mines import mine_from_geometry
+from insar_mining.options import PairOptions, RunOptions, read_options
+from insar_mining.pipeline import jobs, maps
+
+from .conftest import AREA, Bench, scene_table
+
+PAIRS = 18  # seven scenes in each of three years
+
+pytestmark = pytest.mark.filterwarnings("ignore:pair .* left out:insar_mining.errors.SkippedInputWarning")
+
+
+@pytest.mark.real_report
+def test_a_run_leaves_every_file_of_the_design(bench: Bench) -> None:
+    result = bench.run()
+    names = {path.name for path in bench.out.iterdir() if not path.name.startswith(".")}
+    assert names == {
+        "coherence",
+        "coherence.zarr",
+        "stable.tif",
+        "ndai_2021.tif",
+        "ndai_2022.tif",
+        "ndai_2023.tif",
+        "rgb_2021_2022_2023.tif",
+        "classes_2021_2022_2023.tif",
+        "activity.csv",
+        "scenes.csv",
+        "report.html",
+        "run.yaml",
+        "collection.json",
+    }
+    assert len(list((bench.out / "coherence").glob("*.tif"))) == PAIRS
+    activity = pd.read_csv(bench.out / "activity.csv")
+    assert list(activity["year"]) == [2021, 2022, 2023]
+    east = AREA.area / 2 / AREA.area
+    # the worked share of the mine by construction: a sixth, a half, nothing
+    share = activity["area_m2"] / mine_from_geometry(AREA).area_m2()
+    assert share[0] == pytest.approx(east / 3, abs=0.02)
+    assert share[1] == pytest.approx(east, abs=0.02)
+    assert share[2] == pytest.approx(0, abs=0.002)
+    assert len(result.scenes) == PAIRS
+    assert result.scenes["kept"].all()
+
+
+def test_the_maps_of_a_result_tell_what_they_are(bench: Bench) -> None:
+    bench.run()
+    with rasterio.open(bench.out / "classes_2021_2022_2023.tif") as source:
+        assert source.nodata == 255
+        assert source.tags()["CLASS_3"] == "Yellow"
+        assert source.tags()["YEARS"] == "2021 2022 2023"
+        classes = source.read(1)
+    counts = {int(value): int(n) for value, n in zip(*np.unique(classes[classes < 8], return_counts=True), strict=True)}
+    # the north of the east is active in 2021 and 2022 (Yellow), its rest in 2022 (Green), the west never (Black)
+    total = sum(counts.values())
+    for value, share in {0: 1 / 2, 2: 1 / 3, 3: 1 / 6}.items():
+        assert counts[value] / total == pytest.approx(share, abs=0.02), value
+    with rasterio.open(bench.out / "stable.tif") as source:
+        stable = source.read(1)
+    assert set(np.unique(stable)) <= {0, 1, 255}
+    assert (stable == 1).sum() == pytest.approx((stable != 255).sum() / 2, rel=0.05)
+    with rasterio.open(bench.out / "rgb_2021_2022_2023.tif") as source:
+        assert source.descriptions == ("red 2021", "green 2022", "blue 2023")
+        assert source.tags()["CEILING"] == "0.45"
+
+
+def test_the_record_is_enough_to_make_the_result_again(bench: Bench) -> None:
+    bench.run()
+    record = yaml.safe_load((bench.out / "run.yaml").read_text("utf-8"))
+    assert record["made_by"]["versions"]["insar_mining"]
+    assert record["made_by"]["relative_orbit"] == 52
+    assert len(record["made_by"]["scenes"]) == 21
+    again = read_options(bench.out / "run.yaml", RunOptions)
+    assert again.mine == bench.mine
+    bench.run(mine=again.mine, options=again)
+    assert bench.mapped == []
+
+
+def test_a_second_run_keeps_every_map_and_a_changed_option_makes_all_again(bench: Bench) -> None:
+    bench.run()
+    assert len(bench.mapped) == PAIRS
+    result = bench.run()
+    assert bench.mapped == []
+    assert result.kept_maps == PAIRS
+    changed = bench.options.replace(coherence=bench.options.coherence.replace(window="3x9"))
+    assert bench.run(options=changed).kept_maps == 0
+    assert len(bench.mapped) == PAIRS
+
+
+def test_an_added_scene_costs_one_map(bench: Bench) -> None:
+    scenes = bench.scenes
+    bench.scenes = scenes.iloc[:-1]
+    bench.scenes.attrs = {}
+    bench.run()
+    bench.scenes = scenes
+    bench.run()
+    assert bench.mapped == ["20230311_20230323"]
+
+
+def test_a_bad_date_is_bridged_and_reported(bench: Bench) -> None:
+    bench.bad_scenes = {"20210225"}
+    with pytest.warns(SkippedInputWarning, match="pair 20210213_20210225 left out.*truncated"):
+        result = bench.run()
+    pairs = list(result.scenes["pair"])
+    assert "20210213_20210309" in pairs  # the 24-day bridge
+    table = result.scenes.set_index("pair")
+    assert not table.loc["20210213_20210225", "kept"]
+    assert "truncated" in table.loc["20210213_20210225", "reason"]
+    assert not table.loc["20210225_20210309", "kept"]
+    assert {one["what"] for one in result.skipped} >= {"half.zip", "date 2021-02-25", "pair 20210213_20210225"}
+    assert "2021-02-25" in (bench.out / "run.yaml").read_text("utf-8")
+    assert "20210225" in result.report.read_text("utf-8")
+
+
+def test_a_pair_that_fails_alone_costs_no_date(bench: Bench) -> None:
+    bench.bad_pairs = {"20210213_20210225"}
+    result = bench.run()
+    kept = set(result.scenes.loc[result.scenes["kept"], "pair"])
+    assert "20210201_20210213" in kept
+    assert "20210225_20210309" in kept
+    assert not any(one["what"].startswith("date") for one in result.skipped)
+
+
+def test_the_first_fault_ends_a_run_without_any_map(bench: Bench) -> None:
+    bench.bad_scenes = {""}  # in every pair
+    with pytest.raises(ProductError, match=r"none of the 18 pairs tried could be mapped; the first, 20210120_20210201"):
+        bench.run()
+    assert not (bench.out / "report.html").exists()
+
+
+def test_a_fault_of_the_elevation_model_is_nobody_elses(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_dem(*_: object, **__: object) -> None:
+        raise DemError("the elevation model lies elsewhere")
+
+    monkeypatch.setattr(maps, "make_plan", no_dem)
+    with pytest.raises(DemError, match="lies elsewhere"):
+        bench.run()
+
+
+def test_an_interrupted_run_continues(bench: Bench) -> None:
+    bench.interrupt_at = "20220208_20220220"
+    with pytest.raises(KeyboardInterrupt):
+        bench.run()
+    done = len(bench.mapped)
+    assert 0 < done < PAIRS
+    assert not (bench.out / "collection.json").exists()
+    bench.interrupt_at = None
+    result = bench.run()
+    assert result.kept_maps == done
+    assert len(bench.mapped) == PAIRS - done
+
+
+def test_what_a_killed_run_left_is_cleared(bench: Bench) -> None:
+    left = bench.out / "coherence" / ".20210120_20210201.0123abcd.part.tif"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    bench.run()
+    assert not left.exists()
+
+
+def test_a_dry_run_writes_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from insar_mining.pipeline import estimate
+
+    monkeypatch.setattr(estimate, "samples_needed", lambda plan: 1_000_000)
+    planned = jobs.plan(bench.mine, out=bench.out, options=bench.options)
+    assert not bench.out.exists()
+    assert planned.estimate.pairs == planned.estimate.pairs_to_map == PAIRS
+    assert planned.estimate.read_bytes == PAIRS * 2 * 4_000_000
+    assert set(planned.pairs["map"]) == {"to make"}
+    bench.run()
+    again = jobs.plan(bench.mine, out=bench.out, options=bench.options)
+    assert again.estimate.pairs_to_map == again.estimate.read_bytes == 0
+    assert set(again.pairs["map"]) == {"there"}
+    # a bound, but not a wild one
+    size = sum(path.stat().st_size for path in bench.out.rglob("*.tif"))
+    assert again.estimate.disk_bytes > size / 3
+
+
+def test_a_shorter_rerun_leaves_no_map_of_another_year(bench: Bench) -> None:
+    bench.run()
+    (bench.out / "my own notes.txt").write_text("keep me", encoding="utf-8")
+    bench.run(end="2022-12-31")
+    names = {path.name for path in bench.out.iterdir()}
+    assert "ndai_2023.tif" not in names
+    assert "classes_2021_2022_2023.tif" not in names
+    assert "ndai_2022.tif" in names
+    assert "my own notes.txt" in names
+
+
+def test_fewer_than_three_years_give_everything_but_colours(bench: Bench) -> None:
+    result = bench.run(start="2022-01-01", end="2023-12-31")
+    assert result.rgb == {}
+    assert result.classes == {}
+    assert list(result.activity["year"]) == [2022, 2023]
+    assert result.activity["area_m2"].isna().all()
+    assert result.report.exists()
+
+
+def test_a_year_is_read_from_the_window_that_it_ends(bench: Bench) -> None:
+    bench.scenes = scene_table(years=4)
+    result = bench.run(end="2024-12-31")
+    assert sorted(result.classes) == [(2021, 2022, 2023), (2022, 2023, 2024)]
+    first = bench.run().activity
+    assert result.activity.iloc[:3].equals(first.iloc[:3])
+    assert list(result.activity["year"]) == [2021, 2022, 2023, 2024]
+
+
+def test_the_collection_lists_items_and_assets_that_exist(bench: Bench) -> None:
+    bench.run()
+    collection = json.loads((bench.out / "collection.json").read_text("utf-8"))
+    items = [link["href"] for link in collection["links"] if link["rel"] == "item"]
+    assert len(items) == PAIRS
+    for href in (*items, *(asset["href"] for asset in collection["assets"].values())):
+        assert (bench.out / href).exists()
+    west, south, east, north = collection["extent"]["spatial"]["bbox"][0]
+    assert box(west, south, east, north).buffer(1e-6).contains(AREA)
+    assert collection["extent"]["temporal"]["interval"][0][0] == "2021-01-20T00:00:00Z"
+
+
+# -- wrong from the start --------------------------------------------------------------
+
+
+def test_without_scenes_the_archive_is_named(bench: Bench) -> None:
+    with pytest.raises(ArchiveError, match="--scenes"):
+        bench.run(options=RunOptions(start="2021-01-01", end="2021-12-31", dem="dem.tif"))
+
+
+def test_without_a_dem_or_dates_the_options_are_named(bench: Bench) -> None:
+    with pytest.raises(OptionError, match="start and dem"):
+        bench.run(options=RunOptions(end="2021-12-31", scenes="scenes"))
+
+
+def test_a_polygon_far_from_the_scenes_says_where_both_are(bench: Bench) -> None:
+    far = mine_from_geometry((31.79, -8.79, 31.81, -8.77), id="swapped")
+    with pytest.raises(CoverageError, match=r"31\.790\.\.31\.810 E.*-9\.500\.\.-7\.000 E.*exchanged"):
+        bench.run(mine=far)
+    assert not bench.out.exists()
+
+
+def test_a_period_without_scenes_says_which_dates_there_are(bench: Bench) -> None:
+    with pytest.raises(ArchiveError, match=r"2019-01-01 to 2019-12-31; they are of 2021-01-20 to"):
+        bench.run(start="2019-01-01", end="2019-12-31")
+
+
+def test_an_empty_folder_is_named(bench: Bench) -> None:
+    bench.scenes = bench.scenes.iloc[:0]
+    with pytest.raises(ArchiveError, match="no Sentinel-1 SLC product"):
+        bench.run()
+
+
+def test_a_polarisation_that_no_scene_has_is_named(bench: Bench) -> None:
+    with pytest.raises(PairError, match="no scene has polarisation HH; there is VH, VV"):
+        bench.run(pairs=PairOptions(polarisation="HH"))
+
+
+def test_dates_that_give_no_pair_say_what_was_asked(bench: Bench) -> None:
+    bench.scenes = scene_table(years=1, of_each=5, every=36)
+    with pytest.raises(PairError, match=r"5 dates .* give no pair of 12 or 24 days within 250 m"):
+        bench.run()
+
+
+def test_the_track_with_most_pairs_is_taken_unless_one_is_named(bench: Bench) -> None:
+    few = scene_table(years=3, of_each=3, track=7)
+    few["scene"] += "B"
+    bench.scenes = gpd.GeoDataFrame(pd.concat([few, bench.scenes], ignore_index=True), crs=4326)
+    assert len(bench.run().scenes) == PAIRS
+    named = bench.run(out=bench.folder / "other", pairs=PairOptions(relative_orbit=7))
+    assert len(named.scenes) == 6
+    with pytest.raises(PairError, match="no scene is of track 8; there are 7, 52"):
+        bench.run(out=bench.folder / "none", pairs=PairOptions(relative_orbit=8))
+
+
+def test_several_mines_need_a_name(bench: Bench) -> None:
+    file = bench.folder / "mines.geojson"
+    table = gpd.GeoDataFrame({"id": ["north", "south"]}, geometry=[AREA, AREA.buffer(0.001)], crs=4326)
+    table.to_file(file)
+    with pytest.raises(MineError, match=r"holds 2 mines; name one of them.*north, south"):
+        bench.run(mine=file)
+    with pytest.raises(MineError, match="holds no mine 'west'"):
+        bench.run(mine=file, mine_id="west")
+    assert bench.run(mine=file, mine_id="north").mine.id == "north"
+
+
+def test_an_output_folder_that_cannot_be_written_is_named(bench: Bench) -> None:
+    blocked = bench.folder / "file"
+    blocked.write_text("not a folder", encoding="utf-8")
+    with pytest.raises(OutputError, match="--out"):
+        bench.run(out=blocked / "out")
+    with pytest.raises(OutputError, match="--out"):
+        bench.run(out=blocked)
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from insar_mining.pipeline.lock import folder_lock
+with folder_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_two_runs_in_one_folder_are_told_apart_and_a_killed_one_frees_it(bench: Bench) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(bench.out)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(OutputError, match=rf"another run works in this folder \(process {other.pid} on"):
+            bench.run()
+        other.send_signal(signal.SIGKILL)
+    assert len(bench.run().scenes) == PAIRS
+
+
+def test_progress_is_told_in_order(bench: Bench) -> None:
+    told: list[tuple[str, int, int]] = []
+    bench.run(progress=lambda *step: told.append(step))
+    stages = list(dict.fromkeys(stage for stage, _, _ in told))
+    assert stages == ["coherence", "analysis"]
+    for stage in stages:
+        done = [step[1] for step in told if step[0] == stage]
+        assert done == sorted(done)
+        assert done[-1] == next(step[2] for step in reversed(told) if step[0] == stage)
+
+
+def test_a_result_says_nothing_of_the_machine_but_the_inputs(bench: Bench) -> None:
+    """Paths in the shared files are those the user gave, none of temporary files."""
+    bench.run()
+    for name in ("collection.json", "activity.csv", "scenes.csv"):
+        assert not re.search(str(bench.folder), (bench.out / name).read_text("utf-8")), name
+    assert Path(bench.out / "run.yaml").read_text("utf-8").count(".part") == 0
