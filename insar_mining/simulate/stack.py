@@ -167,6 +167,10 @@ def simulate_stack(
     level = Level.of(typical, shape, terrain, settings)
     brightness_db = ground.as_function(backscatter_db, terrain.epsg, background=0.0)
 
+    at = np.meshgrid(grid.x, grid.y)
+    for step in range(len(acquisitions) - 1):  # before anything is written
+        ground.checked_coherence(coherence(step)(*at))
+
     streams = rng.spawn(1 + 2 * len(acquisitions))
     points = ground.scatter(shape, terrain, level.lattice_m, streams[0], margin_m=settings.margin_m)
     root_intensity = level.amplitude * 10 ** (brightness_db(points.easting_m, points.northing_m) / 20)

@@ -149,7 +149,8 @@ def undulation_m(longitude_deg: npt.ArrayLike, latitude_deg: npt.ArrayLike) -> F
     latitudes, longitudes = grid.grid
     longitude = longitudes[0] + np.mod(np.asarray(longitude_deg, dtype=np.float64) - longitudes[0], 360.0)
     latitude = np.clip(np.asarray(latitude_deg, dtype=np.float64), latitudes[0], latitudes[-1])
-    return np.asarray(grid(np.stack([latitude, longitude], axis=-1)))
+    latitude, longitude = np.broadcast_arrays(latitude, longitude)
+    return np.asarray(grid(np.stack([latitude, longitude], axis=-1))).reshape(latitude.shape)
 
 
 def write_dem(

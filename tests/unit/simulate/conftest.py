@@ -13,8 +13,8 @@ from insar_mining.simulate import Settings, SimulatedPair, flat, morocco_templat
 from insar_mining.simulate.annotation_xml import Cut, cut_annotation
 
 HEIGHT_M = 300.0
-# inside the second half of one burst of IW1, on the plain north of the Atlas
-PATCH = (-8.795, 31.79, -8.775, 31.815)
+# in the middle of the first burst of IW1, at mid-swath, on the plain north of the Atlas
+PATCH = (-8.346, 31.700, -8.326, 31.725)
 
 
 @pytest.fixture(scope="session")
