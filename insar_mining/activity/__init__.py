@@ -14,14 +14,8 @@ from insar_mining.activity.area import (
 from insar_mining.activity.cells import cell_area_m2, cover_fraction, ground_area_m2
 from insar_mining.activity.composite import black_limit, classify, composite_years, rgb_composite
 from insar_mining.activity.ndai import annual_ndai, ndai
-from insar_mining.activity.stable import (
-    StableIteration,
-    filter_scenes,
-    iterate_stable,
-    pixel_statistics,
-    scene_table,
-    stable_points,
-)
+from insar_mining.activity.scenes import filter_scenes, scene_table
+from insar_mining.activity.stable import StableIteration, iterate_stable, pixel_statistics, stable_points
 from insar_mining.activity.stack import open_stack
 from insar_mining.activity.store import from_zarr, to_zarr
 

@@ -13,7 +13,7 @@ from insar_mining.activity.blocks import Key, is_lazy, lazy_variable, walk
 from insar_mining.activity.cells import on_cells_of
 from insar_mining.activity.dates import year_of
 from insar_mining.activity.kernels import difference_index, group_means
-from insar_mining.activity.stable import check_cube, stable_means
+from insar_mining.activity.scenes import check_cube, stable_means
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError
 
 FloatArray = npt.NDArray[np.float64]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import rasterio
 from affine import Affine
 from pyproj import CRS
+from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
@@ -148,7 +149,7 @@ def read_header(path: Path, band: int, zero: Zero) -> CoherenceRaster:
 
 def read_window(
     raster: CoherenceRaster, rows: slice, cols: slice, out_shape: tuple[int, int] | None = None
-) -> npt.NDArray[np.float32]:
+) -> tuple[npt.NDArray[np.float32], int]:
     """Read the coherence of a window, NaN where there is none.
 
     Parameters
@@ -159,13 +160,42 @@ def read_window(
     out_shape : (int, int), optional
         Read every n-th pixel only, to this shape.
 
+    Returns
+    -------
+    values : ndarray of float32, shape (rows, cols)
+    zeros : int
+        Exact zeros that became NaN.
+
     Raises
     ------
     RasterError
         The file cannot be read, or has values that are not coherence.
     """
-    values, _ = _read(raster, rows, cols, out_shape)
-    return values
+    window = Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
+    try:
+        with rasterio.open(raster.path) as source:
+            stored = source.read(raster.band, window=window, out_shape=out_shape)
+            flags = set(source.mask_flag_enums[raster.band - 1])
+            # the mask of a nodata value follows from the values; reading it would read them again
+            valid = None
+            if not flags <= {MaskFlags.all_valid, MaskFlags.nodata}:
+                valid = source.read_masks(raster.band, window=window, out_shape=out_shape) > 0
+    except RasterioError as error:
+        raise RasterError(f"{raster.path}: cannot be read ({_one_line(error)}); copy or make it again") from error
+    absent = np.zeros(stored.shape, np.bool_) if valid is None else ~valid
+    # a declared nodata of 0 says no more than the exact zero that the caller may have asked to keep
+    if raster.nodata is not None and raster.nodata != 0 and not np.isnan(raster.nodata):
+        absent |= stored == stored.dtype.type(raster.nodata)
+    zeros = 0
+    if raster.zero_is_nodata:
+        zero = stored == 0
+        zeros = int(np.count_nonzero(zero))
+        absent |= zero
+    values = stored.astype(np.float32)
+    if raster.scale != 1 or raster.offset != 0:
+        values = values * np.float32(raster.scale) + np.float32(raster.offset)
+    values[absent] = np.nan
+    return _checked(raster, values), zeros
 
 
 def look(raster: CoherenceRaster, rows: slice, cols: slice) -> Sample:
@@ -178,47 +208,14 @@ def look(raster: CoherenceRaster, rows: slice, cols: slice) -> Sample:
     """
     height, width = rows.stop - rows.start, cols.stop - cols.start
     shape = min(height, SAMPLE), min(width, SAMPLE)
-    values, zeros = _read(raster, rows, cols, shape if shape != (height, width) else None)
+    values, zeros = read_window(raster, rows, cols, shape if shape != (height, width) else None)
     return Sample(values.size, zeros, shape == (height, width))
-
-
-def _read(
-    raster: CoherenceRaster, rows: slice, cols: slice, out_shape: tuple[int, int] | None
-) -> tuple[npt.NDArray[np.float32], int]:
-    """Values of a window and the number of exact zeros that became NaN."""
-    window = Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
-    try:
-        with rasterio.open(raster.path) as source:
-            stored = source.read(raster.band, window=window, out_shape=out_shape)
-            # a declared nodata of 0 says no more than the exact zero that the caller asked to keep
-            keep_zero = raster.nodata == 0 and not raster.zero_is_nodata
-            valid = None
-            if not keep_zero and not all(flag == rasterio.enums.MaskFlags.all_valid for flag in _flags(source, raster)):
-                valid = source.read_masks(raster.band, window=window, out_shape=out_shape) > 0
-    except RasterioError as error:
-        raise RasterError(f"{raster.path}: cannot be read ({_one_line(error)}); copy or make it again") from error
-    zero = stored == 0
-    values = stored.astype(np.float32)
-    if raster.scale != 1 or raster.offset != 0:
-        values = values * np.float32(raster.scale) + np.float32(raster.offset)
-    if valid is not None:
-        values[~valid] = np.nan
-    zeros = 0
-    if raster.zero_is_nodata:
-        zeros = int(np.count_nonzero(zero))
-        values[zero] = np.nan
-    return _checked(raster, values), zeros
-
-
-def _flags(source: rasterio.DatasetReader, raster: CoherenceRaster) -> list[rasterio.enums.MaskFlags]:
-    return list(source.mask_flag_enums[raster.band - 1])
 
 
 def _checked(raster: CoherenceRaster, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Refuse what is not coherence; put rounding errors back to the limits."""
-    if np.isnan(values).all():
-        return values
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    # fmin and fmax leave NaN aside, and are NaN where there is nothing else
+    low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
     if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
         raise RasterError(
             f"{raster.path}: values from {low:.6g} to {high:.6g}; coherence lies between 0 and 1. A phase, an "

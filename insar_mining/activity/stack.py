@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -15,7 +17,7 @@ import numpy.typing as npt
 import xarray as xr
 from shapely.geometry.base import BaseGeometry
 
-from insar_mining.activity.blocks import Key, lazy_variable, span
+from insar_mining.activity.blocks import HOLD_BYTES, Key, lazy_variable, span
 from insar_mining.activity.cells import RasterGrid, cell_coordinates, cover_fraction, inside, mine_window
 from insar_mining.activity.rasters import CoherenceRaster, NotCoherenceError, Zero, look, read_header, read_window
 from insar_mining.errors import CoverageError, OptionError, RasterError, SkippedInputWarning
@@ -32,6 +34,9 @@ SUFFIXES = (".tif", ".tiff")
 # transforms may differ by this part of a cell: different writers round them differently
 GRID_TOLERANCE = 1e-4
 
+# rasters read at the same time; decompression runs outside Python's lock
+READERS = min(4, os.cpu_count() or 1)
+
 # files named in a message, at most
 NAMED = 5
 
@@ -43,8 +48,9 @@ def open_stack(
     zero: Zero = "nodata",
     band: int = 1,
     min_cover: float = 0.5,
+    hold_bytes: int = HOLD_BYTES,
 ) -> xr.DataArray:
-    """Open coherence rasters of many pairs as one cube, read from disk only when and where it is used.
+    """Open coherence rasters of many pairs as one cube; a large one is read only when and where it is used.
 
     Parameters
     ----------
@@ -60,6 +66,8 @@ def open_stack(
         writes no tag). ``"value"`` keeps zeros, also in files that declare 0 to be nodata.
     band : int
     min_cover : float, in (0, 1]
+    hold_bytes : int
+        A cube of up to this size is read at once, default 128 MB; 0 reads nothing that can wait.
 
     Returns
     -------
@@ -70,15 +78,16 @@ def open_stack(
         centres; ``cell_area_m2`` is one number, or one per row (grids in degrees); with a mine
         ``cover`` (y, x). Attributes: ``crs``, ``transform``, ``zero_count`` and how it was opened.
 
-        Nothing is kept of what is read: `stable_points`, `annual_ndai` and the other functions of this
-        package walk over it in blocks of 64 MB. Arithmetic of your own on the whole cube loads it.
+        A larger cube stays on disk and nothing is kept of what is read: `stable_points`, `annual_ndai`
+        and the other functions of this package walk over it in blocks of 100 MB. Arithmetic of your own on
+        the whole cube loads it.
 
     Raises
     ------
     RasterError
         No such folder, no raster with two dates, grids or settings that differ, a pair that is there
-        twice, or values that are not coherence. A sample of 512 x 512 pixels of each raster is checked
-        here (all of it when it is smaller), every pixel when it is read.
+        twice, or values that are not coherence. Of a cube that is not read at once, a sample of
+        512 x 512 pixels of each raster is checked here, and every pixel when it is read.
     CoverageError
         The mine lies outside, or covers no cell.
 
@@ -103,8 +112,16 @@ def open_stack(
         rows, cols = mine_window(grid, mine)
         cover = cover_fraction(grid.crop(rows, cols), mine)
         _check_cover(cover, min_cover)
-    zeros = _look_at_all(rasters, rows, cols)
+    mask = None if cover is None else inside(cover.values, min_cover)
+    reader = _StackReader(rasters, rows, cols, mask)
     grid = grid.crop(rows, cols)
+    shape = len(rasters), grid.height, grid.width
+    if 4 * math.prod(shape) <= hold_bytes:
+        values, zeros = reader.everything()
+        variable = xr.Variable(("pair", "y", "x"), values)
+    else:
+        zeros = _look_at_all(rasters, rows, cols)
+        variable = lazy_variable(("pair", "y", "x"), shape, reader)
     coords, area = cell_coordinates(grid, cover)
     attrs: dict[str, Any] = {
         "units": "1",
@@ -118,13 +135,7 @@ def open_stack(
     if mine is not None:
         attrs |= {"min_cover": float(min_cover)}
         attrs |= {} if isinstance(mine, BaseGeometry) else {"mine_id": mine.id, "mine_name": mine.name}
-    reader = _StackReader(rasters, rows.start, cols.start, None if cover is None else inside(cover.values, min_cover))
     block_rows, block_cols = rasters[0].block
-    variable = lazy_variable(
-        ("pair", "y", "x"),
-        (len(rasters), grid.height, grid.width),
-        reader,
-    )
     cube = xr.DataArray(variable, coords={**_pair_coordinates(rasters), **coords}, name="coherence", attrs=attrs)
     cube.encoding["preferred_chunks"] = {"pair": len(rasters), "y": block_rows, "x": block_cols}
     return cube
@@ -134,35 +145,51 @@ class _StackReader:
     """Reads any part of a stack; holds file names and the mask, no pixels."""
 
     def __init__(
-        self, rasters: Sequence[CoherenceRaster], top: int, left: int, mask: npt.NDArray[np.bool_] | None
+        self,
+        rasters: Sequence[CoherenceRaster],
+        rows: slice,
+        cols: slice,
+        mask: npt.NDArray[np.bool_] | None,
     ) -> None:
         self._rasters = list(rasters)
-        self._top, self._left, self._mask = top, left, mask
-        grid = rasters[0].grid
-        self._height, self._width = (grid.height - top, grid.width - left) if mask is None else mask.shape
+        self._rows, self._cols, self._mask = rows, cols, mask
 
     def __call__(self, key: Key) -> npt.NDArray[np.float32]:
         pairs, rows, cols = key
-        first_row, last_row, within_rows = span(rows, self._height)
-        first_col, last_col, within_cols = span(cols, self._width)
-        chosen = np.arange(len(self._rasters))[pairs]
-        if first_row == last_row or first_col == last_col:
-            height = len(np.arange(last_row - first_row)[within_rows])
-            return np.empty((chosen.size, height, len(np.arange(last_col - first_col)[within_cols])), np.float32)
-        mask = None if self._mask is None else self._mask[first_row:last_row, first_col:last_col]
-        layers = []
-        for number in chosen:
-            values = read_window(
-                self._rasters[number],
-                slice(self._top + first_row, self._top + last_row),
-                slice(self._left + first_col, self._left + last_col),
-            )
-            if mask is not None:
-                values[~mask] = np.nan
-            layers.append(values[within_rows][:, within_cols])
-        if not layers:
-            return np.empty((0, *np.empty((last_row, last_col))[within_rows][:, within_cols].shape), np.float32)
-        return np.stack(layers)
+        first_row, last_row, within_rows = span(rows, self._rows.stop - self._rows.start)
+        first_col, last_col, within_cols = span(cols, self._cols.stop - self._cols.start)
+        chosen = [self._rasters[number] for number in np.arange(len(self._rasters))[pairs]]
+        values, _ = self._read(chosen, slice(first_row, last_row), slice(first_col, last_col))
+        return values[:, within_rows][:, :, within_cols]
+
+    def everything(self) -> tuple[npt.NDArray[np.float32], int]:
+        """Read the whole stack; the values and the number of zeros that were taken for nodata."""
+        whole = slice(0, self._rows.stop - self._rows.start), slice(0, self._cols.stop - self._cols.start)
+        values, zeros = self._read(self._rasters, *whole)
+        _report_zeros(zeros, values.size, whole=True)
+        return values, zeros
+
+    def _read(
+        self, rasters: Sequence[CoherenceRaster], rows: slice, cols: slice
+    ) -> tuple[npt.NDArray[np.float32], int]:
+        """Read a rectangle of some rasters, several at a time, each into its place."""
+        values = np.empty((len(rasters), rows.stop - rows.start, cols.stop - cols.start), np.float32)
+        if not values.size:
+            return values, 0
+        of_file = (
+            slice(self._rows.start + rows.start, self._rows.start + rows.stop),
+            slice(self._cols.start + cols.start, self._cols.start + cols.stop),
+        )
+        outside = None if self._mask is None else ~self._mask[rows, cols]
+
+        def read(number: int) -> int:
+            values[number], zeros = read_window(rasters[number], *of_file)
+            if outside is not None:
+                values[number][outside] = np.nan
+            return zeros
+
+        with ThreadPoolExecutor(READERS) as pool:
+            return values, sum(pool.map(read, range(len(rasters))))
 
 
 def _files(paths: PathLike | Iterable[PathLike]) -> list[Path]:
@@ -277,16 +304,21 @@ def _check_cover(cover: xr.DataArray, min_cover: float) -> None:
 def _look_at_all(rasters: Sequence[CoherenceRaster], rows: slice, cols: slice) -> int:
     """Check a sample of every raster; report and return the zeros that were taken for nodata."""
     samples = [look(raster, rows, cols) for raster in rasters]
-    zeros, pixels = sum(s.zeros for s in samples), sum(s.pixels for s in samples)
+    zeros = sum(sample.zeros for sample in samples)
+    _report_zeros(zeros, sum(sample.pixels for sample in samples), all(sample.whole for sample in samples))
+    return zeros
+
+
+def _report_zeros(zeros: int, pixels: int, whole: bool) -> None:
+    """Say how many exact zeros were taken for nodata."""
     if zeros:
         logger.info(
             "%s%d exact zeros (%.2f %% of the pixels) in rasters made elsewhere are taken for nodata; "
             "zero='value' keeps them",
-            "" if all(s.whole for s in samples) else "in a sample, ",
+            "" if whole else "in a sample, ",
             zeros,
             100 * zeros / pixels,
         )
-    return zeros
 
 
 def _recorded(rasters: Sequence[CoherenceRaster]) -> dict[str, str]:

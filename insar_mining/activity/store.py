@@ -14,7 +14,7 @@ import xarray as xr
 import zarr
 import zarr.errors
 
-from insar_mining.activity.stable import check_cube
+from insar_mining.activity.scenes import check_cube
 from insar_mining.errors import OutputError, RasterError
 
 # side of a chunk; every chunk holds all pairs, so that a pixel's series is read at once

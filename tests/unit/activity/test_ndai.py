@@ -24,7 +24,7 @@ Cubes = Callable[..., xr.DataArray]
 def mexico_cube(mexico: Path) -> xr.DataArray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SkippedInputWarning)
-        return open_stack(mexico)
+        return open_stack(mexico, hold_bytes=0)
 
 
 def stable_like(cube: xr.DataArray, mask: npt.ArrayLike) -> xr.DataArray:

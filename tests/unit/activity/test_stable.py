@@ -42,7 +42,7 @@ quiet = pytest.mark.filterwarnings("ignore::insar_mining.errors.FewObservationsW
 def mexico_cube(mexico: Path) -> xr.DataArray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SkippedInputWarning)
-        return open_stack(mexico)
+        return open_stack(mexico, hold_bytes=0)
 
 
 def literal(values: npt.NDArray[np.float64], mean_min: float = 0.8, std_max: float = 0.2) -> npt.NDArray[np.bool_]:
