@@ -99,7 +99,8 @@ class RasterGrid:
 
     def crop(self, rows: slice, cols: slice) -> RasterGrid:
         """Return the part of the grid that some rows and columns make."""
-        moved = self.transform @ Affine.translation(cols.start, rows.start)
+        t = self.transform
+        moved = Affine(t.a, 0.0, t.c + cols.start * t.a, 0.0, t.e, t.f + rows.start * t.e)
         return replace(self, transform=moved, width=cols.stop - cols.start, height=rows.stop - rows.start)
 
     def attributes(self) -> dict[str, Any]:
@@ -152,9 +153,11 @@ def _row_areas_m2(grid: RasterGrid, column: int, rows: list[int] | None = None) 
     ellipsoid = grid.crs.get_geod() or Geod(ellps="WGS84")
     to_lonlat = Transformer.from_crs(grid.crs, grid.crs.geodetic_crs or 4326, always_xy=True)
     areas = []
+    t = grid.transform
     for row in range(grid.height) if rows is None else rows:
-        corners = [grid.transform @ (column + i, row + j) for i, j in ((0, 0), (0, 1), (1, 1), (1, 0))]
-        lon, lat = to_lonlat.transform([c[0] for c in corners], [c[1] for c in corners])
+        x = [t.c + (column + i) * t.a for i in (0, 0, 1, 1)]
+        y = [t.f + (row + j) * t.e for j in (0, 1, 1, 0)]
+        lon, lat = to_lonlat.transform(x, y)
         areas.append(abs(ellipsoid.polygon_area_perimeter(lon, lat)[0]))
     return np.array(areas)
 
