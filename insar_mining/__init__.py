@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from insar_mining.activity.composite import rgb_composite as rgb_composite
     from insar_mining.activity.ndai import annual_ndai as annual_ndai
     from insar_mining.activity.ndai import ndai as ndai
-    from insar_mining.activity.stable import filter_scenes as filter_scenes
+    from insar_mining.activity.scenes import filter_scenes as filter_scenes
     from insar_mining.activity.stable import iterate_stable as iterate_stable
     from insar_mining.activity.stable import stable_points as stable_points
     from insar_mining.activity.stack import open_stack as open_stack
@@ -50,7 +50,8 @@ _HOMES = {
     "activity.area": ("activity_table",),
     "activity.composite": ("classify", "rgb_composite"),
     "activity.ndai": ("annual_ndai", "ndai"),
-    "activity.stable": ("filter_scenes", "iterate_stable", "stable_points"),
+    "activity.scenes": ("filter_scenes",),
+    "activity.stable": ("iterate_stable", "stable_points"),
     "activity.stack": ("open_stack",),
     "archive.pairs": ("select_pairs",),
     "archive.products": ("scan_products",),
