@@ -1,5 +1,6 @@
 """Scenes of known truth under real orbits: complete products whose coherence is known."""
 
+from insar_mining.simulate.demo import DemoScene, write_demo
 from insar_mining.simulate.ground import MapFunction, raster, uniform, zones
 from insar_mining.simulate.scene import Acquisition, Settings
 from insar_mining.simulate.stack import SimulatedPair, SimulatedStack, simulate_pair, simulate_stack
@@ -8,6 +9,7 @@ from insar_mining.simulate.terrain import Terrain, flat, hills, open_pit, ramp, 
 
 __all__ = [
     "Acquisition",
+    "DemoScene",
     "MapFunction",
     "Settings",
     "SimulatedPair",
@@ -26,5 +28,6 @@ __all__ = [
     "terrain_from_dem",
     "uniform",
     "write_dem",
+    "write_demo",
     "zones",
 ]

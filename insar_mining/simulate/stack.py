@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 FloatArray = npt.NDArray[np.float64]
 
 DEM_MARGIN_DEG = 0.02
+SCENES = "scenes"
 Progress = Callable[[int, int], None]
 
 
@@ -80,7 +81,7 @@ def simulate_pair(
     Parameters
     ----------
     out : Path
-        Folder for the products, ``dem.tif`` and ``truth/<pair>.tif``.
+        Folder for ``scenes/`` (the products), ``dem.tif`` and ``truth/<pair>.tif``.
     reference, secondary : Template
         Real metadata of the two dates.  Without a secondary, the reference's own track is
         repeated 12 days later.
@@ -188,7 +189,13 @@ def simulate_stack(
             seen = ground.next_reflectivity(underlying, snow, chance)
         ready, places = prepare(acquisition, names, polarisation, shape, points, settings)
         product = write_product(
-            out, ready, places, seen * root_intensity, level.noise_sigma, streams[2 + 2 * index], zipped=settings.zipped
+            out / SCENES,
+            ready,
+            places,
+            seen * root_intensity,
+            level.noise_sigma,
+            streams[2 + 2 * index],
+            zipped=settings.zipped,
         )
         products.append(product)
         scenes.append(ready)

@@ -96,17 +96,17 @@ def open_pit(
     centre: tuple[float, float],
     *,
     radii_m: tuple[float, float] = (900.0, 650.0),
-    depth_m: float = 180.0,
+    depth_m: float = 120.0,
     benches: int = 6,
-    dump_centre_m: tuple[float, float] = (900.0, -700.0),
-    dump_radius_m: float = 450.0,
-    dump_height_m: float = 50.0,
+    dump_centre_m: tuple[float, float] = (750.0, -850.0),
+    dump_radius_m: float = 420.0,
+    dump_height_m: float = 40.0,
     base_m: float = 620.0,
 ) -> Terrain:
     """Return an elliptic open pit with benches, a waste dump beside it, gentle ground around.
 
-    The wall between rim and floor goes down in `benches` smoothed steps; no slope
-    exceeds about 40 degrees, so that nothing lies in radar shadow.
+    The wall between rim and floor goes down in `benches` smoothed steps; with the default
+    values no slope exceeds 25 degrees, so that nothing lies in layover or in shadow.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def open_pit(
         u, v = x - centre[0], y - centre[1]
         ground = base_m + 12.0 * np.sin(u / 1100.0 + 0.4) + 9.0 * np.cos(v / 900.0)
         inward = np.clip((1.0 - np.hypot(u / radii_m[0], v / radii_m[1])) / 0.62, 0.0, 1.0)
-        stair = inward - 0.7 * np.sin(2 * np.pi * benches * inward) / (2 * np.pi * benches)
+        stair = inward - 0.5 * np.sin(2 * np.pi * benches * inward) / (2 * np.pi * benches)
         from_dump = np.hypot(u - dump_centre_m[0], v - dump_centre_m[1]) / dump_radius_m
         heap = 1.0 / (1.0 + np.exp((from_dump - 0.8) * 14.0))
         return np.asarray(ground - depth_m * stair + dump_height_m * heap)
