@@ -174,7 +174,7 @@ def test_results_are_the_same_to_the_bit_for_any_blocks(mexico_cube: xr.DataArra
 def test_blocks_cover_the_map_once(mexico_cube: xr.DataArray) -> None:
     for block_bytes in (1, 4 * 30, 4 * 30 * 7, 4 * 30 * 250, 10**9):
         for width in (512, 3):  # tiled and striped files
-            cube = mexico_cube.copy()
+            cube = mexico_cube[:, :23, :31]
             cube.encoding["preferred_chunks"] = {"x": width}
             seen = np.zeros(cube.shape[1:], int)
             for block in map_blocks(cube, block_bytes):
