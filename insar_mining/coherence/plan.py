@@ -206,8 +206,8 @@ def make_plan(
         raise OptionError(
             "topographic phase without flat-earth phase cannot be removed; remove both, or only flat earth"
         )
-    first = reference if isinstance(reference, Product) else open_product(reference)
-    second = secondary if isinstance(secondary, Product) else open_product(secondary)
+    first = reference if isinstance(reference, Product) else open_product(reference, require_manifest=False)
+    second = secondary if isinstance(secondary, Product) else open_product(secondary, require_manifest=False)
     check_pair(first, second)
     polarisation = polarisation.upper()
     first, first_orbit = with_orbit(first, orbits)
@@ -314,15 +314,19 @@ def dem_arrays(dem: Dem) -> DemArrays:
 
 
 def probe(swath: SubSwath, grid: MapGrid, dem: Dem) -> tuple[FloatArray, FloatArray]:
-    """Zero-Doppler times and slant ranges of at most 65 x 65 cells spread over the whole grid."""
+    """Zero-Doppler times and slant ranges of at most 65 x 65 cells spread over the whole grid.
+
+    Cells without a height are left out: they say nothing of what the product sees.
+    """
     rows = np.unique(np.linspace(0, grid.height - 1, PROBE_POINTS).round().astype(int))
     columns = np.unique(np.linspace(0, grid.width - 1, PROBE_POINTS).round().astype(int))
     lonlat = [grid.lonlat(slice(row, row + 1)) for row in rows]
     lon = np.concatenate([pair[0][:, columns] for pair in lonlat])
     lat = np.concatenate([pair[1][:, columns] for pair in lonlat])
     arc = swath.arc()
-    time, slant_range, _ = radar_coordinates(arc_arrays(arc), dem_arrays(dem), lon, lat, arc.centre_s)
-    return time, slant_range
+    time, slant_range, height = radar_coordinates(arc_arrays(arc), dem_arrays(dem), lon, lat, arc.centre_s)
+    known = np.isfinite(height)
+    return time[known], slant_range[known]
 
 
 def _burst_pairs(

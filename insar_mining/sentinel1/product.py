@@ -240,7 +240,7 @@ def open_product(path: Path | str, *, require_manifest: bool = True) -> Product:
 
     Single bursts are read in the layout of ASF's burst extractor, as its documentation
     and its users' code describe it.  No real extract was at hand: this part is checked
-    against bursts cut from simulated products only.
+    against files made after that description only.
 
     Parameters
     ----------

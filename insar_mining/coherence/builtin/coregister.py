@@ -36,7 +36,8 @@ LOWEST_M, HIGHEST_M = -500.0, 9000.0  # from the Dead Sea to Everest
 KILOMETRE = 1000.0
 
 SECANT_STEPS = 24
-HEIGHT_TOLERANCE_M = 1e-3
+HEIGHT_TOLERANCE_M = 1e-2  # the secant step after it leaves an error far below a millimetre
+EXACT_M = 1e-6
 SCAN_STEP_M = 25.0
 
 
@@ -253,44 +254,67 @@ def _at_height(cubic, height_m):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
+def _level_near_terrain(lon, lat, dem):  # type: ignore[no-untyped-def]
+    """Of the levels 0, 1000 ... 9000 m, the one where the line of a pixel passes nearest to the terrain.
+
+    The levels are the same for every scene, so that the start, and with it the crossing found
+    in layover, does not depend on how much terrain was read.  NaN where there is none.
+    """
+    best = np.nan
+    least = np.inf
+    for k in range(10):
+        level = k * KILOMETRE
+        distance = abs(terrain_height(dem, _at_height(lon, level), _at_height(lat, level)) - level)
+        if distance < least:
+            best = level
+            least = distance
+    return best
+
+
+@numba.njit(cache=True)
 def _surface_height(lon, lat, dem, guess_m, top_m):  # type: ignore[no-untyped-def]
     """Height at which the line of constant time and range of a pixel meets the terrain.
 
     `lon` and `lat` are cubics in height.  The secant method starts from `guess_m`; where
-    it fails (layover: several surfaces at one range) the line is walked down from
-    `top_m` and the first crossing is bisected.
+    it fails (layover: several surfaces at one range; the rim of the elevation model) the
+    line is walked down from `top_m` and the first crossing is bisected.
     """
     h0 = guess_m
     f0 = terrain_height(dem, _at_height(lon, h0), _at_height(lat, h0)) - h0
-    if math.isnan(f0):
-        return np.nan
     h = h0 + f0
     for _ in range(SECANT_STEPS):
         f = terrain_height(dem, _at_height(lon, h), _at_height(lat, h)) - h
-        if math.isnan(f):
-            return np.nan
-        if abs(f) < HEIGHT_TOLERANCE_M:
-            return h + f
+        if abs(f) < EXACT_M:
+            return h
         slope = (f - f0) / (h - h0)
-        if slope > -0.2:  # too flat a crossing for a safe step, or the wrong way
+        if not slope < -0.2:  # too flat a crossing for a safe step, the wrong way, or no terrain
             break
         h0 = h
         f0 = f
         h -= f / slope
+        if abs(f) < HEIGHT_TOLERANCE_M:
+            return h
     return _first_crossing(lon, lat, dem, top_m)
 
 
 @numba.njit(cache=True)
 def _first_crossing(lon, lat, dem, top_m):  # type: ignore[no-untyped-def]
-    # levels are multiples of the step, so that the result does not depend on where the scan starts
-    high = math.ceil(top_m / SCAN_STEP_M) * SCAN_STEP_M
+    """Walk down from the top in steps of 25 m to the first level below the terrain, then bisect."""
+    # levels are multiples of the step, so that the result does not depend on where the walk starts
+    high = (math.ceil(top_m / SCAN_STEP_M) + 1) * SCAN_STEP_M
+    known = False
     while high > LOWEST_M:
         low = high - SCAN_STEP_M
-        if not terrain_height(dem, _at_height(lon, low), _at_height(lat, low)) < low:
+        f = terrain_height(dem, _at_height(lon, low), _at_height(lat, low)) - low
+        if f > 0:
             break
+        known = not math.isnan(f)  # the line was above terrain here, and not beside it
         high = low
-    low = high - SCAN_STEP_M
-    while high - low > HEIGHT_TOLERANCE_M:
+    else:
+        return np.nan
+    if not known:
+        return np.nan
+    while high - low > EXACT_M:
         middle = (low + high) / 2
         f = terrain_height(dem, _at_height(lon, middle), _at_height(lat, middle)) - middle
         if math.isnan(f):
@@ -330,9 +354,7 @@ def surface_heights(ground, dem, line_start, line_stop, sample_start, posts, top
             lat = _cubic_at(ground, 1, line_start + i, sample)
             # start anew at each node, so that a pixel's height does not depend on where the region starts
             if p % posts_per_node == 0 or math.isnan(guess):
-                guess = terrain_height(dem, lon[0], lat[0])
-                if math.isnan(guess):
-                    guess = 0.0
+                guess = _level_near_terrain(lon, lat, dem)
             guess = _surface_height(lon, lat, dem, guess, top_m)
             height[i, p] = guess
     return height

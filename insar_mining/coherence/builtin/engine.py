@@ -92,13 +92,18 @@ class BuiltinEngine:
         for done, pair in enumerate(plan.bursts):
             first = Side(reference, swaths[pair.swath], pair.reference_index)
             second = Side(secondary, secondary.sub_swath(pair.swath, plan.polarisation), pair.secondary_index)
-            fill_from_burst(out, look, cuts[pair.swath, pair.reference_index], first, second, dem, plan)
-            progress((done + 1) / len(plan.bursts))
+            cut = cuts[pair.swath, pair.reference_index]
+            fill_from_burst(out, look, cut, first, second, dem, plan, _part(progress, done, len(plan.bursts)))
         return out
 
 
 def _open(path: Path, orbit: Path | None) -> Product:
-    return with_orbit(open_product(path), [] if orbit is None else [orbit])[0]
+    return with_orbit(open_product(path, require_manifest=False), [] if orbit is None else [orbit])[0]
+
+
+def _part(progress: Progress, done: int, parts: int) -> Progress:
+    """Report the progress of one part of several as progress of the whole."""
+    return lambda share: progress((done + share) / parts)
 
 
 def look_up(swath: SubSwath, grid: MapGrid, dem: DemArrays) -> Look:
@@ -120,6 +125,7 @@ def fill_from_burst(
     second: Side,
     dem: DemArrays,
     plan: CoherencePlan,
+    progress: Progress,
 ) -> None:
     """Fill the cells of the map that one burst shows."""
     chosen = cut.holds(look.time_s, look.slant_range_m)
@@ -129,7 +135,7 @@ def fill_from_burst(
     line = first.frame.line_of(look.time_s) - down
     sample = first.frame.sample_of(look.slant_range_m) - right
     region = Region.around(line[chosen], sample[chosen], first.frame)
-    image = burst_coherence(region, first, second, dem, plan)
+    image = burst_coherence(region, first, second, dem, plan, progress)
     bilinear(image, line - region.line_start, sample - region.sample_start, chosen, out)
 
 
@@ -142,7 +148,7 @@ def _anchor(plan: CoherencePlan) -> tuple[float, float]:
 
 
 def burst_coherence(
-    region: Region, first: Side, second: Side, dem: DemArrays, plan: CoherencePlan
+    region: Region, first: Side, second: Side, dem: DemArrays, plan: CoherencePlan, progress: Progress
 ) -> npt.NDArray[np.float32]:
     """Coherence of the pixels of a region of the reference burst, NaN where either date has no data."""
     above = (plan.window.azimuth - 1) // 2
@@ -158,6 +164,7 @@ def burst_coherence(
             valid_pixels(first, block), resampler.lines(block), plan.window.azimuth, plan.window.range
         )
         image[start - region.line_start : stop - region.line_start] = values[above : above + stop - start, columns]
+        progress((stop - region.line_start) / region.shape[0])
     return image
 
 

@@ -115,3 +115,23 @@ def test_no_height_outside_the_elevation_model(ground):
     seen = np.isfinite(got)
     assert 0.1 < seen.mean() < 0.9
     np.testing.assert_allclose(got[seen], whole[seen], atol=1e-3)
+
+
+def test_a_high_plateau_needs_no_wide_elevation_model(reference, ground):
+    """At 4500 m the ground lies 6 km from where it would at sea level; 1 km of posts around it are enough."""
+    lon, lat = ground.coefficients @ np.array([1, 4.5, 4.5**2, 4.5**3])  # cubics at 4.5 km
+    margin, step = 0.012, 1 / 3600
+    west, north = lon.min() - margin, lat.max() + margin
+    shape = int((north - lat.min() + margin) / step), int((lon.max() + margin - west) / step)
+    dem = DemArrays(np.full(shape, 4500, np.float32), west, north, step, step)
+    height = surface_heights(ground, dem, 600, 740, REGION.sample_start, REGION.posts, 4500.0)
+    np.testing.assert_allclose(height, 4500, atol=1e-3)
+
+
+def test_cliffs_at_the_highest_point_are_found(ground):
+    """Terrain that is highest where the walk down starts is met at its top, not lost."""
+    dem = _terrain(ground, 1600, 0.02)
+    top = float(np.nanmax(dem.height_m))
+    height = surface_heights(ground, dem, 600, 740, REGION.sample_start, REGION.posts, top)
+    assert np.isfinite(height).all()
+    assert top - 30 < height.max() <= top + 1e-3

@@ -1,0 +1,208 @@
+"""The plan: what it chooses, what it refuses, what its identity depends on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+
+import numpy as np
+import pystac
+import pytest
+import rasterio
+from shapely.geometry import box
+
+from insar_mining.coherence.engine import coherence
+from insar_mining.coherence.plan import Window, make_plan
+from insar_mining.coherence.product import is_current
+from insar_mining.errors import (
+    CoverageError,
+    DemError,
+    EngineError,
+    OptionError,
+    OrbitError,
+    PairError,
+    PartialCoverageWarning,
+    PartialDemWarning,
+)
+from insar_mining.sentinel1.product import open_product
+from insar_mining.simulate import Settings, flat, load_template, simulate_pair
+
+AREA = box(-8.62, 31.30, -8.605, 31.31)  # IW1, one burst
+
+
+@pytest.fixture(scope="module")
+def scene(morocco_safe, tmp_path_factory):
+    """A small simulated pair under the real annotations of both dates."""
+    first, second = (load_template(morocco_safe(date)) for date in ("20230904", "20230916"))
+    return simulate_pair(
+        tmp_path_factory.mktemp("plan"),
+        reference=first,
+        secondary=second,
+        area=AREA,
+        terrain=flat(32629, 400.0),
+        coherence=0.9,
+        rng=np.random.default_rng(3),
+        settings=Settings(scatterers_per_cell=2.0),
+    )
+
+
+@pytest.fixture
+def plan(scene, tmp_path):
+    return make_plan(scene.reference, scene.secondary, area=AREA, dem=scene.dem, out=tmp_path / "coherence.tif")
+
+
+def test_names_what_decides_the_result(plan):
+    """Dates, bursts, baseline and grid are in the plan, and it prints as plain values."""
+    assert plan.pair == "20230904_20230916"
+    assert [(b.swath, b.reference_index, b.secondary_index) for b in plan.bursts] == [("IW1", 0, 0)]
+    assert plan.covered == 1.0
+    assert plan.perpendicular_baseline_m == pytest.approx(28, abs=2)
+    assert plan.grid.crs == "EPSG:32629"
+    assert json.loads(json.dumps(plan.describe()))["sha256"] == plan.sha256
+
+
+def test_identity_is_that_of_the_result(plan, scene, tmp_path):
+    """Another output name is the same plan; another window, anchor, phase or grid is another."""
+    assert dataclasses.replace(plan, out=tmp_path / "elsewhere.tif").sha256 == plan.sha256
+    changes = [
+        {"window": Window(3, 9)},
+        {"window_anchor": "snap"},
+        {"remove_topography": False},
+        {"grid": dataclasses.replace(plan.grid, width=plan.grid.width + 1)},
+        {"dem_identity": "another"},
+        {"secondary_identity": "another"},
+    ]
+    hashes = {dataclasses.replace(plan, **change).sha256 for change in changes}
+    assert len(hashes | {plan.sha256}) == len(changes) + 1
+    again = make_plan(scene.reference, scene.secondary, area=AREA, dem=scene.dem, out=tmp_path / "x.tif")
+    assert again.sha256 == plan.sha256
+
+
+def test_product_is_a_cog_with_a_valid_stac_item(plan):
+    """The map has the plan's grid, NaN nodata and the provenance; the item passes pystac's schema-free checks."""
+    path = coherence(plan)
+    assert path == plan.out
+    with rasterio.open(path) as source:
+        assert source.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert (source.crs.to_epsg(), source.transform, source.shape) == (32629, plan.grid.transform, plan.grid.shape)
+        assert np.isnan(source.nodata)
+        assert source.tags()["PLAN_SHA256"] == plan.sha256
+        assert source.tags()["WINDOW"] == "2x7"
+        assert source.tags()["PHASES_REMOVED"] == "flat-earth topographic"
+        values = source.read(1)
+    assert np.nanmean(values) == pytest.approx(0.9, abs=0.03)
+    item = pystac.Item.from_file(str(path.with_suffix(".json")))
+    assert item.properties["insar_mining:plan_sha256"] == plan.sha256
+    assert item.common_metadata.start_datetime.date().isoformat() == "2023-09-04"
+    assert item.assets["coherence"].href.endswith(path.name)
+
+
+def test_a_complete_result_is_kept_and_any_other_redone(plan):
+    """A rerun keeps the map of this very plan; a map of another plan, half a file or a lost item does not count."""
+    coherence(plan)
+    assert is_current(plan)
+    stamp = plan.out.stat().st_mtime_ns
+    assert coherence(plan).stat().st_mtime_ns == stamp
+    other = dataclasses.replace(plan, window=Window(4, 14))
+    assert not is_current(other)
+    plan.out.write_bytes(plan.out.read_bytes()[:2000])
+    coherence(plan, again=True)
+    assert is_current(plan)
+    plan.out.with_suffix(".json").unlink()
+    assert not is_current(plan)
+
+
+def test_window_anchor_moves_the_map_only(plan, tmp_path):
+    """The two anchors differ by half a line (about 7 m) and not in what is estimated."""
+    centre = rasterio.open(coherence(plan)).read(1)
+    moved = dataclasses.replace(plan, window_anchor="snap", out=tmp_path / "snap.tif")
+    snap = rasterio.open(coherence(moved)).read(1)
+    assert not np.array_equal(centre, snap, equal_nan=True)
+    assert np.nanmean(snap) == pytest.approx(np.nanmean(centre), abs=2e-3)
+    assert np.nanmax(np.abs(snap - centre)) < 0.3
+
+
+def test_flat_earth_alone_is_the_ellipsoid(scene, plan, tmp_path):
+    """Over flat ground at 400 m, leaving the topographic phase in hardly lowers coherence: it is almost constant."""
+    without = dataclasses.replace(plan, remove_topography=False, out=tmp_path / "flat.tif")
+    neither = dataclasses.replace(without, remove_flat_earth=False, out=tmp_path / "none.tif")
+    whole, flat_only, raw = (rasterio.open(coherence(p)).read(1) for p in (plan, without, neither))
+    assert np.nanmean(flat_only) == pytest.approx(np.nanmean(whole), abs=1e-3)
+    # the flat-earth fringe of a 28 m baseline: about 0.03 rad per sample, within 7 samples a loss of some 1e-3
+    assert 1e-4 < np.nanmean(whole) - np.nanmean(raw) < 0.02
+
+
+def test_scenes_that_do_not_pair(scene, tmp_path):
+    """The same scene twice, and the wrong order, are named with the remedy."""
+    out = tmp_path / "x.tif"
+    with pytest.raises(PairError, match="same scene"):
+        make_plan(scene.reference, scene.reference, area=AREA, dem=scene.dem, out=out)
+    with pytest.raises(PairError, match="swap the two"):
+        make_plan(scene.secondary, scene.reference, area=AREA, dem=scene.dem, out=out)
+    other = dataclasses.replace(open_product(scene.secondary), relative_orbit=53)
+    with pytest.raises(PairError, match="different tracks"):
+        make_plan(scene.reference, other, area=AREA, dem=scene.dem, out=out)
+
+
+def test_an_area_elsewhere_is_refused(scene, tmp_path):
+    """A polygon far from the scene (with a DEM there) names both extents; left of the track counts as far."""
+    far = box(-8.62, 35.0, -8.61, 35.01)
+    with pytest.raises(DemError):
+        make_plan(scene.reference, scene.secondary, area=far, dem=scene.dem, out=tmp_path / "x.tif")
+    beside = box(-8.60, 31.285, -8.599, 31.286)
+    with pytest.raises(CoverageError, match="does not see the area"):
+        make_plan(scene.reference, scene.secondary, area=beside, dem=scene.dem, out=tmp_path / "x.tif", swaths=["IW1"])
+
+
+def test_unknown_choices_are_named(scene, plan, tmp_path):
+    """Sub-swath, window, anchor, engine and phases are checked at the door."""
+    arguments = {"area": AREA, "dem": scene.dem, "out": tmp_path / "x.tif"}
+    with pytest.raises(OptionError, match="IW2"):
+        make_plan(scene.reference, scene.secondary, swaths=["IW2"], **arguments)
+    with pytest.raises(OptionError, match="centre"):
+        make_plan(scene.reference, scene.secondary, window_anchor="corner", **arguments)
+    with pytest.raises(OptionError, match="flat"):
+        make_plan(scene.reference, scene.secondary, remove_flat_earth=False, **arguments)
+    with pytest.raises(OptionError, match="2x7"):
+        Window.parse("seven")
+    with pytest.raises(OptionError, match="at least 2 pixels"):
+        Window(1, 1)
+    with pytest.raises(EngineError, match="builtin"):
+        coherence(plan, engine="magic")
+
+
+def test_an_orbit_file_that_does_not_fit_is_refused(scene, tmp_path):
+    """Orbit files are used where they cover a product; none that fits is an error, not a silent annotation orbit."""
+    wrong = tmp_path / "S1A_OPER_AUX_POEORB.EOF"
+    wrong.write_text("<Earth_Explorer_File/>", encoding="utf-8")
+    with pytest.raises(OrbitError, match="no orbit file fits"):
+        make_plan(scene.reference, scene.secondary, area=AREA, dem=scene.dem, out=tmp_path / "x.tif", orbits=[wrong])
+
+
+def test_partial_elevation_model(scene, plan, tmp_path):
+    """Where the DEM ends the map is NaN, the share is warned, and the rest equals the whole map."""
+    whole = rasterio.open(coherence(plan)).read(1)
+    half = tmp_path / "half.tif"
+    with rasterio.open(scene.dem) as source:
+        columns = int((-8.6125 - source.bounds.left) / source.res[0])
+        profile = source.profile | {"width": columns}
+        with rasterio.open(half, "w", **profile) as target:
+            target.write(source.read(1)[:, :columns], 1)
+    with pytest.warns(PartialDemWarning, match="%"):
+        partial = make_plan(scene.reference, scene.secondary, area=AREA, dem=half, out=tmp_path / "partial.tif")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PartialDemWarning)
+        got = rasterio.open(coherence(partial)).read(1)
+    seen = np.isfinite(got)
+    assert 0.3 < seen.mean() < 0.7
+    np.testing.assert_allclose(got[seen], whole[seen], atol=1e-6)
+
+
+def test_partial_cover_is_warned(scene, tmp_path):
+    """An area that reaches beyond the product's samples is mapped where it is seen, and the share is said."""
+    west, south, east, north = AREA.bounds
+    wide = box(west - 0.02, south, east, north)
+    with pytest.warns(PartialCoverageWarning, match="% of the area"):
+        partial = make_plan(scene.reference, scene.secondary, area=wide, dem=scene.dem, out=tmp_path / "wide.tif")
+    assert 0.3 < partial.covered < 0.95
