@@ -64,6 +64,38 @@ class EngineError(InsarMiningError):
     """The coherence engine asked for is unknown, not installed, or failed."""
 
 
+class SnapError(EngineError):
+    """SNAP ran for one pair and did not give a usable result; other pairs may still succeed."""
+
+
+class SnapHangError(SnapError):
+    """SNAP stopped doing anything, or did not end in time, and was killed."""
+
+
+class SnapMemoryError(SnapError):
+    """SNAP ran out of memory, or was killed for taking too much of it."""
+
+
+class SnapGraphError(SnapError):
+    """A graph is not valid for the version of SNAP that is to run it."""
+
+
+class SnapOverlapError(SnapError):
+    """SNAP found no common ground between a product and the area."""
+
+
+class SnapOrbitError(SnapError):
+    """SNAP found no orbit file, or its result was not made with the one it was given."""
+
+
+class SnapDiskError(SnapError):
+    """There is no room for SNAP's intermediate products."""
+
+
+class SnapOutputError(SnapError):
+    """SNAP reported success and left a product that is missing, damaged, empty or misplaced."""
+
+
 class OutputError(InsarMiningError):
     """A result cannot be written where it was asked for."""
 

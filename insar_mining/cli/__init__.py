@@ -21,6 +21,7 @@ COMMANDS = {
     "pairs": ("pairs", "List the pairs that a folder of products gives."),
     "coherence": ("coherence", "Map the coherence of one pair."),
     "analyse": ("analyse", "From coherence maps to yearly activity and a report."),
+    "graph": ("graph", "Show, fill in and check the graphs that run in ESA SNAP."),
 }
 
 # options of every command, which may stand before or after its name
