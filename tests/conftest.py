@@ -1,9 +1,10 @@
-"""Real data that several test modules share; see the README beside each folder of tests/data."""
+"""Real data and settings that several test modules share; see the README beside each folder of tests/data."""
 
 from __future__ import annotations
 
 import functools
 import lzma
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,18 @@ def unpacked(folder: str, pattern: str) -> bytes:
     """Content of the one xz-compressed file of tests/data that matches a pattern."""
     (path,) = (DATA / folder).glob(pattern + ".xz")
     return lzma.decompress(path.read_bytes())
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--stress`` (or INSAR_MINING_STRESS=1) runs campaigns in full, else at a tenth of their size."""
+    parser.addoption("--stress", action="store_true", help="run campaigns in full, else at a tenth of their size")
+
+
+@pytest.fixture(scope="session")
+def campaign(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """``campaign(2000)``: how many rounds to run of 2000, all of them with --stress, else a tenth."""
+    in_full = request.config.getoption("--stress") or os.environ.get("INSAR_MINING_STRESS") == "1"
+    return lambda rounds: rounds if in_full else max(1, rounds // 10)
 
 
 @pytest.fixture(scope="session")

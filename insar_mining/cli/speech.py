@@ -124,6 +124,7 @@ def _warnings_as_lines(speech: Speech) -> Iterator[None]:
             speech.warn(text)
 
     with warnings.catch_warnings():
+        warnings.simplefilter("always" if speech.verbose else "ignore")
         warnings.simplefilter("always", InsarMiningWarning)
         warnings.showwarning = show  # type: ignore[assignment]
         yield

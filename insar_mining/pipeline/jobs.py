@@ -21,7 +21,8 @@ from insar_mining.pipeline.lock import folder_lock
 from insar_mining.pipeline.maps import Maps, ProgressCallback, make_maps
 from insar_mining.pipeline.outputs import remove_partial_files, software_versions, write_pair_maps
 from insar_mining.pipeline.preparation import MAPS, RunPlan, Start, plan_run, prepare
-from insar_mining.pipeline.result import Result, Story, Truth, write_result
+from insar_mining.pipeline.result import Result, Story, write_result
+from insar_mining.pipeline.truth import Truth
 
 Date = str | dt.date | np.datetime64
 Job = TypeVar("Job", RunOptions, AnalyseOptions)

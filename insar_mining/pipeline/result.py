@@ -13,35 +13,19 @@ import pandas as pd
 import xarray as xr
 import yaml
 
-from insar_mining.errors import OptionError
 from insar_mining.files import write_text
 from insar_mining.mines import Mine
 from insar_mining.options import AnalyseOptions, RunOptions, to_yaml
-from insar_mining.pipeline.analysis import Analysis, Window, active_map
+from insar_mining.pipeline.analysis import Analysis, Window
 from insar_mining.pipeline.maps import ProgressCallback
 from insar_mining.pipeline.outputs import write_analysis, write_table
 from insar_mining.pipeline.stac import assets_of, write_collection
+from insar_mining.pipeline.truth import Truth, compare
 from insar_mining.report import ReportContent, write_report
 
 REPORT = "report.html"
 SCENES = "scenes.csv"
 RECORD = "run.yaml"
-
-
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """What was simulated, to be set beside what is found.
-
-    Attributes
-    ----------
-    active : DataArray (year, y, x) of bool
-        True where the ground was worked in the year, on any grid that holds the result's cells.
-    area_m2 : mapping of int to float
-        True area per year, square metres.
-    """
-
-    active: xr.DataArray
-    area_m2: Mapping[int, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +48,8 @@ class Result:
     report : Path
     kept_maps : int
         Coherence maps of an earlier run that were used again.
+    truth : DataFrame or None
+        For simulated scenes, one row per year; see :class:`insar_mining.pipeline.truth.Comparison`.
     """
 
     out: Path
@@ -77,6 +63,7 @@ class Result:
     skipped: tuple[Mapping[str, str], ...]
     report: Path
     kept_maps: int = 0
+    truth: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +113,7 @@ def write_result(folder: Path, analysis: Analysis, story: Story, progress: Progr
     text = to_yaml(options, story.record)
     files.append(write_text(folder / RECORD, text))
     progress("analysis", 1, 2)
+    comparison = None if story.truth is None else compare(analysis, story.truth)
     window = max(analysis.classes) if analysis.classes else None
     content = ReportContent(
         mine=story.mine,
@@ -148,7 +136,10 @@ def write_result(folder: Path, analysis: Analysis, story: Story, progress: Progr
         scene_sd_max=options.activity.scene_std_max,
         max_perp_baseline_m=story.max_perp_baseline_m,
         ndai_ceiling=options.activity.ceiling,
-        **_beside_truth(analysis, story.truth),
+        simulated=comparison is not None,
+        truth=None if comparison is None else comparison.table,
+        found_map=None if comparison is None else comparison.found,
+        truth_map=None if comparison is None else comparison.truth,
     )
     files.append(write_report(folder / REPORT, content))
     items = [path.with_suffix(".json") for path in story.maps]
@@ -167,6 +158,7 @@ def write_result(folder: Path, analysis: Analysis, story: Story, progress: Progr
         skipped=tuple(story.skipped),
         report=folder / REPORT,
         kept_maps=story.kept_maps,
+        truth=None if comparison is None else comparison.table,
     )
 
 
@@ -192,28 +184,3 @@ def _notes(analysis: Analysis) -> list[str]:
             "first window); the composite and the classes shown are those of the last window."
         )
     return notes
-
-
-def _beside_truth(analysis: Analysis, truth: Truth | None) -> dict[str, Any]:
-    """Return what the report shows of the truth; nothing where there is none."""
-    if truth is None:
-        return {}
-    found = {year: active_map(analysis, year) for year in analysis.years}
-    known = {year: raster for year, raster in found.items() if raster is not None and year in truth.area_m2}
-    if not known:
-        raise OptionError("the truth names none of the years whose active ground is known; give other years")
-    area = analysis.activity.set_index("year")["area_m2"]
-    table = pd.DataFrame(
-        {
-            "year": list(known),
-            "truth_area_m2": [truth.area_m2[year] for year in known],
-            "found_area_m2": [float(area[year]) for year in known],
-        }
-    )
-    years = xr.DataArray(list(known), dims="year", name="year")
-    found_map = xr.concat([raster.reset_coords(drop=True) for raster in known.values()], dim=years)
-    truth_map = truth.active.sel(year=list(known)).sel(
-        y=analysis.coh["y"].values, x=analysis.coh["x"].values, method="nearest"
-    )
-    truth_map = truth_map.assign_coords(y=analysis.coh["y"].values, x=analysis.coh["x"].values)
-    return {"simulated": True, "truth": table, "found_map": found_map, "truth_map": truth_map}
