@@ -17,6 +17,7 @@ from insar_mining import __version__
 
 # name of the command: (its module in this package, one line for the list of commands)
 COMMANDS = {
+    "demo": ("demo", "Simulate a mine and do the whole job on it, offline."),
     "run": ("run", "From Sentinel-1 products to yearly activity and a report."),
     "pairs": ("pairs", "List the pairs that a folder of products gives."),
     "coherence": ("coherence", "Map the coherence of one pair."),

@@ -77,7 +77,7 @@ def explanation(table: pd.DataFrame) -> str:
     wrong = (table["missed_m2"] + table["false_m2"]).sum()
     at_edges = 100 * (table["edge_share"] * (table["missed_m2"] + table["false_m2"])).sum() / max(wrong, 1)
     return (
-        f"Over all years {missed / 1e6:.2f} km2 of worked ground were missed, and {false / 1e6:.2f} km2 found where none "
-        f"was worked; {at_edges:.0f} % of both lie within 40 m of the edge of a worked zone, where the coherence window "
-        "(2 x 7 samples) mixes worked and untouched ground."
+        f"Over all years {missed / 1e6:.2f} km2 of worked ground were missed, and {false / 1e6:.2f} km2 found where "
+        f"none was worked; {at_edges:.0f} % of both lie within 40 m of the edge of a worked zone, where the coherence "
+        "window (2 x 7 samples) mixes worked and untouched ground."
     )
