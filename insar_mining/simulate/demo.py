@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from shapely.geometry.base import BaseGeometry
 
 from insar_mining.files import appears_whole, write_text
 from insar_mining.grid import MapGrid
-from insar_mining.simulate.ground import MapFunction, zones
+from insar_mining.simulate.ground import MapFunction, ZoneMap
 from insar_mining.simulate.scene import Acquisition, Settings
 from insar_mining.simulate.stack import SCENES, Progress, simulate_stack
 from insar_mining.simulate.templates import morocco_template
@@ -214,17 +215,18 @@ def _with_geometry(planned: list[tuple[int, int, Acquisition]], rng: np.random.G
 def _steps(planned: list[tuple[int, int, Acquisition]], rng: np.random.Generator) -> list[MapFunction]:
     """Temporal coherence of every step between dates, as map functions."""
     worked = demo_zones()
-    regions = {"field": _field(), "rock": _rock(), **{zone.name: zone.outline for zone in worked}}
-    shapes = {name: _to_lonlat(shape) for name, shape in regions.items()}
+    regions = {"rock": _rock(), "field": _field(), **{zone.name: zone.outline for zone in worked}}
+    ground = ZoneMap({name: _to_lonlat(shape) for name, shape in regions.items()}, EPSG)
     found = []
-    for (year, _, before), (next_year, _, after) in zip(planned[:-1], planned[1:], strict=True):
+    for (year, _, before), (next_year, _, after) in itertools.pairwise(planned):
         spans = (after.days - before.days) / 12
+        idle = IDLE**spans
         values = {"field": VEGETATION**spans, "rock": ROCK**spans}
         for zone in worked:
             drawn, rests = float(rng.uniform(*DISTURBED)), bool(rng.random() < PAUSE)
             if year == next_year and year in zone.years and not rests:
                 values[zone.name] = drawn
-        found.append(zones(shapes, values, background=IDLE**spans, epsg=EPSG))
+        found.append(ground.values(values, background=idle))
     return found
 
 

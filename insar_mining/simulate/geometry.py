@@ -28,9 +28,11 @@ MAX_ITERATIONS = 12
 
 def to_ecef(longitude_deg: npt.ArrayLike, latitude_deg: npt.ArrayLike, height_m: npt.ArrayLike) -> FloatArray:
     """WGS 84 geodetic to Earth-fixed coordinates by PROJ; returns shape (..., 3), metres."""
-    geodetic = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (longitude_deg, latitude_deg, height_m)))
-    cartesian = Transformer.from_crs(4979, 4978, always_xy=True).transform(*geodetic)
-    return np.stack([np.asarray(axis, dtype=np.float64) for axis in cartesian], axis=-1)
+    longitude, latitude, height = np.broadcast_arrays(
+        *(np.asarray(v, dtype=np.float64) for v in (longitude_deg, latitude_deg, height_m))
+    )
+    x, y, z = Transformer.from_crs(4979, 4978, always_xy=True).transform(longitude, latitude, height)
+    return np.stack([np.asarray(x), np.asarray(y), np.asarray(z)], axis=-1)
 
 
 def to_geodetic(ecef_m: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

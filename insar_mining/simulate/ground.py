@@ -91,6 +91,48 @@ def uniform(value: float) -> MapFunction:
     return lambda x, y: np.full(np.shape(x), float(value))
 
 
+class ZoneMap:
+    """Regions of a map, later ones covering earlier ones, to which values can be given again and again.
+
+    Which point lies where is found once per array of points.
+
+    Parameters
+    ----------
+    regions : mapping of names to shapely geometries in longitude and latitude
+    epsg : int
+        CRS of the points, metres.
+    """
+
+    def __init__(self, regions: Mapping[str, BaseGeometry], epsg: int) -> None:
+        to_map = Transformer.from_crs(4326, epsg, always_xy=True)
+
+        def project(points: FloatArray) -> FloatArray:
+            return np.column_stack(to_map.transform(points[:, 0], points[:, 1]))
+
+        self._shapes = {n: shapely.transform(shapely.segmentize(r, 1e-3), project) for n, r in regions.items()}
+        for shape in self._shapes.values():
+            shapely.prepare(shape)
+        self._known: list[tuple[FloatArray, FloatArray, npt.NDArray[np.int16]]] = []
+
+    def values(self, given: Mapping[str, float], *, background: float) -> MapFunction:
+        """Return a map function: the value of the last region at a point, `background` elsewhere.
+
+        A region without a value counts as background.
+        """
+        table = np.array([background, *(given.get(name, background) for name in self._shapes)], dtype=np.float64)
+        return lambda x, y: np.asarray(table[self._labels(x, y)])
+
+    def _labels(self, x: FloatArray, y: FloatArray) -> npt.NDArray[np.int16]:
+        for known_x, known_y, labels in self._known:
+            if known_x is x and known_y is y:
+                return labels
+        labels = np.zeros(np.shape(x), dtype=np.int16)
+        for index, shape in enumerate(self._shapes.values(), start=1):
+            labels[shapely.contains_xy(shape, x, y)] = index
+        self._known = [*self._known[-3:], (x, y, labels)]
+        return labels
+
+
 def zones(
     regions: Mapping[str, BaseGeometry], values: Mapping[str, float], *, background: float, epsg: int
 ) -> MapFunction:
@@ -99,31 +141,13 @@ def zones(
     Parameters
     ----------
     regions : mapping of names to shapely geometries in longitude and latitude
-    values : mapping of names to values; a region without a value keeps what lies below
+    values : mapping of names to values
     background : float
+        Value elsewhere, and of regions that have none.
     epsg : int
         CRS of the function's arguments.
     """
-    to_map = Transformer.from_crs(4326, epsg, always_xy=True)
-
-    def project(points: FloatArray) -> FloatArray:
-        return np.column_stack(to_map.transform(points[:, 0], points[:, 1]))
-
-    shapes = {
-        name: shapely.transform(shapely.segmentize(region, 1e-3), project)
-        for name, region in regions.items()
-        if name in values
-    }
-    for shape in shapes.values():
-        shapely.prepare(shape)
-
-    def value(x: FloatArray, y: FloatArray) -> FloatArray:
-        found = np.full(np.shape(x), float(background))
-        for name, shape in shapes.items():
-            found[shapely.contains_xy(shape, x, y)] = values[name]
-        return found
-
-    return value
+    return ZoneMap(regions, epsg).values(values, background=background)
 
 
 def raster(path: Path, epsg: int, *, background: float) -> MapFunction:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from insar_mining.errors import OutputError
 from insar_mining.sentinel1.annotation import SubSwath
-from insar_mining.simulate.annotation_xml import ORBITS_PER_CYCLE, REPEAT_DAYS, shift_days
+from insar_mining.simulate.annotation_xml import ORBITS_PER_CYCLE, REPEAT_DAYS, data_take, image_number, shift_days
 
 SOFTWARE = "insar_mining.simulate"
 NOTICE = "Simulated pixels under the metadata of a real product; not an observation"
@@ -140,7 +140,7 @@ class SafeWriter:
         polarisation = "SV" if first.polarisation.startswith("V") else "SH"
         name = (
             f"{first.platform}_IW_SLC__1S{polarisation}_{start:%Y%m%dT%H%M%S}_{stop:%Y%m%dT%H%M%S}_"
-            f"{first.absolute_orbit:06d}_{_data_take(images[0].annotation):06X}_{unique:04X}"
+            f"{first.absolute_orbit:06d}_{data_take(images[0].annotation):06X}_{unique:04X}"
         )
         return self._place(name, zipped)
 
@@ -166,10 +166,9 @@ class SafeWriter:
 def file_stem(swath: SubSwath, annotation: bytes) -> str:
     """Name of a measurement without its suffix, ``s1a-iw1-slc-vv-20230904t063731-...-004``."""
     start, stop = _times(swath)
-    number = ElementTree.fromstring(annotation).findtext("adsHeader/imageNumber", "001").strip()
     return (
         f"{swath.platform}-{swath.swath}-slc-{swath.polarisation}-{start:%Y%m%dt%H%M%S}-{stop:%Y%m%dt%H%M%S}-"
-        f"{swath.absolute_orbit:06d}-{_data_take(annotation):06x}-{number}"
+        f"{swath.absolute_orbit:06d}-{data_take(annotation):06x}-{image_number(annotation)}"
     ).lower()
 
 
@@ -179,10 +178,6 @@ class _DataObject:
     schema: str
     mime: str
     path: Path
-
-
-def _data_take(annotation: bytes) -> int:
-    return int(ElementTree.fromstring(annotation).findtext("adsHeader/missionDataTakeId", "0"))
 
 
 def _times(swath: SubSwath) -> tuple[dt.datetime, dt.datetime]:
@@ -217,7 +212,7 @@ def _manifest(template: bytes, images: Sequence[Image], objects: Sequence[_DataO
     for number in root.iterfind(".//{*}orbitReference/{*}cycleNumber"):
         number.text = str(int(number.text or 0) + cycles)
     for number in root.iterfind(".//{*}missionDataTakeID"):
-        number.text = str(_data_take(images[0].annotation))
+        number.text = str(data_take(images[0].annotation))
     start, stop = _span(images)
     ascending = root.findtext(".//{*}ascendingNodeTime")
     for path, time in (("startTime", start), ("stopTime", stop)):

@@ -171,21 +171,32 @@ def prepare(
             moved = shifted_orbit(swath.orbit, centre, acquisition.perpendicular_m, acquisition.parallel_m)
             xml = edit.with_orbit(xml, moved)
             swath = parse_annotation(xml, source=name)
-        place = zero_doppler(truth.path_of(swath), points.ecef_m)
-        places.append(place)  # cutting leaves the orbit alone, so this holds for the cut product too
-        cut = _cut(swath, points, *place) if settings.crop else _whole(swath)
+        cut = _cut(swath, points) if settings.crop else edit.Cut(0, len(swath.bursts), 0, swath.samples_per_burst)
         xml = edit.cut_annotation(xml, cut, image_number=number)
+        swath = parse_annotation(xml, source=name)
         annotations.append(xml)
-        swaths.append(parse_annotation(xml, source=name))
+        swaths.append(swath)
+        places.append(zero_doppler(truth.path_of(swath), points.ecef_m))
     return Ready(acquisition, tuple(annotations), tuple(swaths)), places
 
 
-def _whole(swath: SubSwath) -> edit.Cut:
-    return edit.Cut(0, len(swath.bursts), 0, swath.samples_per_burst)
+def slimmed(template: Template, names: Sequence[str], polarisation: str, area: BaseGeometry) -> Template:
+    """Return the template with only these sub-swaths, its long lists thinned to the surroundings of an area."""
+    found = {}
+    for name in names:
+        xml = template.annotation(name, polarisation)
+        swath = parse_annotation(xml, source=name)
+        centre = to_ecef(area.centroid.x, area.centroid.y, 0.0)
+        time, _ = zero_doppler(truth.path_of(swath), centre[None])
+        found[name.upper(), polarisation.upper()] = edit.slim(xml, float(time[0]) - 6.0, float(time[0]) + 6.0)
+    return Template(template.name, found, template.manifest)
 
 
-def _cut(swath: SubSwath, points: Scatterers, time: FloatArray, slant: FloatArray) -> edit.Cut:
+def _cut(swath: SubSwath, points: Scatterers) -> edit.Cut:
     """Bursts whose valid part sees the area, and the samples of the area with its margin."""
+    some = slice(None, None, max(1, len(points) // 50_000))
+    time, slant = zero_doppler(truth.path_of(swath), points.ecef_m[some])
+    inside = points.inside[some]
     sample = pixels.sample_of(swath, slant)
     first = max(int(np.floor(sample.min())) - EDGE_SAMPLES, 0)
     stop = min(int(np.ceil(sample.max())) + EDGE_SAMPLES + 1, swath.samples_per_burst)
@@ -194,7 +205,7 @@ def _cut(swath: SubSwath, points: Scatterers, time: FloatArray, slant: FloatArra
         line = (time - burst.azimuth_time_s) / swath.azimuth_time_interval_s
         lines, samples = burst.valid_lines, burst.valid_samples
         here = (line >= lines.start) & (line < lines.stop) & (sample >= samples.start) & (sample < samples.stop)
-        if (here & points.inside).any():
+        if (here & inside).any():
             seen.append(burst.index)
     if not seen or first >= stop:
         raise CoverageError(

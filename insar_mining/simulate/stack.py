@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from insar_mining.sentinel1.annotation import parse_annotation
 from insar_mining.simulate import ground, truth
 from insar_mining.simulate.annotation_xml import REPEAT_DAYS
 from insar_mining.simulate.ground import MapFunction
-from insar_mining.simulate.scene import Acquisition, Level, Ready, Settings, prepare, write_product
+from insar_mining.simulate.scene import Acquisition, Level, Ready, Settings, prepare, slimmed, write_product
 from insar_mining.simulate.templates import Template
 from insar_mining.simulate.terrain import ARC_SECOND_DEG, Terrain, write_dem
 
@@ -169,13 +169,19 @@ def simulate_stack(
     brightness_db = ground.as_function(backscatter_db, terrain.epsg, background=0.0)
 
     at = np.meshgrid(grid.x, grid.y)
-    for step in range(len(acquisitions) - 1):  # before anything is written
-        ground.checked_coherence(coherence(step)(*at))
+    for index in range(len(acquisitions) - 1):  # before anything is written
+        ground.checked_coherence(coherence(index)(at[0], at[1]))
+
+    if settings.crop:
+        thin = {id(a.template): slimmed(a.template, names, polarisation, shape) for a in acquisitions}
+        acquisitions = [replace(a, template=thin[id(a.template)]) for a in acquisitions]
 
     streams = rng.spawn(1 + 2 * len(acquisitions))
     points = ground.scatter(shape, terrain, level.lattice_m, streams[0], margin_m=settings.margin_m)
     root_intensity = level.amplitude * 10 ** (brightness_db(points.easting_m, points.northing_m) / 20)
-    scenes, products, underlying = [], [], None
+    scenes: list[Ready] = []
+    products: list[Path] = []
+    underlying: ground.ComplexArray | None = None
     for index, acquisition in enumerate(acquisitions):
         chance = streams[1 + 2 * index]
         if underlying is None:
