@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from insar_mining.cli import parameters
+from insar_mining.cli.inputs import area_of
 from insar_mining.cli.speech import print_record, speech_of
-from insar_mining.errors import OptionError
 from insar_mining.options import CoherenceOptions, PairOptions
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def coherence(
         window_anchor=window_anchor,
     )
     polarisation = PairOptions().replace(polarisation=pol).polarisation
-    plan = _plan(reference, secondary, _area(mine, mine_id, bbox), dem, out, polarisation, options)
+    plan = _plan(reference, secondary, area_of(mine, mine_id, bbox), dem, out, polarisation, options)
     if dry_run:
         print_record(plan.describe(), as_json=as_json)
         return
@@ -105,19 +105,6 @@ def _plan(
         remove_topography=options.remove_topography,
         window_anchor=options.window_anchor,
     )
-
-
-def _area(
-    mine: Path | None, mine_id: str | None, bbox: tuple[float, float, float, float] | None
-) -> BaseGeometry | None:
-    from insar_mining.mines import mine_from_geometry
-    from insar_mining.pipeline.inputs import mine_of
-
-    if mine is not None and bbox is not None:
-        raise OptionError("both --mine and --bbox are given; choose one of them")
-    if mine is not None:
-        return mine_of(mine, mine_id).geometry
-    return None if bbox is None else mine_from_geometry(bbox, id="box").geometry
 
 
 def _summary(path: Path) -> dict[str, object]:

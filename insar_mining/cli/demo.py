@@ -59,7 +59,8 @@ def demo(
         print_table(table, as_json=True)
         return
     print_result(result, speech, as_json=False)
-    print_table(table, as_json=False, title="Active area found beside the area simulated (true cell areas)")
+    shown = table.drop(columns="edge_share").rename(columns={"difference_percent": "diff_%"})
+    print_table(shown, as_json=False, title="Active area found beside the area simulated (true cell areas)")
     print_text(explanation(table))
 
 

@@ -21,7 +21,10 @@ Folder = Annotated[
 
 @app.callback(invoke_without_command=True)
 def graph(ctx: typer.Context) -> None:
-    """Show, fill in and check the graphs that run in ESA SNAP."""
+    """Show, fill in and check the graphs that run in ESA SNAP.
+
+    `show` and `check` print JSON with --json.
+    """
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 

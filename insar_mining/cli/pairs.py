@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from insar_mining.cli import parameters
 from insar_mining.cli.speech import print_table, speech_of
 from insar_mining.options import PairOptions
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = parameters.new_app()
 
@@ -47,9 +50,16 @@ def pairs(
     )
     area = None if mine is None else mine_of(mine, mine_id).geometry
     table = choose_pairs(scan_products(scenes), options, area=area)
-    print_table(table[list(SHOWN)], as_json=as_json, title=f"{len(table)} pairs in {scenes}")
+    shown = table[list(SHOWN)]
+    print_table(shown if as_json else for_people(shown), as_json=as_json, title=f"{len(table)} pairs in {scenes}")
     for rejected in table.attrs.get("rejected", ()):
         speech_of(ctx).detail(f"not used: {rejected['pair'] or rejected['scene']}: {rejected['reason']}")
     if out is not None:
         with appears_whole(out) as partial:
             partial.write_text(table.to_json(default=str, drop_id=True), encoding="utf-8")
+
+
+def for_people(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a pair table that fits into a terminal: short names, no scene names (the dates name them)."""
+    short = {"perpendicular_baseline_m": "b_perp_m", "relative_orbit": "track"}
+    return table.drop(columns=["reference", "secondary"], errors="ignore").rename(columns=short)

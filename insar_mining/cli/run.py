@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from insar_mining.cli import parameters
+from insar_mining.cli.pairs import for_people
 from insar_mining.cli.speech import Speech, print_json, print_table, print_text, speech_of
 from insar_mining.errors import OptionError
 from insar_mining.options import ActivityOptions, RunOptions, read_options
@@ -108,7 +109,7 @@ def print_plan(planned: RunPlan, *, as_json: bool) -> None:
     if as_json:
         print_json({**totals, "list": shown.to_dict("records"), "plans": [p.describe() for p in planned.plans]})
         return
-    print_table(shown, as_json=False, title=f"{guess.pairs} pairs over {planned.mine.name}")
+    print_table(for_people(shown), as_json=False, title=f"{guess.pairs} pairs over {planned.mine.name}")
     print_text(
         f"{guess.pairs_to_map} maps to make in {planned.out}: reads at most {guess.read_bytes / 1e9:.2f} GB, writes at "
         f"most {guess.disk_bytes / 1e9:.2f} GB, takes about {max(1, round(guess.seconds / 60))} min on two cores"

@@ -259,6 +259,7 @@ def _with_failures(scenes: pd.DataFrame, failures: Mapping[str, str]) -> pd.Data
 
 def _skipped(begin: Start, maps: Maps) -> tuple[Mapping[str, str], ...]:
     """Everything that was left out before the analysis, and why."""
+    used = {*maps.pairs["reference"], *maps.pairs["secondary"]}
     return (
         *({"what": Path(one["path"]).name, "reason": one["reason"]} for one in begin.unreadable),
         *({"what": f"pair {pair}", "reason": reason} for pair, reason in maps.failures.items()),
@@ -266,7 +267,7 @@ def _skipped(begin: Start, maps: Maps) -> tuple[Mapping[str, str], ...]:
         *(
             {"what": str(one["scene"]), "reason": str(one["reason"])}
             for one in maps.pairs.attrs.get("rejected", ())
-            if not one.get("pair")
+            if not one.get("pair") and one["scene"] not in used
         ),
     )
 

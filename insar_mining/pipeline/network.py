@@ -138,7 +138,7 @@ def _tracks(scenes: gpd.GeoDataFrame, wanted: int | None) -> list[int]:
 def _no_pair(scenes: gpd.GeoDataFrame, pairs: gpd.GeoDataFrame, options: PairOptions) -> str:
     days = np.unique(scenes["start"].to_numpy().astype("datetime64[D]"))
     spans = " or ".join(str(span) for span in options.temporal_baseline_days)
-    reasons = "; ".join(f"{r['pair']}: {r['reason']}" for r in list(pairs.attrs.get("rejected", ()))[:3])
+    reasons = "; ".join(f"{r['pair'] or r['scene']}: {r['reason']}" for r in list(pairs.attrs.get("rejected", ()))[:3])
     return (
         f"the {len(days)} dates ({days[0]} to {days[-1]}) give no pair of {spans} days within "
         f"{options.max_perp_baseline_m:g} m{f' ({reasons})' if reasons else ''}; add scenes, or widen "
