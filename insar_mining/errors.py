@@ -72,6 +72,10 @@ class SnapHangError(SnapError):
     """SNAP stopped doing anything, or did not end in time, and was killed."""
 
 
+class SnapCrashError(SnapError):
+    """SNAP died, or left half a product behind."""
+
+
 class SnapMemoryError(SnapError):
     """SNAP ran out of memory, or was killed for taking too much of it."""
 
@@ -130,6 +134,10 @@ class SkippedInputWarning(InsarMiningWarning):
 
 class OrbitWarning(InsarMiningWarning):
     """The orbit is less precise than it could be (annotation vectors, RESORB)."""
+
+
+class EngineWarning(InsarMiningWarning):
+    """An engine does something that its results may suffer from (an untested version, a second try)."""
 
 
 class SaturationWarning(InsarMiningWarning):

@@ -1,0 +1,279 @@
+"""One SNAP process: started, listened to, watched, and never left behind.
+
+SNAP freezes now and then, it is killed for memory, and it ends with success when it has
+written nothing.  So both of its streams are read all the time, a process that neither
+speaks nor computes is ended together with its children, and how it ended becomes an
+error that says what to do.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Protocol
+
+from insar_mining.coherence.plan import Progress
+from insar_mining.coherence.snap.outcome import Ended, is_telling, raise_for
+from insar_mining.coherence.snap.settings import SnapSettings
+from insar_mining.errors import EngineError
+
+POLL_S = 0.1
+LOOK_S = 5.0  # how often processor time is looked at
+BUSY = 0.1  # of one processor: less is a JVM that only keeps house
+GRACE_S = 3.0
+DRAIN_S = 5.0
+TAIL_LINES = 400
+TAIL_LINE_CHARS = 2000
+LOG_BYTES = 64 * 1024**2
+PERCENT = re.compile(rb"(\d{1,3})%")
+
+
+class Runner(Protocol):
+    """What carries out one graph: gpt, or SNAP inside a Python process."""
+
+    def run(self, graph: Path, stage: str, settings: SnapSettings, progress: Progress) -> None:
+        """Run a graph to its end, or raise a :class:`SnapError`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Gpt:
+    """Runs graphs in processes of SNAP's graph processing tool.
+
+    Attributes
+    ----------
+    launcher : sequence of str
+        The program and what comes before the graph.
+    userdir : Path
+        SNAP's user folder for this run alone.
+    folder : Path
+        Where the log goes and the process works.
+    version : str
+        SNAP's version, for messages.
+    """
+
+    launcher: Sequence[str]
+    userdir: Path
+    folder: Path
+    version: str
+    name: str = "gpt"
+
+    @property
+    def log(self) -> Path:
+        """All that SNAP said in this run."""
+        return self.folder / "gpt.log"
+
+    def arguments(self, graph: Path, settings: SnapSettings) -> list[str]:
+        """Return the whole command as a list; no shell ever sees it."""
+        return [
+            *self.launcher,
+            str(graph),
+            "-c", f"{settings.cache_mib}M",
+            "-q", str(settings.parallelism),
+            f"-J-Xmx{settings.heap_mib}M",
+            # at the start of the JVM: SNAP reads it before it reads -D options
+            f"-J-Dsnap.userdir={self.userdir}",
+            f"-J-Djava.io.tmpdir={self.folder}",
+            "-J-Djava.awt.headless=true",
+            "-J-Dfile.encoding=UTF-8",
+            "-J-Dsun.jnu.encoding=UTF-8",
+        ]  # fmt: skip
+
+    def run(self, graph: Path, stage: str, settings: SnapSettings, progress: Progress) -> None:
+        """Run a graph.
+
+        Raises
+        ------
+        SnapError
+            As one of its named kinds.
+        EngineError
+            The program cannot be started.
+        """
+        listener = Listener(self.log, progress)
+        listener.note(f"\n== {stage}: {graph.name}\n")
+        ended = supervise(self.arguments(graph, settings), self.folder, settings, listener)
+        raise_for(ended, listener.remembered, stage, settings, f"{self.name} (SNAP {self.version})")
+
+
+@dataclass(eq=False)
+class Listener:
+    """Takes what a process says: to the log, to a tail for messages, and to the progress."""
+
+    log: Path
+    progress: Progress
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    telling: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    last_heard: float = field(default_factory=time.monotonic)
+    _written: int = 0
+    _rest: dict[str, bytes] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def remembered(self) -> list[str]:
+        """Lines that name a known fault, however long ago, and then the last lines of all."""
+        return [*self.telling, *self.tail]
+
+    def note(self, text: str) -> None:
+        """Write a line of our own into the log."""
+        self._write(text.encode())
+
+    def hear(self, stream: str, data: bytes) -> None:
+        """Take some bytes of a stream."""
+        with self._lock:
+            self.last_heard = time.monotonic()
+            self._write(data)
+            shares = PERCENT.findall(data) if stream == "stdout" else []
+            lines = (self._rest.get(stream, b"") + data).split(b"\n")
+            self._rest[stream] = lines[-1][-TAIL_LINE_CHARS:]
+            self._keep(lines[:-1])
+        if shares:
+            self.progress(min(int(shares[-1]), 100) / 100)
+
+    def finish(self) -> None:
+        """Take what was said without an end of line."""
+        with self._lock:
+            self._keep([rest for rest in self._rest.values() if rest])
+            self._rest.clear()
+
+    def _keep(self, lines: Sequence[bytes]) -> None:
+        texts = [line[:TAIL_LINE_CHARS].decode("utf-8", errors="replace") for line in lines]
+        self.tail.extend(texts)
+        self.telling.extend(text for text in texts if is_telling(text))
+
+    def _write(self, data: bytes) -> None:
+        # a full disk must not stop the reading: SNAP would freeze on a full pipe
+        with suppress(OSError):
+            room = LOG_BYTES - self._written
+            if room > 0:
+                with self.log.open("ab") as target:
+                    target.write(data[:room])
+                self._written += len(data)
+
+
+def supervise(command: Sequence[str], folder: Path, settings: SnapSettings, listener: Listener) -> Ended:
+    """Run a command in a process group of its own until it ends, hangs, or takes too long."""
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise EngineError(
+            f"{command[0]} cannot be started: {error}; check SNAP_HOME and the rights of the file"
+        ) from error
+    assert process.stdout is not None
+    assert process.stderr is not None
+    drains = [
+        threading.Thread(target=_drain, args=(name, stream, listener.hear), daemon=True)
+        for name, stream in (("stdout", process.stdout), ("stderr", process.stderr))
+    ]
+    with ends_when_we_end():
+        try:
+            for drain in drains:
+                drain.start()
+            reason = _watch(process, settings, listener)
+        finally:
+            _end_group(process)
+            deadline = time.monotonic() + DRAIN_S
+            for drain in drains:
+                drain.join(max(deadline - time.monotonic(), 0.1))
+            listener.finish()
+    return Ended(process.returncode, reason)
+
+
+def _drain(name: str, stream: IO[bytes], hear: Callable[[str, bytes], None]) -> None:
+    with stream, suppress(OSError, ValueError):
+        while data := os.read(stream.fileno(), 65536):
+            hear(name, data)
+
+
+def _watch(process: subprocess.Popen[bytes], settings: SnapSettings, listener: Listener) -> str | None:
+    """Wait for the end; return why to end the process early, None if it ended by itself."""
+    started = time.monotonic()
+    looked, spent, busy = started, 0.0, started
+    while not _has_ended(process):
+        time.sleep(min(POLL_S, settings.idle_s / 4))
+        now = time.monotonic()
+        if now - started > settings.wall_s:
+            return "wall"
+        if now - looked >= min(LOOK_S, settings.idle_s / 3):
+            total = processor_seconds(process.pid)
+            if total - spent > BUSY * (now - looked):
+                busy = now
+            looked, spent = now, total
+        if now - max(listener.last_heard, busy) > settings.idle_s:
+            return "idle"
+    return None
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Tell whether a process has ended, without freeing its number where the system can do that."""
+    if hasattr(os, "waitid"):
+        try:
+            return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True
+    return process.poll() is not None
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it has started: asked first, then not asked."""
+    if not _has_ended(process):
+        _signal_group(process, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_S
+        while time.monotonic() < deadline and not _has_ended(process):
+            time.sleep(POLL_S / 2)
+    # the leader is not waited for yet, so the group's number cannot belong to anybody else
+    _signal_group(process, signal.SIGKILL)
+    process.wait()
+
+
+def _signal_group(process: subprocess.Popen[bytes], which: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, which)
+
+
+@contextmanager
+def ends_when_we_end() -> Iterator[None]:
+    """Make SIGTERM an exception, so that a stopped run (``docker stop``) ends its SNAP as well."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def processor_seconds(group: int, proc: Path = Path("/proc")) -> float:
+    """Processor time that the live processes of a group have used; 0 where the system does not tell."""
+    ticks = 0
+    for stat in proc.glob("[0-9]*/stat"):
+        try:
+            # the name in parentheses may hold anything, so count from its end
+            fields = stat.read_bytes().rpartition(b")")[2].split()
+        except OSError:
+            continue
+        if len(fields) > 13 and int(fields[2]) == group:
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / float(os.sysconf("SC_CLK_TCK"))
