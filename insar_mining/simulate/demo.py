@@ -90,11 +90,11 @@ def demo_zones() -> list[Zone]:
     x, y = CENTRE_M
     pit = _ellipse(x, y, 860.0, 610.0)
     dump = Point(x + 750.0, y - 850.0)
-    cut_west, cut_east = x - 260.0, x + 280.0
+    cut_west, cut_east = x - 265.0, x + 285.0
     sector = {
         "west": shapely.box(x - 2000, y - 2000, cut_west, y + 2000),
         "east": shapely.box(cut_east, y - 2000, x + 2000, y + 2000),
-        "north": shapely.box(cut_west, y + 40.0, cut_east, y + 2000),
+        "north": shapely.box(cut_west, y + 45.0, cut_east, y + 2000),
     }
     road = LineString([(x + 420, y - 560), (x + 950, y - 450), (x + 1180, y + 250), (x + 900, y + 900)]).buffer(35.0)
     found = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -74,8 +74,10 @@ class Settings:
     margin_m : float
         Ground simulated around the area.
     crop : bool
-        Keep only the bursts and samples that see the area (and its margin); otherwise
-        all of the sub-swath, with noise where nothing is simulated.
+        Keep only the bursts that see the area; otherwise all of the sub-swath, with noise
+        where nothing is simulated.
+    crop_samples : bool
+        Keep only the samples that see the area and its margin (with `crop`).
     zipped : bool
         Write zips instead of folders.
     """
@@ -85,6 +87,7 @@ class Settings:
     scatterers_per_cell: float = ground.SCATTERERS_PER_CELL
     margin_m: float = 300.0
     crop: bool = True
+    crop_samples: bool = True
     zipped: bool = False
 
 
@@ -171,7 +174,14 @@ def prepare(
             moved = shifted_orbit(swath.orbit, centre, acquisition.perpendicular_m, acquisition.parallel_m)
             xml = edit.with_orbit(xml, moved)
             swath = parse_annotation(xml, source=name)
-        cut = _cut(swath, points) if settings.crop else edit.Cut(0, len(swath.bursts), 0, swath.samples_per_burst)
+        cut = edit.Cut(0, len(swath.bursts), 0, swath.samples_per_burst)
+        if settings.crop:
+            narrow = _cut(swath, points)
+            cut = (
+                narrow
+                if settings.crop_samples
+                else replace(cut, first_burst=narrow.first_burst, stop_burst=narrow.stop_burst)
+            )
         xml = edit.cut_annotation(xml, cut, image_number=number)
         swath = parse_annotation(xml, source=name)
         annotations.append(xml)
