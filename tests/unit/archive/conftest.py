@@ -153,7 +153,7 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def way_status(self, served: Served, status: str, retry_after: str = "") -> None:
-        self.answer(int(status), b"no", {"Retry-After": retry_after} if retry_after else {})
+        self.answer(int(status), b"no", {"Retry-After": retry_after.replace("|", ":")} if retry_after else {})
 
     def way_html(self, served: Served) -> None:
         self.answer(200, b"<!DOCTYPE html><html>log in</html>", {"Content-Type": "text/html; charset=utf-8"})

@@ -1,0 +1,216 @@
+"""Whether a file that came from outside is whole: size, checksum, and its own structure."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from xml.etree import ElementTree
+
+from insar_mining.errors import ArchiveError, InsarMiningError
+
+Kind = Literal["zip", "tiff", "xml", "raster", "any"]
+
+MAGIC: dict[str, tuple[bytes, ...]] = {
+    "zip": (b"PK\x03\x04",),
+    "tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "xml": (b"<", b"\xef\xbb\xbf<"),
+}
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is known of a file before it comes; None where nothing is.
+
+    Attributes
+    ----------
+    size : int or None
+        Bytes.
+    md5 : str or None
+        32 hexadecimal digits.
+    kind : {"zip", "tiff", "xml", "raster", "any"}
+        What its structure is held against; a tiff is a measurement of Sentinel-1, a
+        raster anything that GDAL reads.
+    """
+
+    size: int | None = None
+    md5: str | None = None
+    kind: Kind = "any"
+
+
+def fault_of(path: Path, expected: Expected) -> str | None:
+    """Say what is wrong with a file, None if it is whole.
+
+    The size is compared first, then the checksum if one is known, then the structure:
+    the directory of a zip (and, without a checksum, the CRC of every member), the lines
+    of a TIFF, the well-formedness of an XML, the reading of a raster.
+    """
+    size = path.stat().st_size
+    if expected.size is not None and size != expected.size:
+        return f"{size:,} bytes long, expected {expected.size:,}"
+    if size == 0:
+        return "empty"
+    if expected.md5 is not None:
+        found = checksum(path, "md5")
+        if found != expected.md5:
+            return f"its MD5 is {found}, expected {expected.md5}"
+    return structure_fault(path, expected.kind, thorough=expected.md5 is None)
+
+
+def checksum(path: Path, name: str) -> str:
+    """Return the checksum of a file as hexadecimal digits."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, lambda: hashlib.new(name, usedforsecurity=False)).hexdigest()
+
+
+def structure_fault(path: Path, kind: Kind, *, thorough: bool) -> str | None:
+    """Say what is wrong with the structure of a file, None if nothing is."""
+    check = {"zip": _zip_fault, "tiff": _tiff_fault, "xml": _xml_fault, "raster": _raster_fault}.get(kind)
+    return None if check is None else check(path, thorough)
+
+
+def _zip_fault(path: Path, thorough: bool) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if not archive.namelist():
+                return "a zip without a file in it"
+            damaged = archive.testzip() if thorough else None
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        return f"no whole zip ({error})"
+    return f"{damaged} is damaged inside the zip" if damaged else None
+
+
+def _tiff_fault(path: Path, thorough: bool) -> str | None:
+    from insar_mining.sentinel1.container import FolderContainer
+    from insar_mining.sentinel1.measurement import read_layout
+
+    try:
+        read_layout(_One(path, FolderContainer), path.name)
+    except InsarMiningError as error:
+        return str(error)
+    return None
+
+
+class _One:
+    """The one file of a folder that is asked about; the others are not even looked at."""
+
+    def __init__(self, path: Path, folder: Any) -> None:
+        self.path = path.parent
+        self.root_name = path.parent.name
+        self.sizes = {path.name: path.stat().st_size}
+        self._read, self._reader = folder.read, folder.reader
+
+    def read(self, name: str) -> bytes:
+        content: bytes = self._read(self, name)
+        return content
+
+    def reader(self, name: str) -> Any:
+        return self._reader(self, name)
+
+    def where(self, name: str) -> str:
+        return str(self.path / name)
+
+    def gdal_name(self, name: str) -> str:
+        return str(self.path / name)
+
+
+def _xml_fault(path: Path, thorough: bool) -> str | None:
+    try:
+        for _ in ElementTree.iterparse(path):
+            pass
+    except ElementTree.ParseError as error:
+        return f"not well-formed XML ({error})"
+    return None
+
+
+def _raster_fault(path: Path, thorough: bool) -> str | None:
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    try:
+        with rasterio.open(path) as file:
+            for _, window in file.block_windows(1):
+                file.read(1, window=window)
+    except RasterioError as error:
+        return f"cannot be read as a raster ({error})"
+    return None
+
+
+# Records of files that were found whole --------------------------------------------------------
+
+
+def note_path(path: Path) -> Path:
+    """Name of the hidden note beside a file: what it was when it was found whole."""
+    return path.with_name(f".{path.name}.whole.json")
+
+
+def write_note(path: Path, expected: Expected, url: str, *, content: Path | None = None) -> None:
+    """Note that a file is whole; `content` is where it lies until it is moved to `path`."""
+    content = path if content is None else content
+    stat = content.stat()
+    note = {
+        "file": path.name,
+        "size": stat.st_size,
+        "modified_ns": stat.st_mtime_ns,
+        "sha256": checksum(content, "sha256"),
+        "md5": expected.md5,
+        "kind": expected.kind,
+        "source": url,
+    }
+    put_text(note_path(path), json.dumps(note, indent=1) + "\n")
+
+
+def put_text(path: Path, text: str) -> None:
+    """Write a small file, whole or not at all, by way of one fixed name beside it.
+
+    A process that is killed may leave that name behind; the next one writes over it.
+    """
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    with contextlib.suppress(FileNotFoundError):  # another process has just put the same text there
+        new.replace(path)
+
+
+def read_note(path: Path) -> dict[str, Any] | None:
+    """Return what was noted of a file, None if nothing (or nothing readable) was."""
+    try:
+        note = json.loads(note_path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return note if isinstance(note, dict) and {"size", "modified_ns", "sha256"} <= note.keys() else None
+
+
+def is_noted(path: Path, expected: Expected) -> bool:
+    """Whether a file is the one that was found whole (by size and time of change), and the one expected."""
+    note = read_note(path)
+    if note is None or not path.is_file():
+        return False
+    stat = path.stat()
+    same = (note["size"], note["modified_ns"]) == (stat.st_size, stat.st_mtime_ns)
+    fits = expected.size in (None, stat.st_size) and (expected.md5 is None or expected.md5 == note["md5"])
+    return same and fits
+
+
+def fault_by_note(path: Path) -> str | None:
+    """Say how a file differs from what was noted of it; every byte is read.
+
+    Raises
+    ------
+    ArchiveError
+        Nothing was noted.
+    """
+    note = read_note(path)
+    if note is None:
+        raise ArchiveError(f"{path}: nothing is noted of this file")
+    size = path.stat().st_size
+    if size != note["size"]:
+        return f"{size:,} bytes long, {note['size']:,} when it was fetched"
+    if checksum(path, "sha256") != note["sha256"]:
+        return "its bytes are not those that were fetched"
+    return None
