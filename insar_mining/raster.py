@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from affine import Affine
+from rasterio._err import CPLE_BaseError
 
 from insar_mining.errors import OutputError
 from insar_mining.files import appears_whole
@@ -71,7 +72,8 @@ def write_cog(
                 target.update_tags(**(tags or {}))
                 for number, name in enumerate(names, start=1):
                     target.set_band_description(number, name)
-        except rasterio.errors.RasterioError as error:
+        except (rasterio.errors.RasterioError, CPLE_BaseError) as error:
+            # the COG driver lets GDAL's own errors through, which rasterio's class does not cover
             raise OutputError(
                 f"cannot write {path}: {error}. Choose another output folder, or free space there"
             ) from error

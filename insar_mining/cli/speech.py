@@ -99,7 +99,11 @@ def speaking(ctx: typer.Context) -> Iterator[None]:
             # the reader of a pipe has seen enough (`| head`); keep the interpreter's last flush quiet too
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
-        except (OSError, MemoryError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        except Exception as error:
+            if isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "exit_code"):
+                raise  # the frame's own way of ending, a wrong argument for one
+            if isinstance(error, OSError) and error.filename is not None:
+                _end(speech, f"{error.filename}: {error.strerror}; check the name, the folder and your rights there", 1)
             text = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
             _end(speech, f"{text} (please report it with the output of --debug)", UNEXPECTED)
 

@@ -127,6 +127,13 @@ def test_an_unexpected_error_is_one_line_and_its_own_code(broken: dict[str, Base
     assert "Traceback" not in result.stderr
 
 
+def test_a_file_that_cannot_be_opened_is_named(broken: dict[str, BaseException | None]) -> None:
+    broken["raise"] = PermissionError(13, "Permission denied", "/a/b")
+    result = CliRunner().invoke(app, ["broken"])
+    assert result.exit_code == 1
+    assert "error: /a/b: Permission denied; check" in result.stderr
+
+
 def test_ctrl_c_says_that_a_rerun_continues(broken: dict[str, BaseException | None]) -> None:
     broken["raise"] = KeyboardInterrupt()
     result = CliRunner().invoke(app, ["broken"])
