@@ -4,7 +4,8 @@ An image is compared with the next one that can be used: the image exactly 12 da
 later; if that is missing, excluded, unreadable or too far away, the one exactly 24 days
 later (in general: the shortest of the spans asked for that gives a pair).  So every
 image is the reference of one pair at most, no pair appears twice, and a new image only
-ever replaces the pair that used to bridge its absence.
+ever replaces the pair that used to bridge its absence.  Two other networks are made of
+all pairs within the limits: every one of them, or the shortest few of each image.
 """
 
 from __future__ import annotations
@@ -13,18 +14,21 @@ import datetime as dt
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 from shapely.geometry import Point
 
-from insar_mining.archive.baselines import parallel_baseline_m, perpendicular_baseline_m
+from insar_mining.archive.baselines import (
+    MeasuredBaseline,
+    parallel_baseline_m,
+    perpendicular_baseline_m,
+)
+from insar_mining.archive.scene_orbits import SceneBaselines
 from insar_mining.errors import InsarMiningError, OptionError, PairError, SkippedInputWarning
-from insar_mining.sentinel1.annotation import SubSwath
-from insar_mining.sentinel1.product import open_product
 
 __all__ = ["PAIR_COLUMNS", "parallel_baseline_m", "perpendicular_baseline_m", "select_pairs"]
 
@@ -38,6 +42,9 @@ PAIR_COLUMNS = (
     "secondary_date",
     "days",
     "perpendicular_baseline_m",
+    "parallel_baseline_m",
+    "baseline_sd_m",
+    "baseline_source",
     "relative_orbit",
     "direction",
     "platforms",
@@ -45,9 +52,12 @@ PAIR_COLUMNS = (
     "geometry",
 )
 
-BaselineOf = Callable[[pd.Series, pd.Series, float, float], float]
-"""Perpendicular baseline in metres of two rows of a scene table at a longitude and latitude."""
+BaselineOf = Callable[[pd.Series, pd.Series, float, float], float | MeasuredBaseline]
+"""Baseline of two rows of a scene table at a longitude and latitude; a number is the perpendicular one, metres."""
 
+Network = Literal["consecutive", "all", "small-baseline"]
+
+_TEXTS = ("pair", "reference", "secondary", "baseline_source", "direction", "platforms", "polarisation")
 _NEEDED = ("scene", "platform", "relative_orbit", "direction", "start", "polarisations", "geometry")
 _DAY = np.timedelta64(1, "D")
 # a repeat comes at the same time of day to a second; slices of one pass begin a minute apart at most
@@ -63,14 +73,18 @@ def select_pairs(
     polarisation: str = "VV",
     at: tuple[float, float] | None = None,
     allow_mixed_platforms: bool = False,
+    network: Network = "consecutive",
+    connections: int = 3,
+    max_pairs: int | None = None,
     baseline_of: BaselineOf | None = None,
 ) -> gpd.GeoDataFrame:
-    """Select the pairs of consecutive images of every track.
+    """Select the pairs of every track: of consecutive images, unless another network is asked for.
 
     Parameters
     ----------
     scenes : GeoDataFrame
-        As :func:`scan_products` returns it; the order of its rows does not matter.
+        As :func:`scan_products` or :func:`insar_mining.search` return it; the order of its
+        rows does not matter.
     max_perp_baseline_m : float
         Pairs whose perpendicular baseline exceeds this, in either direction, are
         rejected, and so are those whose baseline cannot be computed.
@@ -88,9 +102,21 @@ def select_pairs(
         the middle of their overlap; give a place where a pass comes in several slices.
     allow_mixed_platforms : bool
         Also pair images of different satellites (at 6 days, say).
+    network : {"consecutive", "all", "small-baseline"}
+        ``"consecutive"`` pairs an image with the next that can be used, at one of the
+        spans.  ``"all"`` makes every pair up to the longest span; ``"small-baseline"``
+        keeps of these the shortest `connections` of each image to later ones.  A pair's
+        length is that of its days and its perpendicular baseline, each as a share of its
+        limit (Berardino et al. 2002, doi:10.1109/TGRS.2002.803792).
+    connections : int
+        See ``"small-baseline"``.
+    max_pairs : int, optional
+        Cap on the number of pairs; the shortest stay.
     baseline_of : callable, optional
-        Computes the perpendicular baseline from two rows of `scenes` and a place; by
-        default from the state vectors of the products at the rows' `path`.
+        Computes the baseline from two rows of `scenes` and a place; by default from the
+        state vectors of the product at a row's `path`, else from those of its record
+        (`state_vectors`).  Where a row has neither the baseline is unknown, and the pair
+        is rejected.
 
     Returns
     -------
@@ -98,10 +124,11 @@ def select_pairs(
         One row per pair, by date and track: pair (``20200105_20200117``), reference and
         secondary (scene names), reference_path and secondary_path, reference_date and
         secondary_date (datetime64[ns], midnight), days, perpendicular_baseline_m,
-        relative_orbit, direction, platforms, polarisation, and the overlap of the
-        footprints.  ``attrs["rejected"]`` lists what was not used and why: dictionaries
-        of pair (None where a single scene is meant), scene (None where a pair is meant)
-        and reason.
+        parallel_baseline_m, baseline_sd_m (standard deviation of either; NaN where
+        `baseline_of` does not tell), baseline_source, relative_orbit, direction,
+        platforms, polarisation, and the overlap of the footprints.
+        ``attrs["rejected"]`` lists what was not used and why: dictionaries of pair (None
+        where a single scene is meant), scene (None where a pair is meant) and reason.
 
     Raises
     ------
@@ -121,10 +148,14 @@ def select_pairs(
     spans = _spans(temporal_baseline_days)
     if not max_perp_baseline_m >= 0:
         raise OptionError(f"max_perp_baseline_m is {max_perp_baseline_m}; it must be 0 or more metres")
+    if network not in get_args(Network):
+        raise OptionError(f"network is {network!r}; it must be one of {', '.join(get_args(Network))}")
+    if connections < 1 or (max_pairs is not None and max_pairs < 1):
+        raise OptionError(f"connections is {connections} and max_pairs {max_pairs}; both must be 1 or more")
     missing = [name for name in _NEEDED if name not in scenes.columns]
     if missing:
         raise PairError(f"the scene table has no column {', '.join(missing)}; make it with scan_products or search")
-    baseline_of = baseline_of or _FromProducts(polarisation)
+    baseline_of = baseline_of or SceneBaselines(polarisation)
     rejected: list[dict[str, Any]] = []
     place = None if at is None else _place(at)
     passes = _passes(scenes, _days(exclude), polarisation.upper(), place, rejected)
@@ -135,11 +166,20 @@ def select_pairs(
     rows: list[dict[str, Any]] = []
     for track in tracks.values():
         for reference in track:
-            row = _first_pair(reference, track, spans, max_perp_baseline_m, place, baseline_of, rejected)
-            if row is not None:
-                rows.append({**row, "polarisation": polarisation.upper()})
+            if network == "consecutive":
+                row = _first_pair(reference, track, spans, max_perp_baseline_m, place, baseline_of, rejected)
+                found = [] if row is None else [row]
+            else:
+                found = _all_pairs(reference, track, spans[-1], max_perp_baseline_m, place, baseline_of, rejected)
+            if network == "small-baseline":
+                reason = f"its reference has {connections} shorter pairs"
+                found = _shortest(found, connections, spans[-1], max_perp_baseline_m, reason, rejected)
+            rows += [{**row, "polarisation": polarisation.upper()} for row in found]
     if not allow_mixed_platforms:
         rejected += _mixed(passes, spans)
+    if max_pairs is not None:
+        reason = f"it is beyond the cap of {max_pairs} pairs, which are shorter"
+        rows = _shortest(rows, max_pairs, spans[-1], max_perp_baseline_m, reason, rejected)
     return _table(rows, rejected)
 
 
@@ -157,28 +197,6 @@ class _Pass:
     def date(self) -> np.datetime64:
         date: np.datetime64 = self.start.astype("datetime64[D]")
         return date
-
-
-@dataclass
-class _FromProducts:
-    """Baselines from the products themselves; every annotation is read once."""
-
-    polarisation: str
-    swaths: dict[str, SubSwath] = field(default_factory=dict)
-
-    def __call__(self, reference: pd.Series, secondary: pd.Series, lon: float, lat: float) -> float:
-        return perpendicular_baseline_m(self._swath(reference), self._swath(secondary), lon, lat)
-
-    def _swath(self, row: pd.Series) -> SubSwath:
-        path = row.get("path")
-        if not isinstance(path, str) or not path:
-            raise PairError(f"{row['scene']}: no product at hand, so its baseline is unknown; fetch it first")
-        if path not in self.swaths:
-            product = open_product(path)
-            # every sub-swath has the same orbit
-            image = next((i for i in product.images if i[1] == self.polarisation.upper()), product.images[0])
-            self.swaths[path] = product.sub_swath(*image)
-        return self.swaths[path]
 
 
 def _passes(
@@ -209,7 +227,7 @@ def _why_not(row: pd.Series, seen: set[str], excluded: set[np.datetime64], polar
     """Say why a scene cannot be used at all."""
     if row["scene"] in seen:
         return "listed twice; the first of them is used"
-    if pd.isna(row["relative_orbit"]):
+    if pd.isna(row["relative_orbit"]) or not row["direction"]:
         return "its relative orbit is unknown (no manifest), so no other scene is known to lie on its track"
     if pd.isna(row["start"]) or row["geometry"] is None or row["geometry"].is_empty:
         return "it has no start time or no footprint"
@@ -270,6 +288,48 @@ def _first_pair(
     return None
 
 
+def _all_pairs(
+    reference: _Pass,
+    track: list[_Pass],
+    longest: int,
+    limit_m: float,
+    place: Point | None,
+    baseline_of: BaselineOf,
+    rejected: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Return every pair with a later image that can be used."""
+    rows = []
+    for secondary in track:
+        days = _days_between(reference, secondary)
+        if 0 < days <= longest:
+            row = _joined(reference, secondary, days)
+            reason = _measure(row, place, limit_m, baseline_of)
+            if reason is None:
+                rows.append(row)
+            else:
+                rejected.append({"pair": row["pair"], "scene": None, "reason": reason})
+    return rows
+
+
+def _shortest(
+    rows: list[dict[str, Any]],
+    count: int,
+    longest: int,
+    limit_m: float,
+    reason: str,
+    rejected: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Keep the shortest pairs; of equals the first by date and name, whatever order they come in."""
+
+    def length(row: dict[str, Any]) -> tuple[float, int, str, str]:
+        share = abs(row["perpendicular_baseline_m"]) / limit_m if limit_m > 0 else 0.0
+        return math.hypot(row["days"] / longest, share), row["days"], row["reference"], row["secondary"]
+
+    ordered = sorted(rows, key=length)
+    rejected += [{"pair": row["pair"], "scene": None, "reason": reason} for row in ordered[count:]]
+    return ordered[:count]
+
+
 def _joined(one: _Pass, other: _Pass, days: int) -> dict[str, Any]:
     """Join the two slices that overlap most; of equals the first by name."""
     choices = [(a, b, a["geometry"].intersection(b["geometry"])) for a in one.slices for b in other.slices]
@@ -301,11 +361,15 @@ def _measure(row: dict[str, Any], place: Point | None, limit_m: float, baseline_
         return "its footprints do not overlap"
     where = row["geometry"].representative_point() if place is None else place
     try:
-        found = float(baseline_of(reference, secondary, where.x, where.y))
+        measured = baseline_of(reference, secondary, where.x, where.y)
     except InsarMiningError as error:
         warnings.warn(f"pair {row['pair']} left out: {error}", SkippedInputWarning, stacklevel=4)
         return f"its perpendicular baseline is unknown: {error}"
-    row["perpendicular_baseline_m"] = found
+    if not isinstance(measured, MeasuredBaseline):
+        measured = MeasuredBaseline(float(measured), math.nan, math.nan, "")
+    found = measured.perpendicular_m
+    row["perpendicular_baseline_m"], row["parallel_baseline_m"] = found, measured.parallel_m
+    row["baseline_sd_m"], row["baseline_source"] = measured.sd_m, measured.source
     if not math.isfinite(found):
         return "its perpendicular baseline is unknown"
     if abs(found) > limit_m:
@@ -329,11 +393,14 @@ def _mixed(passes: list[_Pass], spans: tuple[int, ...]) -> list[dict[str, Any]]:
 def _table(rows: list[dict[str, Any]], rejected: list[dict[str, Any]]) -> gpd.GeoDataFrame:
     rows = sorted(rows, key=lambda r: (r["reference_date"], r["relative_orbit"], r["reference"], r["secondary"]))
     columns: dict[str, Any] = {name: [row[name] for row in rows] for name in PAIR_COLUMNS}
+    for name in _TEXTS:
+        columns[name] = pd.Series(columns[name], dtype=str)  # an empty list would be of no type
     for name in ("reference_date", "secondary_date"):
         columns[name] = np.array(columns[name], dtype="datetime64[ns]")
     for name in ("days", "relative_orbit"):
         columns[name] = np.array(columns[name], dtype=np.int64)
-    columns["perpendicular_baseline_m"] = np.array(columns["perpendicular_baseline_m"], dtype=np.float64)
+    for name in ("perpendicular_baseline_m", "parallel_baseline_m", "baseline_sd_m"):
+        columns[name] = np.array(columns[name], dtype=np.float64)
     table = gpd.GeoDataFrame(columns, geometry="geometry", crs="EPSG:4326")
     table.attrs["rejected"] = sorted(rejected, key=lambda r: (r["pair"] or "", r["scene"] or "", r["reason"]))
     return table

@@ -1,0 +1,63 @@
+"""The orbits behind the rows of a scene table: of products at hand, else of catalogue records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from insar_mining.archive.baselines import MeasuredBaseline, measured_baseline
+from insar_mining.archive.state_vectors import StateVectors, from_text
+from insar_mining.errors import PairError
+from insar_mining.sentinel1.annotation import SubSwath
+from insar_mining.sentinel1.product import open_product
+
+
+@dataclass
+class SceneBaselines:
+    """Baselines of pairs of rows of a scene table; every annotation and record is read once.
+
+    Attributes
+    ----------
+    polarisation : str
+        Whose annotation is read, where there is a choice (every one has the same orbit).
+    """
+
+    polarisation: str
+    _orbits: dict[str, SubSwath | StateVectors] = field(default_factory=dict)
+
+    def __call__(self, reference: pd.Series, secondary: pd.Series, lon: float, lat: float) -> MeasuredBaseline:
+        """Return the baseline of two rows at a place.
+
+        Raises
+        ------
+        PairError
+            A row has neither a product nor state vectors: its baseline is unknown.
+        InsarMiningError
+            The product or the record is damaged, or the place is not seen.
+        """
+        return measured_baseline(self.orbit(reference), self.orbit(secondary), lon, lat)
+
+    def orbit(self, row: pd.Series) -> SubSwath | StateVectors:
+        """Return what carries the orbit of a row; see :meth:`__call__` for errors."""
+        path, scene = row.get("path"), str(row["scene"])
+        at_hand = isinstance(path, str) and bool(path)
+        key = str(path) if at_hand else scene
+        if key not in self._orbits:
+            self._orbits[key] = self._of_product(key) if at_hand else _of_record(row, scene)
+        return self._orbits[key]
+
+    def _of_product(self, path: str) -> SubSwath:
+        product = open_product(path)
+        image = next((i for i in product.images if i[1] == self.polarisation.upper()), product.images[0])
+        return product.sub_swath(*image)
+
+
+def _of_record(row: pd.Series, scene: str) -> StateVectors:
+    text = row.get("state_vectors")
+    if not isinstance(text, str) or not text:
+        raise PairError(
+            f"{scene}: no product at hand, so its baseline is unknown (there are no state vectors of a record either); "
+            "fetch it first"
+        )
+    return from_text(text, source=scene)
