@@ -22,6 +22,7 @@ COMMANDS = {
     "pairs": ("pairs", "List the pairs that a folder of products gives."),
     "coherence": ("coherence", "Map the coherence of one pair."),
     "analyse": ("analyse", "From coherence maps to yearly activity and a report."),
+    "emissions": ("emissions", "From active area to ore and emissions."),
     "simulate": ("simulate", "Write simulated products of known coherence."),
     "graph": ("graph", "Show, fill in and check the graphs that run in ESA SNAP."),
 }

@@ -22,6 +22,7 @@ from insar_mining.errors import (
     PairError,
     ProductError,
     SkippedInputWarning,
+    SnapError,
 )
 from insar_mining.grid import MapGrid
 from insar_mining.options import RunOptions
@@ -34,7 +35,7 @@ ProgressCallback = Callable[[str, int, int], None]
 """Called with a stage's name, how much of it is done, and how much there is."""
 
 # what a single product or pair can suffer from; everything else stops the run
-FAULTS_OF_A_PAIR = (ProductError, OrbitError, CoverageError, PairError)
+FAULTS_OF_A_PAIR = (ProductError, OrbitError, CoverageError, PairError, SnapError)
 
 # when so many pairs fail and none succeeds, the fault is not with single dates
 HOPELESS_PAIRS = 3
