@@ -43,6 +43,7 @@ SNOW_COHERENCE = 0.15
 
 ROCK, IDLE, VEGETATION = 0.96, 0.92, 0.5  # temporal coherence of 12 days
 DISTURBED = (0.02, 0.25)  # of ground that was worked between two dates
+SCATTERERS_PER_CELL = 4.0
 PAUSE = 0.1  # share of the steps in which work rests
 DEMO_VERSION = 1
 
@@ -172,7 +173,7 @@ def write_demo(out: Path | str, *, seed: int = 20230904, progress: Progress | No
     stack = simulate_stack(
         out, acquisitions, area=outline, terrain=open_pit(EPSG, CENTRE_M), coherence=lambda index: steps[index],
         rng=rng, grid=grid, truth_pairs=(), progress=progress,
-        settings=Settings(scatterers_per_cell=4.0, snr_db=20.0, margin_m=250.0),
+        settings=Settings(scatterers_per_cell=SCATTERERS_PER_CELL, snr_db=20.0, margin_m=250.0),
     )  # fmt: skip
     mine = write_text(out / "mine.geojson", _geojson(outline))
     truth = _write_truth(out / "truth.tif", grid)

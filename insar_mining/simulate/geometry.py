@@ -8,6 +8,7 @@ PROJ's, and the zero-Doppler time is found by Newton's iteration in float64.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +58,11 @@ class Trajectory:
     velocity: tuple[np.polynomial.Chebyshev, ...]
     acceleration: tuple[np.polynomial.Chebyshev, ...]
 
+    @cached_property
+    def powers(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Position, velocity, acceleration as powers of the time scaled to -1..1; shape (degree + 1, 3) each."""
+        return _powers(self.position), _powers(self.velocity), _powers(self.acceleration)
+
     def position_m(self, time_s: npt.ArrayLike) -> FloatArray:
         """Positions, shape (..., 3), metres."""
         return _evaluate(self.position, time_s)
@@ -68,6 +74,11 @@ class Trajectory:
     def acceleration_m_s2(self, time_s: npt.ArrayLike) -> FloatArray:
         """Accelerations, shape (..., 3), metres per second squared."""
         return _evaluate(self.acceleration, time_s)
+
+
+def _powers(axes: tuple[np.polynomial.Chebyshev, ...]) -> FloatArray:
+    columns = [np.polynomial.chebyshev.cheb2poly(axis.coef) for axis in axes]
+    return np.asarray(np.stack(columns, axis=1), dtype=np.float64)
 
 
 def _evaluate(axes: tuple[np.polynomial.Chebyshev, ...], time_s: npt.ArrayLike) -> FloatArray:
@@ -123,11 +134,8 @@ def zero_doppler(path: Trajectory, ecef_m: FloatArray) -> tuple[FloatArray, Floa
         A point is never broadside within the path (with two seconds of grace).
     """
     points = np.ascontiguousarray(ecef_m.reshape(-1, 3))
-    # powers of the scaled time: well conditioned on [-1, 1], and simple to evaluate in a loop
-    series = [np.stack([np.polynomial.chebyshev.cheb2poly(p.coef) for p in axes], axis=1) for axes in (
-        path.position, path.velocity, path.acceleration)]  # fmt: skip
     middle, half = (path.start_s + path.stop_s) / 2, (path.stop_s - path.start_s) / 2
-    time, slant, steps = _newton(points, series[0], series[1], series[2], middle, half, 1 + 2 / half)
+    time, slant, steps = _newton(points, *path.powers, middle, half, 1 + 2 / half)
     if points.size and not steps.max() < TIME_TOLERANCE_S:
         raise OrbitError(
             f"no zero-Doppler time within {path.start_s:.1f}..{path.stop_s:.1f} s for "

@@ -173,7 +173,8 @@ def simulate_stack(
         ground.checked_coherence(coherence(index)(at[0], at[1]))
 
     if settings.crop:
-        thin = {id(a.template): slimmed(a.template, names, polarisation, shape) for a in acquisitions}
+        distinct = {id(a.template): a.template for a in acquisitions}
+        thin = {key: slimmed(template, names, polarisation, shape) for key, template in distinct.items()}
         acquisitions = [replace(a, template=thin[id(a.template)]) for a in acquisitions]
 
     streams = rng.spawn(1 + 2 * len(acquisitions))

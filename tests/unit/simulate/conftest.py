@@ -34,7 +34,7 @@ def flat_pair(tmp_path_factory: pytest.TempPathFactory) -> SimulatedPair:
         terrain=flat(32629, HEIGHT_M),
         coherence=0.7,
         rng=np.random.default_rng(20230904),
-        settings=Settings(snr_db=10.0, margin_m=150.0),
+        settings=Settings(snr_db=10.0, margin_m=50.0, scatterers_per_cell=4.0),
     )
 
 

@@ -28,6 +28,7 @@ from insar_mining.simulate.ground import checked_coherence, first_reflectivity, 
 from insar_mining.simulate.terrain import undulation_m
 
 EPSG = 32629
+NOISELESS = Settings(snr_db=np.inf, margin_m=20.0, scatterers_per_cell=4.0)
 AREA = shapely.box(-8.341, 31.708, -8.331, 31.717)
 
 
@@ -106,7 +107,7 @@ def test_snow_hides_the_ground_for_one_date_only(tmp_path: Path) -> None:
     dates = [Acquisition(template, 12 * k, snow_coherence=0.1 if k == 1 else None) for k in range(3)]
     stack = simulate_stack(
         tmp_path, dates, area=AREA, terrain=flat(EPSG), coherence=lambda index: uniform(0.9),
-        rng=np.random.default_rng(3), settings=Settings(snr_db=np.inf, margin_m=20.0), truth_pairs=[(0, 1), (0, 2)],
+        rng=np.random.default_rng(3), settings=NOISELESS, truth_pairs=[(0, 1), (0, 2)],
     )  # fmt: skip
     images = []
     for path in stack.products:

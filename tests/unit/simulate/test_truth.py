@@ -20,6 +20,7 @@ from insar_mining.simulate.truth import geometric_coherence, mask_of, path_of, v
 Complex = npt.NDArray[np.complex128]
 FloatArray = npt.NDArray[np.float64]
 
+NOISELESS = Settings(snr_db=np.inf, margin_m=100.0, scatterers_per_cell=4.0)
 CENTRE = (-8.336, 31.7127)
 UTM_CENTRE = (562_930.0, 3_508_780.0)
 
@@ -114,8 +115,8 @@ def test_the_spectral_shift_of_a_baseline_costs_what_the_truth_says(
     # direction would also tilt the ground along the track, which the textbook formula does not contain
     terrain = ramp(32629, UTM_CENTRE, slope_deg=slope_deg, towards_deg=282.4)
     pair = simulate_pair(
-        tmp_path, reference=morocco_template(), area=(-8.348, 31.702, -8.324, 31.723), terrain=terrain, coherence=1.0,
-        rng=np.random.default_rng(8), baseline_m=baseline_m, settings=Settings(snr_db=np.inf, margin_m=100.0),
+        tmp_path, reference=morocco_template(), area=(-8.344, 31.705, -8.328, 31.7205), terrain=terrain, coherence=1.0,
+        rng=np.random.default_rng(8), baseline_m=baseline_m, settings=NOISELESS,
     )  # fmt: skip
     truth = bands(pair.truth)
     expected = float(np.nanmedian(truth["geometric"]))
