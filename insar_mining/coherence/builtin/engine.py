@@ -25,7 +25,7 @@ from insar_mining.coherence.builtin.coregister import (
     offset_nodes,
     surface_heights,
 )
-from insar_mining.coherence.builtin.geocode import bilinear
+from insar_mining.coherence.builtin.geocode import bilinear, lonlat_of_cells
 from insar_mining.coherence.builtin.geometry import DemArrays, arc_arrays, radar_coordinates
 from insar_mining.coherence.builtin.resample import (
     ComplexImage,
@@ -75,6 +75,7 @@ class BuiltinEngine:
     """Carries out plans with numpy and numba."""
 
     name = "builtin"
+    version: str | None = None
 
     def map_coherence(self, plan: CoherencePlan, progress: Progress) -> npt.NDArray[np.float32]:
         """Compute coherence on the plan's grid: float32, shape (height, width), NaN outside."""
@@ -112,7 +113,7 @@ def look_up(swath: SubSwath, grid: MapGrid, dem: DemArrays) -> Look:
     look = Look(np.empty(grid.shape), np.empty(grid.shape))
     for start in range(0, grid.height, LOOK_ROWS):
         rows = slice(start, start + LOOK_ROWS)
-        lon, lat = grid.lonlat(rows)
+        lon, lat = lonlat_of_cells(grid, rows)
         look.time_s[rows], look.slant_range_m[rows], _ = radar_coordinates(arc_arrays(arc), dem, lon, lat, arc.centre_s)
     return look
 

@@ -22,6 +22,7 @@ from insar_mining.sentinel1.tops import TopsRamp
 FloatArray = npt.NDArray[np.float64]
 ComplexImage = npt.NDArray[np.complex64]
 
+CARRIER_SAMPLES = 16  # samples between which the carrier's phase is taken for straight along range
 FRACTIONS = 512  # positions between two samples that the table of weights tells apart
 LEAST_TAPS, MOST_TAPS = 6, 16
 MAX_COHERENCE_LOSS = 1e-3
@@ -101,18 +102,46 @@ def _autocorrelation(lag: FloatArray, relative_bandwidth: float, hamming: float)
     return np.asarray(np.cos(2 * np.pi * np.multiply.outer(lag, frequency)) @ spectrum / spectrum.sum())
 
 
+@numba.njit(cache=True, inline="always")
+def _carrier_turns(ramp, line, sample):  # type: ignore[no-untyped-def]
+    """Phase of the carrier, in turns, at a fractional line and sample of the burst."""
+    q = sample - ramp.first_sample
+    q = q if q > 0 else 0.0  # also where it is NaN, which must not become an index
+    b = min(int(q), ramp.doppler_rate_hz_s.size - 2)
+    q -= b
+    rate = ramp.doppler_rate_hz_s[b] * (1 - q) + ramp.doppler_rate_hz_s[b + 1] * q
+    centroid = ramp.doppler_centroid_hz[b] * (1 - q) + ramp.doppler_centroid_hz[b + 1] * q
+    reference = ramp.reference_time_s[b] * (1 - q) + ramp.reference_time_s[b + 1] * q
+    eta = (line - ramp.mid_line) * ramp.line_interval_s - reference
+    return eta * (0.5 * rate * eta + centroid)
+
+
+@numba.njit(cache=True, inline="always")
+def _unit(turns):  # type: ignore[no-untyped-def]
+    angle = 2 * math.pi * (turns - math.floor(turns))
+    return complex(math.cos(angle), math.sin(angle))
+
+
 @numba.njit(cache=True, parallel=True)
 def deramp(image, ramp, first_line, first_sample):  # type: ignore[no-untyped-def]
-    """Multiply an image by the conjugate of its carrier; pixel (0, 0) is (first_line, first_sample)."""
+    """Multiply an image by the conjugate of its carrier; pixel (0, 0) is (first_line, first_sample).
+
+    Along range the carrier's phase bends by less than 1e-6 rad over 16 samples, so it is
+    evaluated there and turned on by equal steps between.
+    """
     out = np.empty_like(image)
-    offset = first_sample - ramp.first_sample
+    samples = image.shape[1]
     for i in numba.prange(image.shape[0]):
-        time = (first_line + i - ramp.mid_line) * ramp.line_interval_s
-        for j in range(image.shape[1]):
-            eta = time - ramp.reference_time_s[j + offset]
-            turns = eta * (0.5 * ramp.doppler_rate_hz_s[j + offset] * eta + ramp.doppler_centroid_hz[j + offset])
-            angle = -2 * math.pi * (turns - math.floor(turns))
-            out[i, j] = image[i, j] * np.complex64(complex(math.cos(angle), math.sin(angle)))
+        line = float(first_line + i)
+        here = _carrier_turns(ramp, line, float(first_sample))
+        for start in range(0, samples, CARRIER_SAMPLES):
+            there = _carrier_turns(ramp, line, float(first_sample + start + CARRIER_SAMPLES))
+            carrier = _unit(-here)
+            step = _unit((here - there) / CARRIER_SAMPLES)
+            for j in range(start, min(start + CARRIER_SAMPLES, samples)):
+                out[i, j] = image[i, j] * np.complex64(carrier)
+                carrier *= step
+            here = there
     return out
 
 
@@ -180,33 +209,34 @@ def resample_azimuth(  # type: ignore[no-untyped-def]
     half = taps // 2 - 1
     lines = line_offset.shape[0]
     samples = image.shape[1]
-    last = ramp.doppler_rate_hz_s.size - 2
+    turns_per_m = phase_per_m / (2 * math.pi)
     out = np.empty((lines, samples), np.complex64)
     for i in numba.prange(lines):
-        for j in range(samples):
-            post = j // POST_SAMPLES
-            u = (j - post * POST_SAMPLES) / POST_SAMPLES
-            line = line_start + i + line_offset[i, post] * (1 - u) + line_offset[i, post + 1] * u
-            position = line - first_line
-            if not (position >= half and position < image.shape[0] - half - 2):
-                out[i, j] = np.nan
-                continue
-            base = int(position)
-            row = weights[int((position - base) * FRACTIONS + 0.5)]
-            total = np.complex64(0)
-            for k in range(taps):
-                total += row[k] * image[base - half + k, j]
-            sample = sample_start + j + sample_offset[i, post] * (1 - u) + sample_offset[i, post + 1] * u
-            q = min(max(sample - ramp.first_sample, 0.0), float(last))
-            b = int(q)
-            q -= b
-            eta = (line - ramp.mid_line) * ramp.line_interval_s - (
-                ramp.reference_time_s[b] * (1 - q) + ramp.reference_time_s[b + 1] * q
+        line = float(line_start + i)
+        here = _carrier_turns(ramp, line + line_offset[i, 0], sample_start + sample_offset[i, 0])
+        here += turns_per_m * range_offset_m[i, 0]
+        for post in range(line_offset.shape[1] - 1):
+            start = post * POST_SAMPLES
+            there = _carrier_turns(
+                ramp, line + line_offset[i, post + 1], sample_start + start + POST_SAMPLES + sample_offset[i, post + 1]
             )
-            rate = ramp.doppler_rate_hz_s[b] * (1 - q) + ramp.doppler_rate_hz_s[b + 1] * q
-            centroid = ramp.doppler_centroid_hz[b] * (1 - q) + ramp.doppler_centroid_hz[b + 1] * q
-            turns = eta * (0.5 * rate * eta + centroid)
-            distance = range_offset_m[i, post] * (1 - u) + range_offset_m[i, post + 1] * u
-            angle = 2 * math.pi * (turns - math.floor(turns)) + phase_per_m * distance
-            out[i, j] = total * np.complex64(complex(math.cos(angle), math.sin(angle)))
+            there += turns_per_m * range_offset_m[i, post + 1]
+            # between posts the phase is as straight as the offsets are
+            carrier = _unit(here)
+            step = _unit((there - here) / POST_SAMPLES)
+            position = line + line_offset[i, post] - first_line
+            slope = (line_offset[i, post + 1] - line_offset[i, post]) / POST_SAMPLES
+            for j in range(start, min(start + POST_SAMPLES, samples)):
+                if position >= half and position < image.shape[0] - half - 2:
+                    base = int(position)
+                    row = weights[int((position - base) * FRACTIONS + 0.5)]
+                    total = np.complex64(0)
+                    for k in range(taps):
+                        total += row[k] * image[base - half + k, j]
+                    out[i, j] = total * np.complex64(carrier)
+                else:  # also where an offset is NaN
+                    out[i, j] = np.nan
+                carrier *= step
+                position += slope
+            here = there
     return out
