@@ -15,7 +15,10 @@ from insar_mining.errors import EngineError
 
 
 class Engine(Protocol):
-    """What carries out a plan: it returns the map as an array on the plan's grid."""
+    """What carries out a plan: it returns the map as an array on the plan's grid.
+
+    An engine that runs another program says which in `version`, once it is known.
+    """
 
     name: str
 
@@ -30,7 +33,19 @@ def _builtin() -> Engine:
     return BuiltinEngine()
 
 
-ENGINES: dict[str, Callable[[], Engine]] = {"builtin": _builtin}
+def _snap() -> Engine:
+    from insar_mining.coherence.snap.engine import SnapEngine
+
+    return SnapEngine()
+
+
+def _snappy() -> Engine:
+    from insar_mining.coherence.snap.snappy import SnappyEngine
+
+    return SnappyEngine()
+
+
+ENGINES: dict[str, Callable[[], Engine]] = {"builtin": _builtin, "snap": _snap, "snappy": _snappy}
 
 
 def coherence(
@@ -42,7 +57,7 @@ def coherence(
     ----------
     plan : CoherencePlan
     engine : str
-        ``"builtin"``; nothing chooses an engine by what happens to be installed.
+        ``"builtin"``, ``"snap"`` or ``"snappy"``; nothing chooses one by what happens to be installed.
     progress : callable, optional
         Called with the share of the work done, 0..1.
     again : bool
@@ -62,7 +77,8 @@ def coherence(
     """
     if engine not in ENGINES:
         raise EngineError(f"no engine is called {engine!r}; there is {', '.join(sorted(ENGINES))}")
-    if not again and is_current(plan):
+    if not again and is_current(plan, engine):
         return plan.out
     chosen = ENGINES[engine]()
-    return write_product(plan, chosen.map_coherence(plan, progress or (lambda share: None)), chosen.name)
+    values = chosen.map_coherence(plan, progress or (lambda share: None))
+    return write_product(plan, values, chosen.name, getattr(chosen, "version", None))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
+from importlib.metadata import version as version_of
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,9 @@ SHA256_MULTIHASH = "1220"  # prefix of a 32-byte SHA-256 (https://multiformats.i
 C_BAND_GHZ = 5.405
 
 
-def write_product(plan: CoherencePlan, coherence: npt.NDArray[np.float32], engine: str) -> Path:
+def write_product(
+    plan: CoherencePlan, coherence: npt.NDArray[np.float32], engine: str, version: str | None = None
+) -> Path:
     """Write the map and, once it is complete, its STAC item beside it.
 
     Parameters
@@ -33,6 +35,8 @@ def write_product(plan: CoherencePlan, coherence: npt.NDArray[np.float32], engin
         0..1, NaN where there is none.
     engine : str
         Name of the engine that made it.
+    version : str, optional
+        Of what the engine runs, where that is not this package.
 
     Returns
     -------
@@ -49,26 +53,27 @@ def write_product(plan: CoherencePlan, coherence: npt.NDArray[np.float32], engin
         crs=plan.grid.crs,
         transform=plan.grid.transform,
         names=["coherence"],
-        tags=tags(plan, engine),
+        tags=tags(plan, engine, version),
     )
-    item = stac_item(plan, engine, path)
+    item = stac_item(plan, engine, path, version)
     write_text(path.with_suffix(".json"), json.dumps(item, indent=2, ensure_ascii=False) + "\n")
     return path
 
 
-def is_current(plan: CoherencePlan) -> bool:
-    """Tell whether the plan's output exists, is complete, and was made by this very plan."""
+def is_current(plan: CoherencePlan, engine: str | None = None) -> bool:
+    """Tell whether the plan's output exists, is complete, and was made by this very plan (and engine)."""
     item = plan.out.with_suffix(".json")
     if not (plan.out.is_file() and item.is_file()):
         return False
     try:
         with rasterio.open(plan.out) as source:
-            return bool(source.tags().get("PLAN_SHA256") == plan.sha256)
+            found = source.tags()
     except rasterio.errors.RasterioError:
         return False
+    return found.get("PLAN_SHA256") == plan.sha256 and engine in (None, found.get("ENGINE"))
 
 
-def tags(plan: CoherencePlan, engine: str) -> dict[str, str]:
+def tags(plan: CoherencePlan, engine: str, version: str | None = None) -> dict[str, str]:
     """Metadata that travels inside the GeoTIFF."""
     return {
         "REFERENCE_DATE": plan.reference_date,
@@ -90,12 +95,13 @@ def tags(plan: CoherencePlan, engine: str) -> dict[str, str]:
         "DEM_IDENTITY": plan.dem_identity,
         "SPACING_M": f"{plan.grid.spacing_m:g}",
         "ENGINE": engine,
-        "SOFTWARE": f"insar_mining {version('insar_mining')}",
+        **({} if version is None else {"ENGINE_VERSION": version}),
+        "SOFTWARE": f"insar_mining {version_of('insar_mining')}",
         "PLAN_SHA256": plan.sha256,
     }
 
 
-def stac_item(plan: CoherencePlan, engine: str, path: Path) -> dict[str, object]:
+def stac_item(plan: CoherencePlan, engine: str, path: Path, version: str | None = None) -> dict[str, object]:
     """Describe a map as a STAC 1.0 item (https://stacspec.org)."""
     footprint = box(*plan.grid.bounds_lonlat())
     start, stop = (f"{date}T00:00:00Z" for date in (plan.reference_date, plan.secondary_date))
@@ -123,7 +129,7 @@ def stac_item(plan: CoherencePlan, engine: str, path: Path) -> dict[str, object]
             "proj:epsg": plan.grid.epsg,
             "proj:shape": list(plan.grid.shape),
             "proj:transform": list(plan.grid.transform)[:6],
-            **{f"insar_mining:{name.lower()}": value for name, value in tags(plan, engine).items()},
+            **{f"insar_mining:{name.lower()}": value for name, value in tags(plan, engine, version).items()},
         },
         "links": [],
         "assets": {

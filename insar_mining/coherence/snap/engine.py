@@ -51,6 +51,7 @@ class SnapEngine:
     """Carries out plans with SNAP's graph processing tool."""
 
     name = "snap"
+    version: str | None = None
 
     def map_coherence(self, plan: CoherencePlan, progress: Progress) -> FloatMap:
         """Compute coherence on the plan's grid: float32, shape (height, width), NaN outside.
@@ -64,6 +65,7 @@ class SnapEngine:
         """
         install = find_snap()
         warn_of_version(install.version, install.version_text)
+        self.version = f"SNAP {install.version_text}"
 
         def runner(work: Workspace) -> Runner:
             return Gpt([str(install.gpt)], work.path / "userdir", work.path, install.version_text)
@@ -288,6 +290,6 @@ class Chain:
             if record is None or stem not in record.file or not 0.5 < record.spacing_s < 1.5:
                 raise SnapOrbitError(
                     f"{path.name}: the {side} should have the orbit {orbit[1]} in vectors 1 s apart, its metadata says "
-                    f"{said}. The geometry is that of the annotation's orbit. SNAP 14 does so when Apply-Orbit-File and "
+                    f"{said}. The geometry is that of the annotation. SNAP 14 does so when Apply-Orbit-File and "
                     "its successors are in one graph: run them in separate processes, as the package's own graphs do"
                 )

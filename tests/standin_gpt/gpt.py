@@ -1,0 +1,106 @@
+"""A stand-in for SNAP's gpt; see README.md."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+CATALOGUE = HERE.parents[1] / "insar_mining" / "coherence" / "snap" / "operators.json"
+VERSION = os.environ.get("STANDIN_VERSION", "13.0.4")
+
+
+def main(arguments: list[str]) -> int:
+    catalogue = json.loads(CATALOGUE.read_text("utf-8"))["operators"]
+    if arguments == ["--diag"]:
+        print(f"SNAP Release version {VERSION}\nSNAP home: {HERE}\nMax memory: 1.0 GB\nProcessors: 2")
+        return 0
+    if arguments == ["-h"]:
+        print("Usage:\n  gpt <op>|<graph-file> [options]\nOperators:")
+        print("\n".join(f"  {name}   ..." for name in catalogue))
+        return 0
+    try:
+        run(arguments, catalogue)
+    except SystemExit:
+        raise
+    except OSError as error:
+        said = {errno.ENOSPC: "No space left on device", errno.EFBIG: "File too large"}.get(error.errno, str(error))
+        print(f"\nError: java.io.IOException: {said}", file=sys.stderr)
+        return 1
+    except Exception as error:  # gpt reports every Throwable and exits with 1
+        print(f"\nError: {error}\n{type(error).__name__}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(arguments: list[str], catalogue: dict) -> None:
+    graph, *options = arguments
+    mark = "-J-Dsnap.userdir="
+    userdir = Path(next(option for option in options if option.startswith(mark)).removeprefix(mark))
+    if "/" not in graph and not graph.endswith(".xml"):
+        raise ValueError(f"unknown operator {graph}")
+    text = Path(graph).read_text("utf-8")
+    if "$" in text.split("-->", 1)[-1]:
+        raise ValueError("a variable is not defined")
+    nodes = ET.fromstring(text).findall("node")
+    check(nodes, catalogue)
+
+    import mischief
+
+    kind = mischief.asked(Path(graph))
+    print("Executing processing graph", flush=True)
+    print("INFO: org.esa.snap.core.gpf.operators.tooladapter: Initializing", file=sys.stderr, flush=True)
+    if kind in mischief.BEFORE:
+        mischief.BEFORE[kind]()
+    target = execute(nodes, userdir, trap=kind == "trap")
+    if kind in mischief.AFTER:
+        mischief.AFTER[kind](target)
+
+
+def check(nodes: list[ET.Element], catalogue: dict) -> None:
+    """Refuse what SNAP of this version would not know."""
+    major = int(VERSION.split(".")[0])
+    names = [node.get("id") for node in nodes]
+    for node in nodes:
+        operator = catalogue.get(node.findtext("operator"))
+        if operator is None or operator.get("since", 0) > major:
+            raise ValueError(f"[NodeId: {node.get('id')}] Unknown operator {node.findtext('operator')}")
+        for parameter in node.find("parameters"):
+            known = operator["parameters"].get(parameter.tag)
+            if known is None or known.get("since", 0) > major or parameter.attrib:
+                raise ValueError(f"[NodeId: {node.get('id')}] Unknown element '{parameter.tag}'")
+            values = known.get(f"in_{major}", {}).get("values") or known.get("values")
+            if values and not set((parameter.text or "").split(",")) <= set(values):
+                raise ValueError(f"[NodeId: {node.get('id')}] Value for '{parameter.tag}' is invalid: {parameter.text}")
+        for source in node.find("sources"):
+            if source.get("refid") not in names:
+                raise ValueError(f"[NodeId: {node.get('id')}] Missing source {source.get('refid')}")
+
+
+def execute(nodes: list[ET.Element], userdir: Path, trap: bool) -> Path:
+    import dimap_files
+    import operators
+
+    context = operators.Context(userdir, VERSION, trap)
+    done: dict[str, dimap_files.Product] = {}
+    for number, node in enumerate(nodes):
+        parameters = {p.tag: (p.text or "").strip() for p in node.find("parameters")}
+        sources = [done[s.get("refid")] for s in node.find("sources")]
+        name = node.findtext("operator")
+        if name == "Write":
+            target = Path(parameters["file"])
+            dimap_files.write(sources[0], target)
+        else:
+            done[node.get("id")] = operators.OPERATORS[name](sources, parameters, context)
+        print(f"....{100 * (number + 1) // len(nodes)}%", end="", flush=True)
+    print(" done.", flush=True)
+    return target
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,146 @@
+"""Ways in which the stand-in can go wrong, as SNAP does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+BEFORE = {}
+AFTER = {}
+
+
+def before(function):
+    """Goes wrong before the graph is carried out."""
+    BEFORE[function.__name__] = function
+    return function
+
+
+def after(function):
+    """Goes wrong with the product on disk."""
+    AFTER[function.__name__] = function
+    return function
+
+
+def asked(graph: Path) -> str | None:
+    """The kind of mischief that is asked for in this graph."""
+    kind, _, part = os.environ.get("STANDIN_MISCHIEF", "").partition("@")
+    if not kind or part not in graph.stem or os.environ.get("STANDIN_ONLY", "") not in graph.read_text("utf-8"):
+        return None
+    once = os.environ.get("STANDIN_ONCE")
+    if once:
+        if Path(once).exists():
+            return None
+        Path(once).touch()
+    return kind
+
+
+def fail(message: str) -> None:
+    print(f"\nError: {message}", file=sys.stderr, flush=True)
+    sys.exit(1)
+
+
+@before
+def hang() -> None:
+    """Deadlock: a child that sleeps, and silence."""
+    print("....10%", end="", flush=True)
+    child = subprocess.Popen(["sleep", "600"])
+    note = os.environ.get("STANDIN_PIDS")
+    if note:
+        Path(note).write_text(f"{os.getpid()} {child.pid}")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        time.sleep(60)
+
+
+@before
+def spin() -> None:
+    """Busy for ever, silently."""
+    while True:
+        pass
+
+
+@before
+def flood() -> None:
+    """Megabytes on stderr; then all goes well."""
+    line = "INFO: org.esa.snap: " + "x" * 1000 + "\n"
+    for _ in range(8000):
+        sys.stderr.write(line)
+
+
+@before
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@before
+def crash() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@before
+def heap() -> None:
+    print("java.lang.OutOfMemoryError: Java heap space", file=sys.stderr)
+    fail("Java heap space")
+
+
+@before
+def unknown() -> None:
+    fail("[NodeId: Interferogram] Unknown element 'cohWinAzimuth'")
+
+
+@before
+def full() -> None:
+    fail("java.io.IOException: No space left on device")
+
+
+def _rewrite(target: Path, function) -> None:
+    for image in target.with_suffix(".data").glob("*.img"):
+        image.write_bytes(function(image.read_bytes()))
+
+
+@after
+def empty(target: Path) -> None:
+    _rewrite(target, lambda data: bytes(len(data)))
+
+
+@after
+def missing(target: Path) -> None:
+    """Values that are no numbers, everywhere."""
+    _rewrite(target, lambda data: struct.pack(">f", float("nan")) * (len(data) // 4))
+
+
+@after
+def half(target: Path) -> None:
+    _rewrite(target, lambda data: data[: len(data) // 2])
+
+
+@after
+def halfheader(target: Path) -> None:
+    text = target.read_bytes()
+    target.write_bytes(text[: len(text) // 2])
+
+
+@after
+def nothing(target: Path) -> None:
+    target.unlink()
+
+
+@after
+def otherdate(target: Path) -> None:
+    target.write_text(target.read_text("utf-8").replace("16Sep2023", "28Sep2023"), encoding="utf-8")
+
+
+@after
+def offgrid(target: Path) -> None:
+    """Cells half a cell off, as with the origin of the standard grid left at 0."""
+    text = target.read_text("utf-8")
+    head, _, rest = text.partition("<IMAGE_TO_MODEL_TRANSFORM>")
+    numbers, _, tail = rest.partition("<")
+    values = [float(n) for n in numbers.split(",")]
+    values[4] += values[0] / 2
+    target.write_text(f"{head}<IMAGE_TO_MODEL_TRANSFORM>{','.join(map(repr, values))}<{tail}", encoding="utf-8")
