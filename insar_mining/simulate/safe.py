@@ -146,9 +146,9 @@ class SafeWriter:
 
     def _place(self, name: str, zipped: bool) -> Path:
         final = self.folder / (f"{name}.zip" if zipped else f"{name}.SAFE")
+        partial = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.part")
         try:
             if zipped:
-                partial = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.part")
                 with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
                     for path in sorted(self.partial.rglob("*")):
                         archive.write(path, f"{name}.SAFE/{path.relative_to(self.partial).as_posix()}")
@@ -160,6 +160,8 @@ class SafeWriter:
                 self.partial.replace(final)
         except OSError as error:
             raise OutputError(f"cannot write {final}: {error}; choose another folder, or free space there") from error
+        finally:
+            partial.unlink(missing_ok=True)
         return final
 
 

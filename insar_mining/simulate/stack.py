@@ -13,7 +13,7 @@ import numpy.typing as npt
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
-from insar_mining.errors import OptionError
+from insar_mining.errors import CoverageError, OptionError, OrbitError
 from insar_mining.grid import MapGrid, utm_epsg
 from insar_mining.sentinel1.annotation import parse_annotation
 from insar_mining.simulate import ground, truth
@@ -165,7 +165,14 @@ def simulate_stack(
         _log.info("the terrain lies in EPSG:%d, not in the UTM zone of the area", terrain.epsg)
     grid = grid or MapGrid.around(shape, spacing_m, epsg=terrain.epsg)
     typical = parse_annotation(acquisitions[0].template.annotation(names[0], polarisation), source="template")
-    level = Level.of(typical, shape, terrain, settings)
+    try:
+        level = Level.of(typical, shape, terrain, settings)
+    except OrbitError as error:
+        west, south, east, north = shape.bounds
+        raise CoverageError(
+            f"the track of {acquisitions[0].template.name} does not pass the area ({west:.3f}..{east:.3f} E, "
+            f"{south:.3f}..{north:.3f} N) within the scene; choose an area inside it"
+        ) from error
     brightness_db = ground.as_function(backscatter_db, terrain.epsg, background=0.0)
 
     at = np.meshgrid(grid.x, grid.y)

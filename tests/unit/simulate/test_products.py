@@ -219,6 +219,8 @@ def test_a_template_folder_gives_the_secondary_its_own_timing(
 def test_wrong_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(CoverageError, match="no burst of IW1"):
         pair(tmp_path, 1, area=(-10.5, 31.5, -10.49, 31.51))
+    with pytest.raises(CoverageError, match="does not pass the area"):
+        pair(tmp_path, 1, area=(-8.34, 35.71, -8.33, 35.72))
     with pytest.raises(ProductError, match="IW3"):
         pair(tmp_path, 1, swath="IW3")
     with pytest.raises(OptionError, match=r"0\.\.1"):
