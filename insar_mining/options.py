@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import os
+import sys
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -308,6 +309,24 @@ def options_table(model: type[Options]) -> str:
     return "\n".join(rows) + "\n"
 
 
+def options_page() -> str:
+    """Return the documentation's page of all options (``docs/options.md``)."""
+    parts = [
+        "# Options",
+        "",
+        "Every option of `run` and `analyse`, as `--config FILE` reads it and `run.yaml` records it. Made from the "
+        "descriptions in `insar_mining/options.py`; `python -m insar_mining.options > docs/options.md` makes it again.",
+        "",
+        "## run",
+        "",
+        options_table(RunOptions),
+        "## analyse",
+        "",
+        options_table(AnalyseOptions),
+    ]
+    return "\n".join(parts)
+
+
 def to_yaml(options: Options, provenance: Mapping[str, Any] | None = None) -> str:
     """Write options as YAML with every description as a comment.
 
@@ -400,3 +419,7 @@ def read_options(path: Path | str, model: type[Model]) -> Model:
         return model(**values)
     except OptionError as error:
         raise OptionError(f"{path}: {error}") from None
+
+
+if __name__ == "__main__":
+    sys.stdout.write(options_page())

@@ -26,6 +26,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--stress", action="store_true", help="run campaigns in full, else at a tenth of their size")
 
 
+@pytest.fixture(autouse=True)
+def default_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's own choice of an engine does not reach the tests."""
+    monkeypatch.delenv("INSAR_MINING_ENGINE", raising=False)
+
+
 @pytest.fixture(scope="session")
 def campaign(request: pytest.FixtureRequest) -> Callable[[int], int]:
     """``campaign(2000)``: how many rounds to run of 2000, all of them with --stress, else a tenth."""

@@ -22,6 +22,7 @@ from insar_mining.options import (
     default_of,
     fields_of,
     help_of,
+    options_page,
     options_table,
     read_options,
     to_yaml,
@@ -211,3 +212,8 @@ def test_an_empty_options_file_gives_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "empty.yaml").write_text("# nothing\n", encoding="utf-8")
     assert read_options(tmp_path / "empty.yaml", AnalyseOptions) == AnalyseOptions()
     assert read_options(tmp_path / "empty.yaml", ActivityOptions) == ActivityOptions()
+
+
+def test_the_page_of_the_documentation_is_the_one_the_options_give() -> None:
+    page = Path(__file__).parents[2] / "docs" / "options.md"
+    assert page.read_text("utf-8") == options_page(), "python -m insar_mining.options > docs/options.md"
