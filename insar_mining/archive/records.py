@@ -279,8 +279,38 @@ def read_records(path: Path | str) -> gpd.GeoDataFrame:
         ) from error
 
 
+def write_pairs(pairs: gpd.GeoDataFrame, scenes: gpd.GeoDataFrame, path: Path | str) -> Path:
+    """Write pairs as GeoJSON together with the records of the scenes they were made of.
+
+    ``insar-mining fetch`` then needs no other file.  Where `scenes` are local products
+    (no records) the pairs stand alone.
+    """
+    collection = json.loads(pairs.to_json(default=str, drop_id=True))
+    if set(RECORD_COLUMNS) <= set(scenes.columns):
+        collection["scenes"] = as_geojson(scenes)
+    with appears_whole(path) as partial:
+        partial.write_text(json.dumps(collection, ensure_ascii=False), encoding="utf-8")
+    return Path(path)
+
+
+def pairs_in(path: Path | str) -> set[str] | None:
+    """Return the names of the images that the pairs of a file use; None if it is a table of scenes."""
+    path = Path(path)
+    if path.suffix.lower() == ".parquet":
+        return None
+    try:
+        features = json.loads(path.read_text(encoding="utf-8"))["features"]
+        named = [f["properties"] for f in features]
+        is_pairs = bool(named) and all("reference" in p and "secondary" in p for p in named)
+        return {p[which] for p in named for which in ("reference", "secondary")} if is_pairs else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArchiveError(f"{path}: neither pairs nor scenes ({type(error).__name__}: {error})") from error
+
+
 def _rows_of(collection: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{**f["properties"], "geometry": shape(f["geometry"])} for f in collection["features"]]
+    """Rows of a table of scenes, or of the scenes that came along with pairs."""
+    features = collection.get("scenes", collection)["features"]
+    return [{**f["properties"], "geometry": shape(f["geometry"])} for f in features]
 
 
 def _restored(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,10 @@ from insar_mining import __version__
 COMMANDS = {
     "demo": ("demo", "Simulate a mine and do the whole job on it, offline."),
     "run": ("run", "From Sentinel-1 products to yearly activity and a report."),
+    "search": ("search", "Search ASF's archive for images over a mine."),
     "pairs": ("pairs", "List the pairs that a folder of products gives."),
+    "fetch": ("fetch", "Fetch products from ASF's archive, resumed and checked."),
+    "verify": ("verify", "Check that everything in a folder is whole."),
     "coherence": ("coherence", "Map the coherence of one pair."),
     "analyse": ("analyse", "From coherence maps to yearly activity and a report."),
     "emissions": ("emissions", "From active area to ore and emissions."),

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 app = parameters.new_app()
 
+TABLES = (".geojson", ".json", ".parquet")
 SHOWN = ("pair", "days", "perpendicular_baseline_m", "relative_orbit", "reference", "secondary")
 
 
 @app.command()
 def pairs(
     ctx: typer.Context,
-    scenes: Annotated[Path, typer.Argument(help="Folder of Sentinel-1 SLC products.")],
+    scenes: Annotated[
+        Path, typer.Argument(help="Folder of Sentinel-1 SLC products, or a table of scenes (`search -o`).")
+    ],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="GeoJSON to write, one feature per pair.")] = None,
     mine: Annotated[
         Path | None, typer.Option("--mine", help="Vector file: only scenes that see this mine, baselines there.")
@@ -37,7 +40,7 @@ def pairs(
 ) -> None:
     """List the pairs that a folder of products gives: consecutive dates, 12 days apart or else 24."""
     from insar_mining.archive.products import scan_products
-    from insar_mining.files import appears_whole
+    from insar_mining.archive.records import read_records, write_pairs
     from insar_mining.pipeline.inputs import mine_of
     from insar_mining.pipeline.network import choose_pairs
 
@@ -49,14 +52,14 @@ def pairs(
         exclude=exclude,
     )
     area = None if mine is None else mine_of(mine, mine_id).geometry
-    table = choose_pairs(scan_products(scenes), options, area=area)
+    found = read_records(scenes) if scenes.is_file() and scenes.suffix.lower() in TABLES else scan_products(scenes)
+    table = choose_pairs(found, options, area=area)
     shown = table[list(SHOWN)]
     print_table(shown if as_json else for_people(shown), as_json=as_json, title=f"{len(table)} pairs in {scenes}")
     for rejected in table.attrs.get("rejected", ()):
         speech_of(ctx).detail(f"not used: {rejected['pair'] or rejected['scene']}: {rejected['reason']}")
     if out is not None:
-        with appears_whole(out) as partial:
-            partial.write_text(table.to_json(default=str, drop_id=True), encoding="utf-8")
+        write_pairs(table, found, out)
 
 
 def for_people(table: pd.DataFrame) -> pd.DataFrame:
