@@ -28,6 +28,7 @@ from insar_mining.report.frame import (
 NDAI_COLOURS = "viridis"
 COHERENCE_COLOURS = "gray"
 STABLE_COLOUR = "#0072b2"
+MEAN_COHERENCE = "mean coherence (1 = ground looked the same every time)"
 NDAI_CEILING = 0.45
 MAP_WIDTH_IN = 4.8
 NARROW_IN = 3.6
@@ -80,9 +81,14 @@ def _plane(raster: xr.DataArray) -> xr.DataArray:
 
 
 def plot_mine(
-    mean_coherence: xr.DataArray, mine: Mine, ax: Axes | None = None, *, frame: MapFrame | None = None
+    mean_coherence: xr.DataArray,
+    mine: Mine,
+    ax: Axes | None = None,
+    *,
+    label: str = MEAN_COHERENCE,
+    frame: MapFrame | None = None,
 ) -> Axes:
-    """Draw a mine's outline over the coherence averaged over all pairs.
+    """Draw a mine's outline over the coherence averaged over all pairs, or over that of one pair.
 
     Parameters
     ----------
@@ -91,6 +97,8 @@ def plot_mine(
     mine : Mine
     ax : Axes, optional
         Drawn into; by default into a new figure.
+    label : str
+        What the values are, for the colour bar.
     frame : MapFrame, optional
         The raster's place, for rasters that have lost their attribute ``crs``.
 
@@ -104,7 +112,7 @@ def plot_mine(
     image = draw_values(ax, frame, values, COHERENCE_COLOURS, 0.0, 1.0)
     draw_outline(ax, frame, mine.geometry)
     finish_map(ax, frame)
-    _colour_bar(ax, image, "mean coherence (1 = ground looked the same every time)", "neither")
+    _colour_bar(ax, image, label, "neither")
     return ax
 
 

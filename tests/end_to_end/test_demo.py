@@ -1,0 +1,318 @@
+"""``insar-mining demo``: every output that is promised, beside the truth that was simulated."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pystac
+import pytest
+import rasterio
+import xarray as xr
+import yaml
+from rasterio.windows import from_bounds
+from scipy.ndimage import binary_dilation
+
+from .conftest import Demo, insar_mining
+
+YEARS = (2021, 2022, 2023)
+WINDOW = "2021_2022_2023"
+CELL_M2 = 400.0
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="session")
+def truth(demo_folder: Path) -> dict[str, Any]:
+    """What was simulated, from the simulation's own record."""
+    return json.loads((demo_folder / "simulated" / "demo.json").read_text("utf-8"))
+
+
+def days(truth: dict[str, Any], name: str) -> set[dt.date]:
+    return {dt.date.fromisoformat(text) for text in truth[name]}
+
+
+def pair_of(first: dt.date, second: dt.date) -> str:
+    return f"{first:%Y%m%d}_{second:%Y%m%d}"
+
+
+def dates_of(pair: str) -> tuple[dt.date, dt.date]:
+    first, second = pair.split("_")
+    return dt.date.fromisoformat(first), dt.date.fromisoformat(second)
+
+
+def expected_pairs(truth: dict[str, Any]) -> set[str]:
+    """Each date with the one 12 days later, else the one 24 days later, the far date being none of them."""
+    usable = days(truth, "dates") - days(truth, "far_dates")
+    pairs = set()
+    for first in usable:
+        after = [first + dt.timedelta(days=span) for span in (12, 24)]
+        second = next((date for date in after if date in usable), None)
+        if second is not None:
+            pairs.add(pair_of(first, second))
+    return pairs
+
+
+def maps_of(folder: Path) -> list[Path]:
+    return sorted((folder / "coherence").glob("*.tif"))
+
+
+def test_every_promised_file_is_there_and_no_other(demo_folder: Path, truth: dict[str, Any]) -> None:
+    names = {path.name for path in demo_folder.iterdir() if not path.name.startswith(".")}
+    assert names == {
+        "activity.csv",
+        f"classes_{WINDOW}.tif",
+        "coherence",
+        "coherence.zarr",
+        "collection.json",
+        *(f"ndai_{year}.tif" for year in YEARS),
+        "report.html",
+        f"rgb_{WINDOW}.tif",
+        "run.yaml",
+        "scenes.csv",
+        "simulated",
+        "stable.tif",
+    }
+    pairs = expected_pairs(truth)
+    maps = {path.name for path in (demo_folder / "coherence").iterdir()}
+    assert maps == {f"{pair}.{kind}" for pair in pairs for kind in ("tif", "json")}
+    size = sum(path.stat().st_size for path in demo_folder.rglob("*") if path.is_file())
+    assert size < 2e9
+
+
+def test_the_command_says_what_is_simulated_and_how_far_off_it_is(demo: Demo) -> None:
+    assert "no pixel is real" in demo.said.stderr
+    assert f"report: {demo.folder / 'report.html'}" in demo.said.stderr
+    assert "Active area found beside the area simulated" in demo.said.stdout
+    for year in YEARS:
+        assert f"│ {year} │" in demo.said.stdout
+    assert "lie within 40 m of the edge of a worked zone" in demo.said.stdout
+
+
+def test_pairs_are_of_12_days_and_bridge_what_is_missing(demo_folder: Path, truth: dict[str, Any]) -> None:
+    pairs = set(pd.read_csv(demo_folder / "scenes.csv")["pair"])
+    assert pairs == expected_pairs(truth)
+    (far,) = days(truth, "far_dates")
+    assert not any(far in dates_of(pair) for pair in pairs)
+    assert pair_of(far - dt.timedelta(days=12), far + dt.timedelta(days=12)) in pairs
+    # the two dates beside it were there: without the limit they would have been paired with it
+    assert {far - dt.timedelta(days=12), far + dt.timedelta(days=12)} <= days(truth, "dates")
+    for path in maps_of(demo_folder):
+        with rasterio.open(path) as source:
+            assert abs(float(source.tags()["PERPENDICULAR_BASELINE_M"])) <= 250
+    assert pair_of(far - dt.timedelta(days=12), far) in (demo_folder / "report.html").read_text("utf-8")
+
+
+def test_exactly_the_scenes_under_snow_are_rejected(demo_folder: Path, truth: dict[str, Any]) -> None:
+    scenes = pd.read_csv(demo_folder / "scenes.csv", keep_default_na=False)
+    assert list(scenes.columns) == ["pair", "kept", "reason", "stable_mean", "stable_sd", "n_stable"]
+    snow = days(truth, "snow_dates")
+    assert snow
+    for row in scenes.itertuples():
+        assert row.kept == snow.isdisjoint(dates_of(row.pair)), row.pair
+        assert (row.reason == "") == row.kept, row.pair
+        assert row.kept == (row.stable_mean >= 0.8 and row.stable_sd <= 0.2), row.pair
+        assert row.n_stable > 1000, row.pair
+
+
+def test_activity_is_within_a_fifth_of_the_truth(demo_folder: Path, truth: dict[str, Any]) -> None:
+    activity = pd.read_csv(demo_folder / "activity.csv")
+    assert list(activity.columns) == [
+        "mine_id",
+        "year",
+        "method",
+        "n_pairs",
+        "n_pixels",
+        "active_pixels",
+        "area_m2",
+        "area_low_m2",
+        "area_high_m2",
+        "area_nominal_m2",
+    ]
+    assert tuple(activity["year"]) == YEARS
+    assert set(activity["mine_id"]) == {"demo"}
+    scenes = pd.read_csv(demo_folder / "scenes.csv")
+    kept = scenes.loc[scenes["kept"], "pair"]
+    with rasterio.open(demo_folder / "simulated" / "truth.tif") as source:
+        worked_m2 = {
+            int(name.removeprefix("active_")): float((band == 1).sum() * CELL_M2)
+            for name, band in zip(source.descriptions, source.read(), strict=True)
+        }
+    for row in activity.itertuples():
+        assert row.n_pairs == sum(pair.startswith(str(row.year)) for pair in kept)
+        assert row.area_nominal_m2 == 100 * row.active_pixels
+        # a cell that the outline cuts counts with its part inside
+        assert 0.98 * CELL_M2 * row.active_pixels < row.area_m2 <= CELL_M2 * row.active_pixels
+        simulated = truth["active_area_m2"][str(row.year)]
+        assert simulated == pytest.approx(worked_m2[row.year], rel=0.02)
+        assert row.area_m2 == pytest.approx(simulated, rel=0.2), row.year
+
+
+def test_the_activity_lies_where_it_was_simulated(demo_folder: Path) -> None:
+    """An area can be right by chance, so most of each year's worked cells are found, and few others."""
+    with rasterio.open(demo_folder / f"classes_{WINDOW}.tif") as source:
+        classes, bounds = source.read(1), source.bounds
+    with rasterio.open(demo_folder / "simulated" / "truth.tif") as source:
+        window = from_bounds(*bounds, transform=source.transform).round_offsets().round_lengths()
+        true = source.read(window=window)
+    assert true.shape == (3, *classes.shape)
+    inside = (classes != 255) & (true != 255).all(axis=0)
+    assert inside.sum() > 20_000
+    for bit, year in enumerate(YEARS):
+        found = inside & (classes >> bit & 1 == 1)
+        worked = inside & (true[bit] == 1)
+        assert (found & worked).sum() > 0.85 * worked.sum(), year
+        assert (found & ~worked).sum() < 0.2 * found.sum(), year
+        # beyond 60 m of worked ground neither window nor map can carry its change
+        quiet = inside & ~binary_dilation(worked, iterations=3)
+        assert (found & quiet).sum() < 0.01 * quiet.sum(), year
+
+
+def test_every_raster_is_a_cloud_optimised_geotiff_on_the_mines_grid(demo_folder: Path) -> None:
+    maps = maps_of(demo_folder)
+    rasters = [*maps, *demo_folder.glob("*.tif")]
+    assert len(rasters) == len(maps) + 6
+    for path in rasters:
+        with rasterio.open(path) as source:
+            assert source.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG", path.name
+            assert source.crs.to_epsg() == 32629
+            assert source.res == (20.0, 20.0)
+            assert source.transform.c % 20 == source.transform.f % 20 == 0
+            floating = set(source.dtypes) == {"float32"}
+            assert np.isnan(source.nodata) if floating else source.nodata == 255, path.name
+    shapes = set()
+    for path in maps:
+        with rasterio.open(path) as source:
+            values = source.read(1)
+            tags = source.tags()
+        shapes.add(values.shape)
+        assert np.isfinite(values).all(), "the simulated scenes see the whole mine"
+        assert values.min() >= 0
+        assert values.max() <= 1
+        assert tuple(map(str, dates_of(path.stem))) == (tags["REFERENCE_DATE"], tags["SECONDARY_DATE"])
+        assert tags["ENGINE"] == "builtin"
+        assert tags["WINDOW"] == "2x7"
+    assert len(shapes) == 1
+    with rasterio.open(demo_folder / f"rgb_{WINDOW}.tif") as source:
+        rgb = source.read()
+    assert rgb.shape[0] == 3
+    assert np.nanmin(rgb) == 0
+    assert np.nanmax(rgb) == 1
+
+
+def test_the_cube_is_the_maps_inside_the_mine(demo_folder: Path) -> None:
+    with xr.open_zarr(demo_folder / "coherence.zarr") as dataset:
+        cube = dataset["coherence"].load()
+    maps = maps_of(demo_folder)
+    assert cube.dims == ("pair", "y", "x")
+    assert [str(name) for name in cube["pair"].values] == [path.stem for path in maps]
+    for layer, path in zip(cube.values, maps, strict=True):
+        inside = np.isfinite(layer)
+        with rasterio.open(path) as source:
+            np.testing.assert_array_equal(layer[inside], source.read(1)[inside])
+    # the mine has 8.2 km2 in a box of 9.1
+    assert inside.mean() == pytest.approx(0.905, abs=0.02)
+
+
+def test_the_collection_can_be_walked(demo_folder: Path, truth: dict[str, Any]) -> None:
+    collection = pystac.Collection.from_file(str(demo_folder / "collection.json"))
+    assert {Path(asset.get_absolute_href()) for asset in collection.assets.values()} == {
+        path
+        for path in demo_folder.iterdir()
+        if not path.name.startswith(".") and path.name not in ("coherence", "simulated", "collection.json")
+    }
+    items = list(collection.get_items())
+    assert {item.id.removesuffix("_vv") for item in items} == expected_pairs(truth)
+    for item in items:
+        assert item.bbox is not None
+        assert collection.extent.spatial.bboxes[0] == pytest.approx(item.bbox, abs=1e-3)
+        asset = item.assets["coherence"]
+        path = Path(str(asset.get_absolute_href()))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert asset.extra_fields["file:checksum"] == "1220" + digest, path.name
+    # ESA's and STAC's extensions have their schemas on the network; the core's come with pystac
+    for thing in (collection, *items):
+        thing.stac_extensions.clear()
+        thing.validate()
+
+
+def test_the_record_names_what_is_needed_to_make_it_again(demo_folder: Path, truth: dict[str, Any]) -> None:
+    record = yaml.safe_load((demo_folder / "run.yaml").read_text("utf-8"))
+    assert Path(record["mine"]) == demo_folder / "simulated" / "mine.geojson"
+    assert Path(record["scenes"]) == demo_folder / "simulated" / "scenes"
+    assert Path(record["dem"]) == demo_folder / "simulated" / "dem.tif"
+    dates = days(truth, "dates")
+    assert (record["start"], record["end"]) == (str(min(dates)), str(max(dates)))
+    made_by = record["made_by"]
+    assert len(made_by["scenes"]) == len(dates) - 1  # the far date is in no pair
+    assert made_by["relative_orbit"] == 52
+    assert {"insar_mining", "numpy", "rasterio"} <= set(made_by["versions"])
+
+
+class _Addresses(HTMLParser):
+    """Collects what a page would load or lead to, and its tags."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.styles: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "srcset", "href", "xlink:href", "action", "poster", "data", "background"):
+                self.addresses.append(value or "")
+            elif name == "style":
+                self.styles.append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1] == "style":
+            self.styles.append(data)
+
+
+def test_the_report_needs_nothing_but_itself(demo_folder: Path) -> None:
+    text = (demo_folder / "report.html").read_text("utf-8")
+    page = _Addresses()
+    page.feed(text)
+    assert page.addresses
+    outside = [address for address in page.addresses if not address.startswith(("data:", "#"))]
+    assert not outside
+    assert not {"script", "iframe", "object", "embed", "link"} & set(page.tags)
+    assert not any("@import" in style or "url(http" in style or "url(//" in style for style in page.styles)
+
+
+def test_the_report_tells_the_result_and_that_it_is_simulated(demo_folder: Path) -> None:
+    text = (demo_folder / "report.html").read_text("utf-8")
+    assert "simulated" in text[: text.index("Active area per year")]
+    areas = pd.read_csv(demo_folder / "activity.csv")["area_m2"]
+    shown = re.findall(r'<td class="strong" data-area-m2="[^"]+">([\d.]+)</td>', text)
+    assert [float(area) for area in shown] == pytest.approx(list(areas / 1e6), rel=0.005)
+    for pair in pd.read_csv(demo_folder / "scenes.csv").query("not kept")["pair"]:
+        assert pair in text
+
+
+def test_a_second_run_keeps_scenes_and_maps(demo: Demo, truth: dict[str, Any]) -> None:
+    """Nothing is simulated or mapped again, at a fraction of the processor time, and the result is the same."""
+    kept = [*demo.folder.glob("simulated/scenes/*/measurement/*.tiff"), *demo.folder.glob("coherence/*")]
+    pairs = expected_pairs(truth)
+    assert len(kept) == len(truth["dates"]) + 2 * len(pairs)
+    written = {path: path.stat().st_mtime_ns for path in kept}
+    activity = (demo.folder / "activity.csv").read_bytes()
+    again = insar_mining("demo", "--out", demo.folder, "--json")
+    assert {path: path.stat().st_mtime_ns for path in kept} == written
+    assert (demo.folder / "activity.csv").read_bytes() == activity
+    assert again.processor_s < 0.4 * demo.said.processor_s
+    record = yaml.safe_load((demo.folder / "run.yaml").read_text("utf-8"))
+    assert record["made_by"]["maps_kept_from_an_earlier_run"] == len(pairs)
+    for row in json.loads(again.stdout):
+        simulated = truth["active_area_m2"][str(row["year"])]
+        assert row["simulated_m2"] == pytest.approx(simulated)
+        assert row["difference_percent"] == pytest.approx(100 * (row["found_m2"] / simulated - 1), abs=0.051)
