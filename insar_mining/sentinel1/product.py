@@ -196,15 +196,17 @@ class Product:
         swath = parse_annotation(xml, source=source, epoch=self.epoch, ipf_version=self.ipf_version)
         said = (swath.swath, swath.polarisation, swath.platform, swath.absolute_orbit)
         expected = (*key, self.platform, self.absolute_orbit)
-        first = swath.utc(swath.bursts[0].azimuth_time_s)
+        # of single bursts the first one kept: the scene that they were cut from may begin much earlier
+        kept = self._layout.select(key, swath)
+        first = kept.utc(kept.bursts[0].azimuth_time_s)
         if said != expected or not self.start - _START_TOLERANCE <= first <= self.stop + _START_TOLERANCE:
             raise ProductError(
                 f"{source}: describes {' '.join(map(str, said))} at {first}, expected {' '.join(map(str, expected))} "
                 f"from {self.start} to {self.stop}; it belongs to another product, fetch this one again"
             )
         if self._orbit is not None:
-            swath = replace(swath, orbit=self._orbit)
-        return self._layout.select(key, swath)
+            kept = replace(kept, orbit=self._orbit)
+        return kept
 
     def _pixels(self, key: SwathKey, annotation: SubSwath, burst_index: int) -> Pixels:
         if not 0 <= burst_index < len(annotation.bursts):
