@@ -27,7 +27,9 @@ COMMANDS = {
     "analyse": ("analyse", "From coherence maps to yearly activity and a report."),
     "emissions": ("emissions", "From active area to ore and emissions."),
     "simulate": ("simulate", "Write simulated products of known coherence."),
+    "compare": ("compare", "Compare two maps of coherence on one grid."),
     "graph": ("graph", "Show, fill in and check the graphs that run in ESA SNAP."),
+    "doctor": ("doctor", "Say what this machine has for the engines, and how to mend what it lacks."),
 }
 
 # options of every command, which may stand before or after its name

@@ -84,7 +84,7 @@ def write(product: Product, path: Path) -> None:
             f"ENVI\nsamples = {width}\nlines = {height}\nbands = 1\nheader offset = 0\nfile type = ENVI Standard\n"
             f"data type = {code}\ninterleave = bsq\nbyte order = 1\n"
         )
-        values.astype(">i2" if kind == "int16" else ">f4").tofile(data / f"{name}.img")
+        (data / f"{name}.img").write_bytes(values.astype(">i2" if kind == "int16" else ">f4").tobytes())
     _virtual(bands, product, width, height)
     sources = ET.SubElement(ET.SubElement(root, "Dataset_Sources"), "MDElem", name="metadata")
     if product.dates:

@@ -354,8 +354,8 @@ def merge(sources: list[Product], p: dict[str, str], context: Context) -> Produc
     return result
 
 
-def tie_points(product: Product, height_m: float = 0.0, every: int = 16):
-    """Longitudes and latitudes of some pixels, at one height."""
+def tie_points(product: Product, every: int = 16):
+    """Longitudes and latitudes of some pixels, at the mean height of the annotation's own tie points."""
     note = note_of(product, "reference")
     sub = annotation(note["path"], note["swath"], note["polarisation"])
     a = product.dates[0].attributes
@@ -366,8 +366,9 @@ def tie_points(product: Product, height_m: float = 0.0, every: int = 16):
         float(a["slant_range_to_first_pixel"]) + columns * float(a["range_spacing"]),
     )
     g = sub.geolocation
-    guess = np.array(TO_ECEF.transform(g.longitude_deg.mean(), g.latitude_deg.mean(), 0.0))
-    point = way(product.dates[0], sub).ground(time, distance, np.full(time.shape, height_m), guess)
+    height = g.height_m.mean()
+    guess = np.array(TO_ECEF.transform(g.longitude_deg.mean(), g.latitude_deg.mean(), height))
+    point = way(product.dates[0], sub).ground(time, distance, np.full(time.shape, height), guess)
     lon, lat, _ = TO_LONLAT.transform(point[..., 0], point[..., 1], point[..., 2])
     return rows, columns, lon, lat
 

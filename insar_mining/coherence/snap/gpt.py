@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import threading
@@ -99,8 +100,9 @@ class Gpt:
             The program cannot be started.
         """
         listener = Listener(self.log, progress)
-        listener.note(f"\n== {stage}: {graph.name}\n")
-        ended = supervise(self.arguments(graph, settings), self.folder, settings, listener)
+        command = self.arguments(graph, settings)
+        listener.note(f"\n== {stage}: {shlex.join(command)}\n")
+        ended = supervise(command, self.folder, settings, listener)
         raise_for(ended, listener.remembered, stage, settings, f"{self.name} (SNAP {self.version})")
 
 
