@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from insar_mining.activity.stack import open_stack as open_stack
     from insar_mining.archive.pairs import select_pairs as select_pairs
     from insar_mining.archive.products import scan_products as scan_products
+    from insar_mining.archive.search import search as search
     from insar_mining.coherence.engine import coherence as coherence
     from insar_mining.coherence.plan import CoherencePlan as CoherencePlan
     from insar_mining.coherence.plan import Window as Window
@@ -55,6 +56,7 @@ _HOMES = {
     "activity.stack": ("open_stack",),
     "archive.pairs": ("select_pairs",),
     "archive.products": ("scan_products",),
+    "archive.search": ("search",),
     "coherence.plan": ("CoherencePlan", "Window", "make_plan"),
     "errors": ("InsarMiningError", "InsarMiningWarning", "strict"),
     "mines": ("Mine", "mine_from_geometry", "read_mines"),
