@@ -133,7 +133,7 @@ def state_vectors(rows: Sequence[Sequence[object]], *, source: str) -> StateVect
         raise OrbitError(f"{source}: a state vector cannot be read ({error}); its baseline is unknown") from error
     if state.ndim != 2 or state.shape[0] < 2 or state.shape[1] != 6:
         raise OrbitError(f"{source}: {len(rows)} state vectors of 7 numbers, at least 2 are needed")
-    if np.isnat(time).any() or not np.isfinite(state).all() or (np.diff(time) <= np.timedelta64(0)).any():
+    if np.isnat(time).any() or not np.isfinite(state).all() or (np.diff(time) <= np.timedelta64(0, "ns")).any():
         raise OrbitError(f"{source}: its state vectors are not finite or not in the order of time")
     distance = np.linalg.norm(state[:, :3], axis=1)
     if not ((distance > LOWEST_M) & (distance < HIGHEST_M)).all():

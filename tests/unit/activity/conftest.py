@@ -61,8 +61,9 @@ def make_cube(
     """A cube as open_stack returns it, in memory, in UTM, of consecutive pairs."""
     data = np.asarray(values, np.float32)
     pairs, height, width = data.shape
-    reference = np.datetime64(start, "D") + step_days * np.arange(pairs)
-    secondary = reference + step_days
+    step = np.timedelta64(step_days, "D")
+    reference = np.datetime64(start, "D") + step * np.arange(pairs)
+    secondary = reference + step
     middle = reference.astype("datetime64[h]") + (secondary - reference).astype("timedelta64[h]") // 2
     names = [f"{a}_{b}".replace("-", "") for a, b in zip(reference, secondary, strict=True)]
     coords = {

@@ -189,12 +189,12 @@ def test_rendering_refuses_missing_needless_and_dangerous_values() -> None:
 
 
 def test_own_templates_are_found_and_checked(tmp_path, monkeypatch) -> None:
-    own = read_template("subset").replace("subSamplingX>", "subSamplingZ>")
+    own = read_template("subset").replace("subSamplingX>", "subSampelingX>")
     (tmp_path / "subset.xml").write_text(own, encoding="utf-8")
     monkeypatch.setenv("INSAR_MINING_SNAP_GRAPHS", str(tmp_path))
     assert templates_folder() == tmp_path
     assert template_names() == ["subset"]
-    with pytest.raises(SnapGraphError, match=r"line \d+, node Subset: .*subSamplingZ.*did you mean 'subSamplingX'"):
+    with pytest.raises(SnapGraphError, match=r"line \d+, node Subset: .*subSampelingX.*did you mean 'subSamplingX'"):
         render(read_template("subset"), {k: VALUES[k] for k in ("source", "region", "target")}, 14, name="subset")
     monkeypatch.setenv("INSAR_MINING_SNAP_GRAPHS", str(tmp_path / "none"))
     with pytest.raises(OptionError, match="no folder"):
