@@ -92,6 +92,8 @@ class MapGrid:
         east = math.ceil((right + margin_m) / spacing_m)
         south = math.floor((bottom - margin_m) / spacing_m)
         north = math.ceil((top + margin_m) / spacing_m)
+        # 20 and 20.0 are one spacing, and have to be so in a plan's hash
+        spacing_m = float(spacing_m)
         return cls(epsg, west * spacing_m, north * spacing_m, spacing_m, east - west, north - south)
 
     @property

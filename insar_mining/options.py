@@ -180,7 +180,7 @@ class ActivityOptions(Options):
         3.0, ge=0, le=20, description="Standard deviations of the stable set's annual NDAI above its mean, for that."
     )
     white_saturation: float = Field(
-        0.25, ge=0, le=1, description="Saturation below which a pixel counts as active in all three years."
+        0.3, ge=0, le=1, description="Saturation below which a pixel counts as active in all three years."
     )
     min_pairs: int = Field(1, ge=1, le=1000, description="Least number of pairs of a pixel in a year.")
     min_cover: float = Field(0.5, gt=0, le=1, description="Least share of a cell inside the mine for it to count.")

@@ -38,7 +38,7 @@ def demo(
     from insar_mining.simulate.demo import write_demo
 
     speech = speech_of(ctx)
-    speech.say("simulating 36 scenes of an open-pit mine under the orbit of a real Sentinel-1 scene (no pixel is real)")
+    speech.say("a simulated open-pit mine in 36 scenes under the orbit of a real Sentinel-1 scene (no pixel is real)")
     with speech.progress() as show:
         with folder_lock(out / SIMULATED):
             scene = write_demo(out / SIMULATED, seed=seed, progress=lambda done, total: show("simulation", done, total))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from insar_mining.activity import annual_ndai, classify, filter_scenes, open_stack, rgb_composite, stable_points
+from insar_mining.coherence.plan import Window, make_plan
 from insar_mining.errors import OptionError
 from insar_mining.options import (
     ENGINE_VARIABLE,
@@ -217,3 +220,26 @@ def test_an_empty_options_file_gives_the_defaults(tmp_path: Path) -> None:
 def test_the_page_of_the_documentation_is_the_one_the_options_give() -> None:
     page = Path(__file__).parents[2] / "docs" / "options.md"
     assert page.read_text("utf-8") == options_page(), "python -m insar_mining.options > docs/options.md"
+
+
+def test_options_and_functions_have_the_same_defaults():
+    """`run` without options does what the functions do without arguments."""
+    def default(function, name):
+        return inspect.signature(function).parameters[name].default
+
+    activity, coherence = ActivityOptions(), CoherenceOptions()
+    assert activity.white_saturation == default(classify, "white_saturation")
+    assert activity.black_sigma == default(classify, "black_sigma")
+    assert activity.black_below == default(classify, "black_below")
+    assert activity.ceiling == default(rgb_composite, "ceiling")
+    assert activity.min_pairs == default(annual_ndai, "min_pairs")
+    assert activity.min_cover == default(open_stack, "min_cover")
+    assert activity.zero == default(open_stack, "zero")
+    assert activity.stable_mean_min == default(stable_points, "mean_min")
+    assert activity.stable_std_max == default(stable_points, "std_max")
+    assert activity.stable_method == default(stable_points, "method")
+    assert activity.scene_mean_min == default(filter_scenes, "mean_min")
+    assert activity.scene_std_max == default(filter_scenes, "std_max")
+    assert Window(*coherence.window) == Window()
+    for name in ("spacing_m", "dem_heights", "remove_topography", "window_anchor"):
+        assert getattr(coherence, name) == default(make_plan, name)
