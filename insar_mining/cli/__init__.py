@@ -29,7 +29,7 @@ COMMANDS = {
     "simulate": ("simulate", "Write simulated products of known coherence."),
     "compare": ("compare", "Compare two maps of coherence on one grid."),
     "graph": ("graph", "Show, fill in and check the graphs that run in ESA SNAP."),
-    "doctor": ("doctor", "Say what this machine has for the engines, and how to mend what it lacks."),
+    "doctor": ("doctor", "Say what the engines lack on this machine."),
 }
 
 # options of every command, which may stand before or after its name
