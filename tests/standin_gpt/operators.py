@@ -149,7 +149,7 @@ class Fields:
         )
         g = ref.geolocation
         guess = np.array(TO_ECEF.transform(g.longitude_deg.mean(), g.latitude_deg.mean(), g.height_m.mean()))
-        point = ground(paths[0], time, distance, guess, elevation)
+        point = ground(paths[0], time, distance, guess, elevation, g.height_m.mean())
         time2, distance2 = paths[1].zero_doppler(point, float(ref.bursts[burst].azimuth_time_s))
         middle = time2[time2.shape[0] // 2, time2.shape[1] // 2]
         length = sec.lines_per_burst * sec.azimuth_time_interval_s
@@ -167,10 +167,11 @@ class Fields:
         return map_coordinates(spline_filter(nodes), where, prefilter=False, mode="nearest")
 
 
-def ground(path: Path3, time, distance, guess, elevation: Elevation | None) -> np.ndarray:
-    height = np.zeros(time.shape)
+def ground(path: Path3, time, distance, guess, elevation: Elevation | None, level: float) -> np.ndarray:
+    """Points on the terrain, found from a level near it: from far below they would lie outside of the model."""
+    height = np.full(time.shape, 0.0 if elevation is None else level)
     point = path.ground(time, distance, height, guess)
-    for _ in range(0 if elevation is None else 4):
+    for _ in range(0 if elevation is None else 14):
         lon, lat, _ = TO_LONLAT.transform(point[..., 0], point[..., 1], point[..., 2])
         height = elevation.at(lon, lat)
         point = path.ground(time, distance, height, guess)

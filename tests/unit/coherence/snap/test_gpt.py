@@ -50,6 +50,14 @@ def run(tmp_path: Path, code: str, settings: SnapSettings = QUICK) -> list[float
 
 
 def is_gone(pid: int) -> bool:
+    """Tell whether a process has ended; one that was killed a moment ago may still be on its way out."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and not _has_ended(pid):
+        time.sleep(0.05)
+    return _has_ended(pid)
+
+
+def _has_ended(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
