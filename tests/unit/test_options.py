@@ -224,6 +224,7 @@ def test_the_page_of_the_documentation_is_the_one_the_options_give() -> None:
 
 def test_options_and_functions_have_the_same_defaults():
     """`run` without options does what the functions do without arguments."""
+
     def default(function, name):
         return inspect.signature(function).parameters[name].default
 
