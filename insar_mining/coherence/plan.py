@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
 from insar_mining.archive.baselines import perpendicular_baseline_m
@@ -32,6 +33,7 @@ Progress = Callable[[float], None]
 
 ALGORITHM = 1  # raised whenever the built-in engine gives other numbers for the same plan
 DEM_MARGIN_DEG = 0.02
+FAR_DEG = 0.5  # footprints are drawn for one height and may be kilometres off; beyond this an area is elsewhere
 PROBE_POINTS = 65
 
 
@@ -214,6 +216,8 @@ def make_plan(
     second, second_orbit = with_orbit(second, orbits)
 
     grid = grid or MapGrid.around(area, spacing_m)
+    if first.footprint.distance(box(*grid.bounds_lonlat())) > FAR_DEG:
+        raise CoverageError(_not_seen(first, grid, swaths))
     heights = read_dem(dem, grid.bounds_lonlat(), margin_deg=DEM_MARGIN_DEG, heights=dem_heights)
     available = [first.sub_swath(name, polarisation) for name in _named(first, swaths)]
     time, slant_range = probe(available[0], grid, heights)

@@ -60,8 +60,8 @@ def write_product(
     return path
 
 
-def is_current(plan: CoherencePlan, engine: str | None = None) -> bool:
-    """Tell whether the plan's output exists, is complete, and was made by this very plan (and engine)."""
+def is_current(plan: CoherencePlan, engine: str) -> bool:
+    """Tell whether the plan's output exists, is complete, and was made by this very plan and engine."""
     item = plan.out.with_suffix(".json")
     if not (plan.out.is_file() and item.is_file()):
         return False
@@ -70,7 +70,7 @@ def is_current(plan: CoherencePlan, engine: str | None = None) -> bool:
             found = source.tags()
     except rasterio.errors.RasterioError:
         return False
-    return found.get("PLAN_SHA256") == plan.sha256 and engine in (None, found.get("ENGINE"))
+    return bool(found.get("PLAN_SHA256") == plan.sha256 and found.get("ENGINE") == engine)
 
 
 def tags(plan: CoherencePlan, engine: str, version: str | None = None) -> dict[str, str]:

@@ -141,7 +141,7 @@ def make_maps(scenes: gpd.GeoDataFrame, planner: Planner, progress: ProgressCall
                 continue
             try:
                 plan = planner.plan(pair)
-                kept += is_current(plan)
+                kept += is_current(plan, planner.options.coherence.engine)
                 done[pair["pair"]] = coherence(plan, planner.options.coherence.engine)
             except FAULTS_OF_A_PAIR as error:
                 failed[pair["pair"]] = error

@@ -113,7 +113,7 @@ def plan_run(start: Start, out: Path, progress: ProgressCallback) -> RunPlan:
         try:
             plan = start.planner.plan(pair)
             plans.append(plan)
-            states.append("there" if is_current(plan) else "to make")
+            states.append("there" if is_current(plan, start.options.coherence.engine) else "to make")
         except FAULTS_OF_A_PAIR as error:
             states.append(str(error))
         progress("planning", done, len(pairs))

@@ -101,16 +101,16 @@ def test_product_is_a_cog_with_a_valid_stac_item(plan):
 def test_a_complete_result_is_kept_and_any_other_redone(plan):
     """A rerun keeps the map of this very plan; a map of another plan, half a file or a lost item does not count."""
     coherence(plan)
-    assert is_current(plan)
+    assert is_current(plan, "builtin")
     stamp = plan.out.stat().st_mtime_ns
     assert coherence(plan).stat().st_mtime_ns == stamp
     other = dataclasses.replace(plan, window=Window(4, 14))
-    assert not is_current(other)
+    assert not is_current(other, "builtin")
     plan.out.write_bytes(plan.out.read_bytes()[:2000])
     coherence(plan, again=True)
-    assert is_current(plan)
+    assert is_current(plan, "builtin")
     plan.out.with_suffix(".json").unlink()
-    assert not is_current(plan)
+    assert not is_current(plan, "builtin")
 
 
 def test_window_anchor_moves_the_map_only(plan, tmp_path):
@@ -146,13 +146,16 @@ def test_scenes_that_do_not_pair(scene, tmp_path):
 
 
 def test_an_area_elsewhere_is_refused(scene, tmp_path):
-    """A polygon far from the scene (with a DEM there) names both extents; left of the track counts as far."""
+    """A polygon far from the scene, or beside its last sample, is named with both extents; a DEM elsewhere too."""
     far = box(-8.62, 35.0, -8.61, 35.01)
-    with pytest.raises(DemError):
+    with pytest.raises(CoverageError, match="does not see the area"):
         make_plan(scene.reference, scene.secondary, area=far, dem=scene.dem, out=tmp_path / "x.tif")
     beside = box(-8.60, 31.285, -8.599, 31.286)
     with pytest.raises(CoverageError, match="does not see the area"):
         make_plan(scene.reference, scene.secondary, area=beside, dem=scene.dem, out=tmp_path / "x.tif", swaths=["IW1"])
+    off_the_dem = box(-8.3, 31.30, -8.29, 31.31)
+    with pytest.raises(DemError, match="31"):
+        make_plan(scene.reference, scene.secondary, area=off_the_dem, dem=scene.dem, out=tmp_path / "x.tif")
 
 
 def test_unknown_choices_are_named(scene, plan, tmp_path):

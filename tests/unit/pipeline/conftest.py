@@ -122,7 +122,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
         return DoublePlan(out.stem, out, grid, hashlib.sha256(text.encode()).hexdigest())
 
     def coherence(plan_: DoublePlan, engine: str) -> Path:
-        if is_current(plan_):
+        if is_current(plan_, engine):
             return plan_.out
         if plan_.pair == state.interrupt_at:
             raise KeyboardInterrupt
@@ -148,7 +148,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
         plan_.out.with_suffix(".json").write_text(json.dumps(item), encoding="utf-8")
         return plan_.out
 
-    def is_current(plan_: DoublePlan) -> bool:
+    def is_current(plan_: DoublePlan, engine: str) -> bool:
         if not plan_.out.exists():
             return False
         with rasterio.open(plan_.out) as source:
