@@ -146,6 +146,7 @@ def test_errors_are_not_reported_to_asf(
     server: Any, catalogue: requests.Session, records: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import asf_search  # slow to import: only this test needs it
+
     monkeypatch.setattr(asf_search, "REPORT_ERRORS", True)
     sent: list[Any] = []
     monkeypatch.setattr(requests, "post", lambda *a, **k: sent.append((a, k)))
