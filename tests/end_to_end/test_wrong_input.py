@@ -136,7 +136,7 @@ def test_a_polygon_far_from_the_scene(stack: Stack, tmp_path: Path) -> None:
     said = error_of(call(*arguments))
     assert "none of the 5 scenes sees the area: it is 22.900..23.000 E" in said
     said = error_of(call(*stack.pair_arguments(tmp_path / "c.tif", "--mine", str(far))))
-    assert "dem.tif: does not cover the area" in said
+    assert "does not see the area: the area is 22.8" in said
     there = move(stack.dem, tmp_path / "there.tif", 22.85, -27.65)
     said = error_of(call(*stack.pair_arguments(tmp_path / "c.tif", "--mine", str(far), "--dem", str(there))))
     assert "does not see the area" in said
