@@ -10,24 +10,16 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from insar_mining.activity.area import ACTIVITY_COLUMNS
+from insar_mining.activity.scenes import SCENE_COLUMNS
 from insar_mining.errors import ReportError
 from insar_mining.mines import Mine
 from insar_mining.report.plots_classes import years_of
 from insar_mining.report.plots_maps import NDAI_CEILING
 from insar_mining.report.plots_series import require_columns
 
-ACTIVITY_COLUMNS = (
-    "year",
-    "method",
-    "n_pairs",
-    "n_pixels",
-    "active_pixels",
-    "area_m2",
-    "area_low_m2",
-    "area_high_m2",
-    "area_nominal_m2",
-)
-SCENE_COLUMNS = ("pair", "kept", "reason", "stable_mean", "stable_sd", "n_stable")
+# a report is of one mine, and takes its name from the outline
+REPORT_COLUMNS = tuple(name for name in ACTIVITY_COLUMNS if name != "mine_id")
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +110,7 @@ class ReportContent:
         ReportError
             A table lacks a column, rasters lie on different grids, or nothing was found for `method`.
         """
-        require_columns(self.activity, ACTIVITY_COLUMNS, "activity")
+        require_columns(self.activity, REPORT_COLUMNS, "activity")
         require_columns(self.scenes, SCENE_COLUMNS, "scenes")
         if self.truth is not None:
             require_columns(self.truth, ("year", "truth_area_m2", "found_area_m2"), "truth")
