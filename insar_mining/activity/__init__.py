@@ -14,6 +14,7 @@ from insar_mining.activity.area import (
 from insar_mining.activity.cells import cell_area_m2, cover_fraction, ground_area_m2
 from insar_mining.activity.composite import black_limit, classify, composite_years, rgb_composite
 from insar_mining.activity.ndai import annual_ndai, ndai
+from insar_mining.activity.sample import adjusted_activity, error_adjusted_areas, read_sample
 from insar_mining.activity.scenes import filter_scenes, scene_table
 from insar_mining.activity.stable import StableIteration, iterate_stable, pixel_statistics, stable_points
 from insar_mining.activity.stack import open_stack
@@ -23,6 +24,7 @@ __all__ = [
     "StableIteration",
     "active_in",
     "activity_table",
+    "adjusted_activity",
     "annual_ndai",
     "black_limit",
     "cell_area_m2",
@@ -30,6 +32,7 @@ __all__ = [
     "classify",
     "composite_years",
     "cover_fraction",
+    "error_adjusted_areas",
     "filter_scenes",
     "from_zarr",
     "ground_area_m2",
@@ -38,6 +41,7 @@ __all__ = [
     "nominal_area_m2",
     "open_stack",
     "pixel_statistics",
+    "read_sample",
     "rgb_composite",
     "scene_table",
     "stable_points",
