@@ -31,9 +31,10 @@ from insar_mining.archive.safe_xml import (
 from insar_mining.errors import OutputError, ProductError
 from insar_mining.sentinel1.annotation import SubSwath, parse_annotation
 from insar_mining.sentinel1.container import FolderContainer
-from insar_mining.sentinel1.layouts import SwathKey
+from insar_mining.sentinel1.layouts import SwathKey, burst_metadata_of
 from insar_mining.sentinel1.measurement import read_layout
 from insar_mining.sentinel1.product import Product, open_product
+from insar_mining.sentinel1.slices import join_annotations, join_vectors
 
 _BLOCK_LINES = 256
 
@@ -47,13 +48,14 @@ class _Metadata:
 
 
 def assemble_safe(bursts: Path | str, folder: Path | str) -> Path:
-    """Make a SAFE product of a folder of single bursts of one scene.
+    """Make a SAFE product of a folder of single bursts of one pass.
 
     Parameters
     ----------
     bursts : path
-        Folder with the bursts' TIFFs and the metadata XML, as ``fetch`` leaves it.  The
-        bursts of each sub-swath must follow one another without a hole.
+        Folder with the bursts' TIFFs and the metadata XML, as ``fetch`` leaves it; of
+        one scene, or of neighbouring slices of one data take.  The bursts of each
+        sub-swath must follow one another without a hole.
     folder : path
         Where the product is put.
 
@@ -103,7 +105,8 @@ class _Image:
 
 
 def _read_metadata(folder: Path) -> _Metadata:
-    content: dict[tuple[str, SwathKey], ElementTree.Element] = {}
+    """Read every XML of a folder; what several slices say of one sub-swath is joined."""
+    found: dict[tuple[str, SwathKey], dict[bytes, ElementTree.Element]] = {}
     manifests: list[ElementTree.Element] = []
     for path in sorted(folder.glob("*.xml")):
         try:
@@ -111,17 +114,30 @@ def _read_metadata(folder: Path) -> _Metadata:
         except ElementTree.ParseError as error:
             raise ProductError(f"{path}: not well-formed XML ({error}); fetch it again") from error
         for kind in ("product", "noise", "calibration"):
-            for wrapper in root.iterfind(f"metadata/{kind}"):
-                inner = wrapper.find("content")
-                if inner is not None and len(inner):
-                    key = (wrapper.findtext("swath", "").upper(), wrapper.findtext("polarisation", "").upper())
-                    element = ElementTree.Element(kind)
-                    element.extend(list(inner))
-                    content.setdefault((kind, key), element)
+            for key, element in burst_metadata_of(root, kind):
+                found.setdefault((kind, key), {})[ElementTree.tostring(element)] = element
         manifests += root.findall("manifest/{*}XFDU")
     if not manifests:
         raise ProductError(f"{folder}: no manifest in the bursts' metadata, so no product can be made; fetch it again")
-    return _Metadata(content, manifests[0])
+    return _Metadata({which: _joined(which, found, folder) for which in found}, manifests[0])
+
+
+def _joined(
+    which: tuple[str, SwathKey], found: dict[tuple[str, SwathKey], dict[bytes, ElementTree.Element]], folder: Path
+) -> ElementTree.Element:
+    kind, key = which
+    parts = list(found[which].values())
+    if len(parts) == 1:
+        return parts[0]
+    annotations = list(found["product", key].values())
+    if kind == "product":
+        return join_annotations(annotations, source=str(folder))
+    if len(parts) != len(annotations):
+        raise ProductError(
+            f"{folder}: {len(parts)} times {kind} of {' '.join(key)} for {len(annotations)} slices; fetch the metadata "
+            "again"
+        )
+    return join_vectors(parts, annotations)
 
 
 def _write_image(product: Product, key: SwathKey, metadata: _Metadata, partial: Path) -> _Image:

@@ -1,14 +1,15 @@
 """From a table of records to local products: what to fetch, what it costs, and fetching it.
 
-Whole scenes become zips; bursts become one folder per scene that they are of, with a
-TIFF each and the scene's metadata once: both are opened by
+Whole scenes become zips; bursts become one folder per passage over the mine, with a TIFF
+each and the metadata of the one or two scenes that they are of: both are opened by
 :func:`insar_mining.sentinel1.product.open_product`.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ TYPICAL_METADATA_BYTES = 5_000_000
 SHARE_OF_BANDWIDTH = 0.8
 """How much of a line's bandwidth arrives as content."""
 
+_SAME_PASS = pd.Timedelta(60, "s")  # bursts of one passage over a mine begin seconds apart
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -47,6 +49,9 @@ class FetchPlan:
         Images without an address, and why.
     whole_scenes_bytes : int
         What the same dates would cost as whole scenes.
+    products : mapping of str to (date, str)
+        By the name of a product's folder or zip: its day (UTC), and the scene that it is
+        of (of two slices the first).
     """
 
     items: tuple[Item, ...]
@@ -54,6 +59,7 @@ class FetchPlan:
     images: int
     unobtainable: tuple[tuple[str, str], ...]
     whole_scenes_bytes: int
+    products: Mapping[str, tuple[dt.date, str]]
 
     @property
     def all_bytes(self) -> int:
@@ -108,11 +114,13 @@ def plan_fetch(records: gpd.GeoDataFrame, *, only: Collection[str] | None = None
     wanted = _wanted(records, only)
     items: dict[str, Item] = {}
     unobtainable: list[tuple[str, str]] = []
-    for row in wanted.to_dict("records"):
-        found = _items(row)
+    products: dict[str, tuple[dt.date, str]] = {}
+    for row, first in zip(wanted.to_dict("records"), _first_scenes(wanted), strict=True):
+        found = _items(row, first)
         if not found:
             unobtainable.append((str(row["scene"]), "its record has no address to fetch it from"))
         items.update((item.name, item) for item in found)
+        products.update((item.name.partition("/")[0], (row["start"].date(), first)) for item in found)
     if not items:
         raise ArchiveError(f"none of the {len(wanted)} images can be fetched: no address in their records")
     scenes = wanted.drop_duplicates("source_scene")
@@ -123,6 +131,7 @@ def plan_fetch(records: gpd.GeoDataFrame, *, only: Collection[str] | None = None
         images=len(wanted),
         unobtainable=tuple(unobtainable),
         whole_scenes_bytes=int(sizes.sum()),
+        products=products,
     )
 
 
@@ -161,7 +170,27 @@ def _wanted(records: gpd.GeoDataFrame, only: Collection[str] | None) -> gpd.GeoD
     return records[same_pass | records["scene"].isin(list(only)).to_numpy()]
 
 
-def _items(row: dict[str, Any]) -> Iterable[Item]:
+def _first_scenes(records: gpd.GeoDataFrame) -> list[str]:
+    """Name, for every row, the scene that its product is named by: of the slices of one passage the first.
+
+    Bursts of two slices of a data take, which follow each other in time, belong into one
+    product: a mine on the seam is seen by both.
+    """
+    firsts: dict[object, str] = {}
+    last: dict[tuple[object, ...], tuple[pd.Timestamp, str]] = {}
+    for index, row in records.sort_values(["start", "scene"], kind="stable").iterrows():
+        name = str(row["source_scene"] or row["scene"])
+        if row["kind"] == "burst":
+            orbit = (row["platform"], row["absolute_orbit"], row["relative_orbit"])
+            before = last.get(orbit)
+            if before is not None and row["start"] - before[0] < _SAME_PASS:
+                name = before[1]
+            last[orbit] = (row["start"], name)
+        firsts[index] = name
+    return [firsts[index] for index in records.index]
+
+
+def _items(row: dict[str, Any], first_scene: str) -> Iterable[Item]:
     if not isinstance(row["url"], str):
         return []
     size = None if pd.isna(row["bytes"]) else int(row["bytes"])
@@ -170,7 +199,7 @@ def _items(row: dict[str, Any]) -> Iterable[Item]:
         return [Item(row["url"], f"{scene}.zip", Expected(size, row["md5"] or None, "zip"), TYPICAL_SCENE_BYTES)]
     if not isinstance(row["metadata_url"], str) or not isinstance(row["source_scene"], str):
         return []
-    folder = f"{_safe(row['source_scene'])}_BURSTS"
+    folder = f"{_safe(first_scene)}_BURSTS"
     # the catalogue's size of a burst is that of its samples, without the TIFF around them
     pixels = Item(row["url"], f"{folder}/{scene}.tiff", Expected(kind="tiff"), size or 0)
     metadata = Item(

@@ -19,6 +19,7 @@ from insar_mining.errors import ProductError
 from insar_mining.sentinel1.annotation import SubSwath, parse_utc
 from insar_mining.sentinel1.container import Container
 from insar_mining.sentinel1.manifest import Manifest, parse_manifest
+from insar_mining.sentinel1.slices import join_annotations
 
 SwathKey = tuple[str, str]
 """Sub-swath and polarisation: ``("IW1", "VV")``."""
@@ -268,8 +269,9 @@ def _check_file(match: re.Match[str], file: str, name: str, manifest: Manifest |
 class BurstLayout:
     """Bursts as ASF's burst extractor delivers them.
 
-    One TIFF per burst, and an XML that joins the annotations of the whole scene
+    One TIFF per burst, and per scene an XML that joins its annotations
     (``metadata/product``, each with swath, polarisation and content) and its manifest.
+    Bursts of neighbouring scenes of one data take may lie together: they are one image.
     """
 
     container: Container
@@ -328,13 +330,13 @@ class BurstLayout:
 
 def burst_layout(container: Container, files: list[str]) -> BurstLayout:
     """Join the TIFFs of a burst folder with their metadata."""
-    annotations, manifests = _burst_metadata(container)
+    described, manifests = _burst_metadata(container)
     by_key: dict[SwathKey, list[str]] = {}
     for file in sorted(files):
         match = _burst_match(file)
         assert match is not None
         key = _key_of(match)
-        if key not in annotations:
+        if key not in described:
             raise ProductError(
                 f"{container.where(file)}: no metadata XML in {container.path} describes {key[0]} {key[1]}; fetch the "
                 "burst's .xml as well and put it beside the TIFF"
@@ -345,7 +347,17 @@ def burst_layout(container: Container, files: list[str]) -> BurstLayout:
         raise ProductError(f"{container.path}: bursts of several orbits ({orbits}); give each date its own folder")
     name = PurePosixPath(files[0]).stem if len(files) == 1 else _product_name(container)
     manifest = manifests[0] if manifests else None
+    annotations = {key: _one_annotation(described[key], container) for key in by_key}
     return BurstLayout(container, name, manifest, annotations, {k: tuple(v) for k, v in by_key.items()})
+
+
+def _one_annotation(described: dict[str, ElementTree.Element], container: Container) -> tuple[bytes, str]:
+    """Return the annotation of a sub-swath and the name of its file; those of several slices are joined."""
+    where = next(iter(described))
+    if len(described) > 1:
+        where = f"{container.path} ({len(described)} slices)"
+        return ElementTree.tostring(join_annotations(list(described.values()), source=where)), where
+    return ElementTree.tostring(described[where]), where
 
 
 def _burst_match(file: str) -> re.Match[str] | None:
@@ -353,8 +365,12 @@ def _burst_match(file: str) -> re.Match[str] | None:
     return _BURST_FILE.fullmatch(path.stem) if path.suffix.lower() in _BURST_SUFFIXES else None
 
 
-def _burst_metadata(container: Container) -> tuple[dict[SwathKey, tuple[bytes, str]], list[Manifest]]:
-    annotations: dict[SwathKey, tuple[bytes, str]] = {}
+def _burst_metadata(
+    container: Container,
+) -> tuple[dict[SwathKey, dict[str, ElementTree.Element]], list[Manifest]]:
+    """Return every annotation by sub-swath and polarisation, then by file; one that is there twice counts once."""
+    annotations: dict[SwathKey, dict[str, ElementTree.Element]] = {}
+    seen: set[tuple[SwathKey, bytes]] = set()
     manifests: list[Manifest] = []
     for file in sorted(n for n in container.sizes if n.lower().endswith(".xml") and not n.lower().endswith(".aux.xml")):
         where = container.where(file)
@@ -362,25 +378,24 @@ def _burst_metadata(container: Container) -> tuple[dict[SwathKey, tuple[bytes, s
             root = ElementTree.fromstring(container.read(file))
         except ElementTree.ParseError as error:
             raise ProductError(f"{where}: not well-formed XML ({error}); fetch it again") from error
-        for key, content in _burst_annotations(root):
-            if annotations.setdefault(key, (content, where))[0] != content:
-                raise ProductError(
-                    f"{where}: another annotation of {key[0]} {key[1]} than in {annotations[key][1]}; "
-                    "give each scene its own folder"
-                )
+        for key, product in burst_metadata_of(root, "product"):
+            text = ElementTree.tostring(product)
+            if (key, text) not in seen:
+                seen.add((key, text))
+                annotations.setdefault(key, {})[where] = product
         manifests += [parse_manifest(e, source=where) for e in root.iterfind("manifest/{*}XFDU")]
     return annotations, manifests
 
 
-def _burst_annotations(root: ElementTree.Element) -> Iterable[tuple[SwathKey, bytes]]:
-    for wrapper in root.iterfind("metadata/product"):
+def burst_metadata_of(root: ElementTree.Element, kind: str) -> Iterable[tuple[SwathKey, ElementTree.Element]]:
+    """Yield what a burst extractor's XML holds of a kind (``product``, ``noise``, ``calibration``)."""
+    for wrapper in root.iterfind(f"metadata/{kind}"):
         content = wrapper.find("content")
-        if content is None:
+        if content is None or len(content) == 0:
             continue
-        product = ElementTree.Element("product")
-        product.extend(list(content))
-        key = (wrapper.findtext("swath", "").upper(), wrapper.findtext("polarisation", "").upper())
-        yield key, ElementTree.tostring(product)
+        element = ElementTree.Element(kind)
+        element.extend(list(content))
+        yield (wrapper.findtext("swath", "").upper(), wrapper.findtext("polarisation", "").upper()), element
 
 
 def _compact_utc(text: str) -> np.datetime64:

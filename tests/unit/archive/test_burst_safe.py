@@ -53,23 +53,28 @@ def extract(folder: Path, annotation: bytes, bursts: tuple[int, ...]) -> Path:
     for burst in bursts:
         values = pattern(np.arange(burst * LINES, (burst + 1) * LINES), np.arange(SAMPLES))
         write_plain_tiff(folder / f"S1_{110433 + burst}_IW1_{TIMES[burst]}_VV_DAA1-BURST.tiff", values)
-    root = ElementTree.Element("burst")
-    metadata = ElementTree.SubElement(root, "metadata")
     noise = (
         "<noise><adsHeader><startTime/><stopTime/></adsHeader><noiseRangeVectorList count='1'><noiseRangeVector>"
         "<line>-40</line></noiseRangeVector></noiseRangeVectorList><noiseAzimuthVectorList><noiseAzimuthVector>"
         "<firstAzimuthLine>0</firstAzimuthLine><lastAzimuthLine>359</lastAzimuthLine><line count='3'>0 100 359</line>"
         "</noiseAzimuthVector></noiseAzimuthVectorList></noise>"
     )
-    for kind, xml in (("product", annotation), ("noise", noise.encode())):
+    write_metadata(folder / "S1A_scene_VV.xml", annotation, noise.encode())
+    return folder
+
+
+def write_metadata(path: Path, annotation: bytes, noise: bytes) -> None:
+    """Write the XML that comes with the bursts of a scene."""
+    root = ElementTree.Element("burst")
+    metadata = ElementTree.SubElement(root, "metadata")
+    for kind, xml in (("product", annotation), ("noise", noise)):
         wrapper = ElementTree.SubElement(metadata, kind)
         ElementTree.SubElement(wrapper, "swath").text = "IW1"
         ElementTree.SubElement(wrapper, "polarisation").text = "VV"
         ElementTree.SubElement(wrapper, "content").extend(ElementTree.fromstring(xml))
     (manifest,) = DATA.glob("*20230904*.manifest.safe.xz")
     ElementTree.SubElement(root, "manifest").append(ElementTree.fromstring(lzma.decompress(manifest.read_bytes())))
-    ElementTree.ElementTree(root).write(folder / "S1A_scene_VV.xml")
-    return folder
+    ElementTree.ElementTree(root).write(path)
 
 
 @pytest.mark.parametrize("bursts", [(2,), (2, 3, 4), (8,)])

@@ -162,6 +162,28 @@ def test_of_bursts_the_whole_passage_is_fetched(records: Load) -> None:
     assert sorted(item.name.rpartition(".")[2] for item in plan.items) == ["tiff", "tiff", "xml"]
 
 
+def test_bursts_of_two_slices_of_a_pass_come_into_one_folder(records: Load) -> None:
+    """A later slice of the same pass, the same slice on another date, and another orbit's scene."""
+    table = records_table(records("burst_166")[:2])
+    row, other_date = table.iloc[[0]], table.iloc[[1]]
+    seam = row.assign(
+        scene="S1_372327_IW3_20141017T151620_VV_3B42-BURST", burst_id="174_372327_IW3", source_scene="S1A_second_slice",
+        start=row["start"] + np.timedelta64(2758, "ms"),
+    )  # fmt: skip
+    both = gpd.GeoDataFrame(gpd.pd.concat([seam, other_date, row], ignore_index=True), crs=4326)
+    plan = plan_fetch(both)
+    first, other = row["source_scene"].item(), other_date["source_scene"].item()
+    folders = {item.name.partition("/")[0] for item in plan.items}
+    assert folders == {f"{first}_BURSTS", f"{other}_BURSTS"} == set(plan.products)
+    assert plan.products[f"{first}_BURSTS"] == (row["start"].item().date(), first)
+    of_pass = sorted(item.name for item in plan.items if item.name.startswith(first))
+    assert [name.rpartition("/")[2] for name in of_pass] == sorted(
+        [f"{first}_VV.xml", "S1A_second_slice_VV.xml", f"{seam['scene'].item()}.tiff", f"{row['scene'].item()}.tiff"]
+    )
+    apart = both.assign(start=both["start"].where(both.index > 0, both["start"] + np.timedelta64(90, "s")))
+    assert "S1A_second_slice_BURSTS" in plan_fetch(apart).products
+
+
 def test_records_that_would_leave_the_folder_are_refused(records: Load) -> None:
     table = records_table(records("pair_scene_reference"))
     for name in ("../x", "a/b", ".hidden", "", None):
