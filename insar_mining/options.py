@@ -124,6 +124,30 @@ class PairOptions(Options):
     exclude: tuple[Day, ...] = Field((), description="Dates not to use; a longer pair bridges each.")
 
 
+class ArchiveOptions(Options):
+    """What a run fetches that it is not given, and how."""
+
+    folder: Path | None = Field(
+        None,
+        description="Folder for what is fetched: products, orbits, elevation; by default archive in the result's "
+        "folder. Several mines may share one.",
+    )
+    product: Literal["burst", "scene"] = Field(
+        "burst", description="What is fetched of each date: the bursts over the mine, or whole scenes."
+    )
+    dem_source: Literal["glo30", "srtm1"] = Field(
+        "glo30", description='Elevation model: Copernicus GLO-30, or SRTM 1" as the published method has it.'
+    )
+    orbit_files: bool = Field(
+        True, description="Fetch the orbit file of each date (POEORB, else RESORB); else annotations' vectors serve."
+    )
+    connections: int = Field(4, ge=1, le=16, description="Connections to the archive at the same time.")
+    bandwidth_mb_s: float | None = Field(
+        None, ge=0.01, description="Most megabytes per second; by default as fast as they come."
+    )
+    line_mb_s: float = Field(10.0, gt=0, description="Megabytes per second to estimate hours with.")
+
+
 class CoherenceOptions(Options):
     """How a pair becomes a coherence map."""
 
@@ -196,8 +220,11 @@ class RunOptions(Options):
     mine_id: str | None = Field(None, description="Identifier of the mine, where the file holds several.")
     start: Day | None = Field(None, description="First date of the scenes to use (inclusive).")
     end: Day | None = Field(None, description="Last date of the scenes to use (inclusive).")
-    scenes: Path | None = Field(None, description="Folder of Sentinel-1 SLC products.")
-    dem: Path | None = Field(None, description="Elevation model that covers the mine.")
+    scenes: Path | None = Field(
+        None, description="Folder of Sentinel-1 SLC products; without one they are searched for and fetched."
+    )
+    dem: Path | None = Field(None, description="Elevation model that covers the mine; without one it is fetched.")
+    archive: ArchiveOptions = Field(default_factory=ArchiveOptions, description="What is fetched, and how.")
     pairs: PairOptions = Field(default_factory=PairOptions, description="Which scenes form pairs.")
     coherence: CoherenceOptions = Field(default_factory=CoherenceOptions, description="How a pair becomes a map.")
     activity: ActivityOptions = Field(default_factory=ActivityOptions, description="How maps become activity.")
