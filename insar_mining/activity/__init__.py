@@ -13,6 +13,16 @@ from insar_mining.activity.area import (
 )
 from insar_mining.activity.cells import cell_area_m2, cover_fraction, ground_area_m2
 from insar_mining.activity.composite import black_limit, classify, composite_years, rgb_composite
+from insar_mining.activity.corrections import (
+    BaselineFit,
+    DecayFit,
+    baseline_by_class,
+    decay_by_class,
+    fit_baseline,
+    fit_decay,
+    to_span,
+    without_baseline_loss,
+)
 from insar_mining.activity.ndai import annual_ndai, ndai
 from insar_mining.activity.sample import adjusted_activity, error_adjusted_areas, read_sample
 from insar_mining.activity.scenes import filter_scenes, scene_table
@@ -21,19 +31,25 @@ from insar_mining.activity.stack import open_stack
 from insar_mining.activity.store import from_zarr, to_zarr
 
 __all__ = [
+    "BaselineFit",
+    "DecayFit",
     "StableIteration",
     "active_in",
     "activity_table",
     "adjusted_activity",
     "annual_ndai",
+    "baseline_by_class",
     "black_limit",
     "cell_area_m2",
     "class_counts",
     "classify",
     "composite_years",
     "cover_fraction",
+    "decay_by_class",
     "error_adjusted_areas",
     "filter_scenes",
+    "fit_baseline",
+    "fit_decay",
     "from_zarr",
     "ground_area_m2",
     "iterate_stable",
@@ -45,6 +61,8 @@ __all__ = [
     "rgb_composite",
     "scene_table",
     "stable_points",
+    "to_span",
     "to_zarr",
+    "without_baseline_loss",
     "year_counts",
 ]

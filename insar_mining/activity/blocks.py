@@ -109,6 +109,61 @@ def held(cube: xr.DataArray, hold_bytes: int | None = None) -> xr.DataArray:
     return cube
 
 
+def made_from(cube: xr.DataArray, make: Callable[[FloatBlock, Key], FloatBlock]) -> xr.DataArray:
+    """Return a cube whose values `make` derives from another one's when they are read.
+
+    Parameters
+    ----------
+    cube : DataArray, dims (layer, y, x)
+        Lazy or in memory; not changed.
+    make : callable
+        Takes values (layers, rows, columns) in C order, which it may change, and their place in the cube (one slice or
+        array of positions per dimension); returns values of that shape.
+
+    Returns
+    -------
+    DataArray
+        Float32, with the coordinates and attributes of `cube`; nothing is kept of what is read.
+    """
+    reader = _Derived(cube.variable, make)
+    made = xr.DataArray(
+        lazy_variable(tuple(map(str, cube.dims)), cube.shape, reader),
+        coords=cube.coords,
+        name=cube.name,
+        attrs=dict(cube.attrs),
+    )
+    made.encoding.update({key: cube.encoding[key] for key in ("preferred_chunks",) if key in cube.encoding})
+    return made
+
+
+class _Derived:
+    """Reads a part of one variable and makes the same part of another."""
+
+    def __init__(self, source: xr.Variable, make: Callable[[FloatBlock, Key], FloatBlock]) -> None:
+        self._source, self._make = source, make
+
+    def __call__(self, key: Key) -> FloatBlock:
+        part = self._source[dict(zip(self._source.dims, key, strict=True))]
+        # a copy, for what is in memory already is the caller's
+        return self._make(np.array(part.values, dtype=np.float32, order="C"), key)
+
+
+def only_where(cube: xr.DataArray, keep: npt.NDArray[np.bool_]) -> xr.DataArray:
+    """Return a cube that is NaN outside some cells, made when it is read.
+
+    Parameters
+    ----------
+    cube : DataArray (layer, y, x)
+    keep : ndarray of bool, shape (y, x)
+    """
+
+    def make(values: FloatBlock, key: Key) -> FloatBlock:
+        values[:, ~keep[key[1]][:, key[2]]] = np.nan
+        return values
+
+    return made_from(cube, make)
+
+
 def lazy_variable(
     dims: tuple[str, ...],
     shape: tuple[int, ...],

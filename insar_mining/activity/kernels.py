@@ -206,6 +206,35 @@ def group_means(values: FloatBlock, group: IntArray, groups: int) -> tuple[Float
     return mean, count
 
 
+@numba.njit(cache=True, nogil=True)
+def scale_excess(values: FloatBlock, group: IntArray, factor: FloatArray, floor: float) -> FloatBlock:
+    """Scale what coherence has above a floor, by pair and by the class of the pixel.
+
+    Parameters
+    ----------
+    values : ndarray, shape (pairs, pixels)
+    group : ndarray of int, shape (pixels,)
+        Row of `factor`; a pixel of a negative number stays as it is.
+    factor : ndarray, shape (classes, pairs)
+    floor : float
+        Values up to it stay as they are.
+
+    Returns
+    -------
+    ndarray of float32, shape (pairs, pixels)
+        Not above 1; NaN stays NaN.
+    """
+    pairs, pixels = values.shape
+    scaled = values.copy()
+    for p in range(pairs):
+        for i in range(pixels):
+            g = group[i]
+            v = np.float64(values[p, i])
+            if g >= 0 and v > floor and factor[g, p] != 1.0:
+                scaled[p, i] = min(1.0, floor + (v - floor) * factor[g, p])
+    return scaled
+
+
 def mean_and_sd(sums: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
     """Mean and standard deviation (ddof 0) of each pair from the sums of `pair_sums`, shape (pairs, 4).
 

@@ -94,6 +94,48 @@ def stable_means(coh: xr.DataArray, stable: xr.DataArray, *, block_bytes: int | 
     return mean_and_sd(_sums_over(coh, _mask_of(coh, stable), block_bytes))[0]
 
 
+def class_means(
+    coh: xr.DataArray, classes: xr.DataArray, *, block_bytes: int | None = None
+) -> tuple[list[int], FloatArray, npt.NDArray[np.int64]]:
+    """Spatial mean of every pair over the cells of each class.
+
+    Parameters
+    ----------
+    coh : DataArray (pair, y, x)
+    classes : DataArray (y, x) of bool or integers
+        True, or a number >= 0, for the cells to use; any other value belongs to no class.
+
+    Returns
+    -------
+    labels : list of int
+        In order; 1 alone for an array of bool.
+    mean : ndarray, shape (classes, pairs)
+        NaN where no cell has data.
+    count : ndarray of int64, shape (classes, pairs)
+
+    Raises
+    ------
+    ActivityError
+        No cell belongs to a class, or other cells than the cube's.
+    """
+    check_cube(coh)
+    check_same_cells(coh, classes, "classes")
+    values = np.asarray(classes.values)
+    values = np.where(values, 1, -1) if values.dtype == np.bool_ else values
+    labels = [int(label) for label in np.unique(values) if label >= 0]
+    if not labels:
+        raise ActivityError("no cell belongs to any class; check the raster or the polygons that they come from")
+    pairs = coh.sizes["pair"]
+    sums = np.zeros((len(labels), pairs, 4), np.int64)
+    for block, part in walk(coh, block_bytes):
+        here = values[block.rows, block.cols].ravel()
+        for number, label in enumerate(labels):
+            chosen = here == label
+            if chosen.any():
+                sums[number] += pair_sums(part.reshape(pairs, -1), chosen)
+    return labels, np.stack([mean_and_sd(of_class)[0] for of_class in sums]), sums[:, :, 0]
+
+
 def check_cube(coh: xr.DataArray) -> None:
     """Refuse an array that is not a cube of coherence.
 
@@ -113,6 +155,22 @@ def check_cube(coh: xr.DataArray) -> None:
         low, high = np.fmin.reduce(coh.values, axis=None), np.fmax.reduce(coh.values, axis=None)
         if low < -1e-3 or high > 1 + 1e-3:
             raise ActivityError(f"values from {low:.6g} to {high:.6g}; coherence lies between 0 and 1")
+
+
+def check_same_cells(coh: xr.DataArray, layer: xr.DataArray, what: str) -> None:
+    """Refuse a map (y, x) that does not lie on the cells of a cube.
+
+    Raises
+    ------
+    ActivityError
+    """
+    if layer.dims != ("y", "x") or layer.shape != coh.shape[1:]:
+        raise ActivityError(
+            f"the {what} have the shape {dict(layer.sizes)}, the cube {dict(coh.sizes)}; take both from one stack"
+        )
+    for name in ("y", "x"):
+        if name in layer.coords and name in coh.coords and not np.array_equal(layer[name], coh[name]):
+            raise ActivityError(f"the {what} lie on other cells than the cube ({name} differs)")
 
 
 def check_limits(mean_min: float, std_max: float) -> None:
@@ -173,14 +231,7 @@ def _sums_over(cube: xr.DataArray, mask: BoolArray, block_bytes: int | None) -> 
 
 def _mask_of(coh: xr.DataArray, stable: xr.DataArray) -> BoolArray:
     """Return the stable points as an array of bool on the cube's cells."""
-    if stable.dims != ("y", "x") or stable.shape != coh.shape[1:]:
-        raise ActivityError(
-            f"the stable points have the shape {dict(stable.sizes)}, the cube {dict(coh.sizes)}; "
-            "take both from one stack"
-        )
-    for name in ("y", "x"):
-        if name in stable.coords and name in coh.coords and not np.array_equal(stable[name], coh[name]):
-            raise ActivityError(f"the stable points lie on other cells than the cube ({name} differs)")
+    check_same_cells(coh, stable, "stable points")
     mask = np.asarray(stable.values, dtype=np.bool_)
     if not mask.any():
         raise ActivityError("the set of stable points is empty; loosen mean_min or std_max, or choose a larger polygon")
