@@ -17,32 +17,14 @@ from insar_mining.coherence.builtin.looks import (
     spectral_looks,
     window_looks,
 )
-from insar_mining.coherence.builtin.spectrum import Spectrum, azimuth_spectrum, range_spectrum
+from insar_mining.coherence.builtin.spectrum import Spectrum
 from insar_mining.errors import CoverageError, OptionError
 from insar_mining.sentinel1.annotation import parse_annotation
 from insar_mining.simulate.spectrum import Response
 
+from .speckle import separate_windows, speckle, white
+
 AZORES = Path(__file__).parents[2] / "data" / "azores"
-
-
-def _speckle(rng, azimuth, range_, shape):
-    """Speckle by filtering white noise in the Fourier domain with the simulator's own spectra (periodic)."""
-    white = rng.normal(size=(*shape, 2)).view(complex)[..., 0]
-    spectra = [
-        Response(s.band, s.hamming).spectrum(np.fft.fftfreq(n)) for s, n in zip((azimuth, range_), shape, strict=True)
-    ]
-    return np.fft.ifft2(np.fft.fft2(white) * spectra[0][:, None] * spectra[1]).astype(np.complex64)
-
-
-def _windows(first, second, lines, samples):
-    """Sample coherence of windows side by side, from the definition."""
-    rows, columns = first.shape[0] // lines, first.shape[1] // samples
-    a, b = (
-        v[: rows * lines, : columns * samples].reshape(rows, lines, columns, samples).swapaxes(1, 2)
-        for v in (first, second)
-    )
-    cross = np.abs(np.einsum("ijkl,ijkl->ij", a, b.conj()))
-    return cross / np.sqrt(np.sum(np.abs(a) ** 2, axis=(2, 3)) * np.sum(np.abs(b) ** 2, axis=(2, 3)))
 
 
 @pytest.mark.parametrize(("swath", "expected"), [("IW1", 7.9), ("IW2", 7.0), ("IW3", 6.4)])
@@ -56,8 +38,8 @@ def test_mean_of_simulated_decorrelated_ground(rng, morocco_sub_swath, window):
     """Speckle with the real spectra and no coherence reads the mean of the computed looks."""
     swath = morocco_sub_swath("20230904", "IW3")
     shape = (700, 1400)
-    first, second = (_speckle(rng, azimuth_spectrum(swath), range_spectrum(swath), shape) for _ in range(2))
-    values = _windows(first, second, *window)
+    first, second = (speckle(rng, swath, shape) for _ in range(2))
+    values = separate_windows(first, second, *window)
     error = values.std() / np.sqrt(values.size)
     mean = float(mean_without_coherence(window_looks(swath, *window)))
     assert mean == pytest.approx(values.mean(), abs=4 * error + 5e-4)
@@ -83,7 +65,7 @@ def test_autocorrelation_is_the_transform_of_the_squared_window():
 def test_image_tells_its_own_looks(rng, morocco_sub_swath):
     """Looks measured on pixels with carrier, texture and gaps agree with those of their spectra."""
     swath = morocco_sub_swath("20230904", "IW1")
-    image = _speckle(rng, azimuth_spectrum(swath), range_spectrum(swath), (512, 2048))
+    image = speckle(rng, swath, (512, 2048))
     line = np.arange(512)[:, None]
     image *= np.exp(1j * np.pi * 0.0076 * (line - 700) ** 2)  # the sweep of TOPS
     image *= np.where(np.arange(2048) // 300 % 2, 1, 6)  # fields of other brightness
@@ -106,8 +88,8 @@ def test_real_pixels_of_the_azores():
 def test_coherence_of_decorrelated_ground_tells_its_looks(rng):
     """The mean over windows of 14 independent pixels gives 14 looks within its own error."""
     shape = (300, 700)
-    first, second = (rng.normal(size=(*shape, 2)).view(complex)[..., 0] for _ in range(2))
-    measured = looks_of_decorrelated(_windows(first, second, 2, 7))
+    first, second = (white(rng, shape) for _ in range(2))
+    measured = looks_of_decorrelated(separate_windows(first, second, 2, 7))
     assert measured.parts == 15000
     assert measured.sd < 0.2
     assert measured.looks == pytest.approx(14, abs=4 * measured.sd)
