@@ -8,6 +8,7 @@ neighbouring sub-swaths in the middle of what both see.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -48,15 +49,38 @@ class BurstCut:
 def burst_cuts(swaths: Sequence[SubSwath]) -> list[BurstCut]:
     """Cut the bursts of one or several neighbouring sub-swaths so that none overlap.
 
-    Bursts without a valid sample are left out.
+    Neighbouring sub-swaths meet in the middle of their overlap wherever both have bursts; where
+    only one has (the ends of a scene, products cut to a few bursts), it shows all that it sees, and
+    a burst then has more than one cut.  Bursts without a valid sample are left out.
     """
     ordered = sorted(swaths, key=lambda swath: swath.slant_range_time_s)
     cuts = [_cuts_of_one(swath) for swath in ordered]
-    for near, far in pairwise(cuts):
-        seam = (min(c.far_m for c in near) + max(c.near_m for c in far)) / 2
-        near[:] = [replace(c, far_m=min(c.far_m, seam)) for c in near]
-        far[:] = [replace(c, near_m=max(c.near_m, seam)) for c in far]
+    for i, (near, far) in enumerate(pairwise(list(cuts))):
+        if near and far:
+            seam = (min(c.far_m for c in near) + max(c.near_m for c in far)) / 2
+            cuts[i] = _meeting(cuts[i], far, far_m=seam)
+            cuts[i + 1] = _meeting(far, near, near_m=seam)
     return [cut for group in cuts for cut in group]
+
+
+def _meeting(
+    cuts: Sequence[BurstCut], neighbours: Sequence[BurstCut], *, near_m: float = -math.inf, far_m: float = math.inf
+) -> list[BurstCut]:
+    """Narrow cuts in range for the time that bursts of the neighbouring sub-swath show."""
+    edges = sorted({edge for n in neighbours for edge in (n.start_s, n.stop_s)})
+    out: list[BurstCut] = []
+    for cut in cuts:
+        times = [cut.start_s, *(edge for edge in edges if cut.start_s < edge < cut.stop_s), cut.stop_s]
+        for start, stop in pairwise(times):
+            part = replace(cut, start_s=start, stop_s=stop)
+            if any(n.start_s <= start and stop <= n.stop_s for n in neighbours):
+                part = replace(part, near_m=max(part.near_m, near_m), far_m=min(part.far_m, far_m))
+            previous = out[-1] if out else None
+            if previous is not None and replace(previous, stop_s=stop) == replace(part, start_s=previous.start_s):
+                out[-1] = replace(previous, stop_s=stop)  # the neighbour's own seams are not ours
+            else:
+                out.append(part)
+    return out
 
 
 def _cuts_of_one(swath: SubSwath) -> list[BurstCut]:
@@ -80,38 +104,6 @@ def _cuts_of_one(swath: SubSwath) -> list[BurstCut]:
         )
         cuts.append(BurstCut(swath.swath, burst.index, start, stop, near, far))
     return cuts
-
-
-def choose_swaths(
-    swaths: Sequence[SubSwath], time_s: FloatArray, slant_range_m: FloatArray
-) -> tuple[list[SubSwath], float]:
-    """Choose the fewest neighbouring sub-swaths that see the most of some points.
-
-    Parameters
-    ----------
-    time_s, slant_range_m : ndarray
-        Zero-Doppler times and one-way slant ranges of the points, any one shape.
-
-    Returns
-    -------
-    swaths : list of SubSwath
-        Empty when no point is seen.
-    share : float
-        Share of the points that they see, 0..1.
-    """
-    ordered = sorted(swaths, key=lambda swath: swath.slant_range_time_s)
-    best: list[SubSwath] = []
-    most = 0
-    for length in range(1, len(ordered) + 1):
-        for start in range(len(ordered) - length + 1):
-            group = ordered[start : start + length]
-            seen = np.zeros(time_s.shape, dtype=bool)
-            for cut in burst_cuts(group):
-                seen |= cut.holds(time_s, slant_range_m)
-            count = int(np.count_nonzero(seen))
-            if count > most:
-                best, most = group, count
-    return best, most / max(time_s.size, 1)
 
 
 def matching_burst(secondary: SubSwath, time_s: float) -> int | None:

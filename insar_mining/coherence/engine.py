@@ -48,16 +48,31 @@ def _snappy() -> Engine:
 ENGINES: dict[str, Callable[[], Engine]] = {"builtin": _builtin, "snap": _snap, "snappy": _snappy}
 
 
+def open_engine(name: str) -> Engine:
+    """Return an engine by its name.
+
+    Raises
+    ------
+    EngineError
+        No such engine.
+    """
+    if name not in ENGINES:
+        raise EngineError(f"no engine is called {name!r}; there is {', '.join(sorted(ENGINES))}")
+    return ENGINES[name]()
+
+
 def coherence(
-    plan: CoherencePlan, engine: str = "builtin", *, progress: Progress | None = None, again: bool = False
+    plan: CoherencePlan, engine: str | Engine = "builtin", *, progress: Progress | None = None, again: bool = False
 ) -> Path:
     """Carry out a plan, or keep its result where a complete one exists already.
 
     Parameters
     ----------
     plan : CoherencePlan
-    engine : str
+    engine : str or Engine
         ``"builtin"``, ``"snap"`` or ``"snappy"``; nothing chooses one by what happens to be installed.
+        An engine that is kept for several plans of a stack reuses what they share
+        (:class:`insar_mining.coherence.builtin.engine.BuiltinEngine`).
     progress : callable, optional
         Called with the share of the work done, 0..1.
     again : bool
@@ -75,10 +90,8 @@ def coherence(
     InsarMiningError
         Whatever stops the engine, by name.
     """
-    if engine not in ENGINES:
-        raise EngineError(f"no engine is called {engine!r}; there is {', '.join(sorted(ENGINES))}")
-    if not again and is_current(plan, engine):
+    chosen = open_engine(engine) if isinstance(engine, str) else engine
+    if not again and is_current(plan, chosen.name):
         return plan.out
-    chosen = ENGINES[engine]()
     values = chosen.map_coherence(plan, progress or (lambda share: None))
     return write_product(plan, values, chosen.name, getattr(chosen, "version", None))

@@ -1,4 +1,8 @@
-"""The plan of one coherence map: everything that decides the result, before anything is computed."""
+"""The plan of one coherence map: everything that decides the result, before anything is computed.
+
+Three acquisitions take part: the pair's reference and secondary, and the *stack reference*, to
+whose geometry both are brought.  Alone, a pair is its own stack: its reference is the stack reference.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +15,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
 from insar_mining.archive.baselines import perpendicular_baseline_m
-from insar_mining.archive.dem import Dem, read_dem
 from insar_mining.archive.dem_window import Heights
-from insar_mining.coherence.builtin.geometry import DemArrays, arc_arrays, radar_coordinates
-from insar_mining.coherence.bursts import burst_cuts, choose_swaths, matching_burst
+from insar_mining.coherence.bursts import burst_cuts
+from insar_mining.coherence.ground import heights_for, probe
+from insar_mining.coherence.matching import BurstPair, bursts_over, match_bursts
 from insar_mining.errors import CoverageError, OptionError, OrbitError, PairError, PartialCoverageWarning
 from insar_mining.files import sha256
 from insar_mining.grid import MapGrid
-from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.product import Product, open_product
-
-FloatArray = npt.NDArray[np.float64]
 
 Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0..1."""
 
-ALGORITHM = 1  # raised whenever the built-in engine gives other numbers for the same plan
-DEM_MARGIN_DEG = 0.02
+ALGORITHM = 2  # raised whenever the built-in engine gives other numbers for the same plan
 FAR_DEG = 0.5  # footprints are drawn for one height and may be kilometres off; beyond this an area is elsewhere
-PROBE_POINTS = 65
 
 
 @dataclass(frozen=True)
@@ -70,12 +68,33 @@ class Window:
 
 
 @dataclass(frozen=True)
-class BurstPair:
-    """A burst of the reference and the burst of the secondary that sees the same ground."""
+class Acquisition:
+    """One date of a plan: where its product and orbit lie, and what identifies the two."""
 
-    swath: str
-    reference_index: int
-    secondary_index: int
+    path: Path
+    orbit: Path | None
+    identity: tuple[str, str]
+
+    def open(self) -> Product:
+        """Open the product with the orbit file's state vectors, if there is one.
+
+        Raises
+        ------
+        ProductError, OrbitError
+        """
+        return with_orbit(open_product(self.path, require_manifest=False), [self.orbit] if self.orbit else [])[0]
+
+
+# where files lie does not decide the result
+_FILES = (
+    "reference",
+    "secondary",
+    "stack_reference",
+    "reference_orbit",
+    "secondary_orbit",
+    "stack_reference_orbit",
+    "dem",
+)
 
 
 @dataclass(frozen=True)
@@ -89,6 +108,10 @@ class CoherencePlan:
     ----------
     reference, secondary : Path
         Products; the reference is the earlier one.
+    stack_reference : Path
+        Product whose geometry both are brought to; the same for all pairs of a stack.
+    swaths : tuple of str
+        Sub-swaths considered: where neighbours overlap, each shows its side of the middle.
     bursts : tuple of BurstPair
         Bursts that show the grid.
     covered : float
@@ -103,22 +126,27 @@ class CoherencePlan:
 
     reference: Path
     secondary: Path
+    stack_reference: Path
     reference_scene: str
     secondary_scene: str
+    stack_reference_scene: str
     reference_identity: str
     secondary_identity: str
+    stack_reference_identity: str
     reference_date: str
     secondary_date: str
     platforms: tuple[str, str]
     relative_orbit: int | None
     direction: str
     polarisation: str
+    swaths: tuple[str, ...]
     bursts: tuple[BurstPair, ...]
     covered: float
     perpendicular_baseline_m: float
     reference_orbit: Path | None
     secondary_orbit: Path | None
-    orbit_identity: tuple[str, str]
+    stack_reference_orbit: Path | None
+    orbit_identity: tuple[str, str, str]
     dem: Path
     dem_identity: str
     dem_heights: Heights
@@ -130,6 +158,16 @@ class CoherencePlan:
     out: Path
 
     @property
+    def acquisitions(self) -> tuple[Acquisition, Acquisition, Acquisition]:
+        """Reference, secondary and stack reference."""
+        first, second, stack = self.orbit_identity
+        return (
+            Acquisition(self.reference, self.reference_orbit, (self.reference_identity, first)),
+            Acquisition(self.secondary, self.secondary_orbit, (self.secondary_identity, second)),
+            Acquisition(self.stack_reference, self.stack_reference_orbit, (self.stack_reference_identity, stack)),
+        )
+
+    @property
     def pair(self) -> str:
         """The pair's name, ``"20200105_20200117"``."""
         return f"{self.reference_date}_{self.secondary_date}".replace("-", "")
@@ -137,7 +175,7 @@ class CoherencePlan:
     def identity(self) -> dict[str, object]:
         """Return what the result depends on, as plain values."""
         values = dataclasses.asdict(self)
-        for name in ("reference", "secondary", "reference_orbit", "secondary_orbit", "dem", "out"):
+        for name in (*_FILES, "out"):
             del values[name]
         for name in ("covered", "perpendicular_baseline_m"):  # they follow from the rest
             del values[name]
@@ -151,7 +189,7 @@ class CoherencePlan:
     def describe(self) -> dict[str, object]:
         """Everything in the plan as plain values, for printing and for `diff`."""
         values = dataclasses.asdict(self)
-        for name in ("reference", "secondary", "reference_orbit", "secondary_orbit", "dem", "out"):
+        for name in (*_FILES, "out"):
             values[name] = None if values[name] is None else str(values[name])
         return {"pair": self.pair, "sha256": self.sha256, **values}
 
@@ -163,6 +201,7 @@ def make_plan(
     area: BaseGeometry,
     dem: Path | str,
     out: Path | str,
+    stack_reference: Path | str | Product | None = None,
     polarisation: str = "VV",
     window: Window | None = None,
     spacing_m: float = 20.0,
@@ -185,10 +224,13 @@ def make_plan(
         Elevation model; orthometric unless it says otherwise or `dem_heights` does.
     out : path
         GeoTIFF to write.
+    stack_reference : path or Product, optional
+        Any scene of the track, to whose geometry both dates are brought; by default the reference.
+        Pairs that share it share the work (see :mod:`insar_mining.coherence.builtin.engine`).
     grid : MapGrid, optional
         By default the UTM grid around the area with `spacing_m`.
     swaths : sequence of str, optional
-        By default the fewest sub-swaths that see the most of the area.
+        By default all that the stack reference holds; neighbours are merged in the middle of their overlap.
     orbits : sequence of path
         EOF files; each product takes the first that covers it.  Without any, the
         annotation's state vectors are used.
@@ -199,7 +241,7 @@ def make_plan(
         The two do not form a pair: same scene, wrong order, different tracks,
         directions or no common burst.
     CoverageError
-        The reference does not see the area.
+        The stack reference does not see the area.
     DemError, OrbitError, ProductError, OptionError
     """
     if window_anchor not in ("centre", "snap"):
@@ -208,54 +250,66 @@ def make_plan(
         raise OptionError(
             "topographic phase without flat-earth phase cannot be removed; remove both, or only flat earth"
         )
-    first = reference if isinstance(reference, Product) else open_product(reference, require_manifest=False)
-    second = secondary if isinstance(secondary, Product) else open_product(secondary, require_manifest=False)
+    first, first_orbit = _open(reference, orbits)
+    second, second_orbit = _open(secondary, orbits)
     check_pair(first, second)
+    stack, stack_orbit = (first, first_orbit) if stack_reference is None else _open(stack_reference, orbits)
+    for product in (first, second):
+        check_track(stack, product)
     polarisation = polarisation.upper()
-    first, first_orbit = with_orbit(first, orbits)
-    second, second_orbit = with_orbit(second, orbits)
 
     grid = grid or MapGrid.around(area, spacing_m)
-    if first.footprint.distance(box(*grid.bounds_lonlat())) > FAR_DEG:
-        raise CoverageError(_not_seen(first, grid, swaths))
-    heights = read_dem(dem, grid.bounds_lonlat(), margin_deg=DEM_MARGIN_DEG, heights=dem_heights)
-    available = [first.sub_swath(name, polarisation) for name in _named(first, swaths)]
-    time, slant_range = probe(available[0], grid, heights)
-    chosen, share = choose_swaths(available, time, slant_range)
-    if not chosen:
-        raise CoverageError(_not_seen(first, grid, swaths))
+    if stack.footprint.distance(box(*grid.bounds_lonlat())) > FAR_DEG:
+        raise CoverageError(_not_seen(stack, grid, swaths))
+    heights = heights_for(grid, Path(dem), dem_heights)
+    available = [stack.sub_swath(name, polarisation) for name in _named(stack, swaths)]
+    time, slant_range = probe(available[0], grid, heights.dem)
+    seen = bursts_over(burst_cuts(available), time, slant_range)
+    if not seen:
+        raise CoverageError(_not_seen(stack, grid, swaths))
+    share = sum(int(held.sum()) for _, held in seen) / max(time.size, 1)
     if share < 1:
         warnings.warn(
-            f"{first.name} sees {share:.0%} of the area; the rest of the map is NaN",
+            f"{stack.name} sees {share:.0%} of the area; the rest of the map is NaN",
             PartialCoverageWarning,
             stacklevel=2,
         )
-    bursts = _burst_pairs(chosen, second, grid, heights, time, slant_range)
+    bursts = match_bursts([cut for cut, _ in seen], (first, second, stack), polarisation, grid, heights.dem)
     lon, lat = (float(v.mean()) for v in grid.lonlat(slice(grid.height // 2, grid.height // 2 + 1)))
+    main = seen[0][0].swath
     baseline = perpendicular_baseline_m(
-        chosen[0], second.sub_swath(chosen[0].swath, polarisation), lon, lat, float(np.nanmean(heights.height_m))
+        first.sub_swath(main, polarisation),
+        second.sub_swath(main, polarisation),
+        lon,
+        lat,
+        float(np.nanmean(heights.dem.height_m)),
     )
     return CoherencePlan(
         reference=first.path,
         secondary=second.path,
+        stack_reference=stack.path,
         reference_scene=first.name,
         secondary_scene=second.name,
+        stack_reference_scene=stack.name,
         reference_identity=first.identity(),
         secondary_identity=second.identity(),
+        stack_reference_identity=stack.identity(),
         reference_date=str(first.start.astype("datetime64[D]")),
         secondary_date=str(second.start.astype("datetime64[D]")),
         platforms=(first.platform, second.platform),
         relative_orbit=first.relative_orbit,
         direction=first.direction,
         polarisation=polarisation,
+        swaths=tuple(swath.swath for swath in available),
         bursts=bursts,
         covered=share,
         perpendicular_baseline_m=baseline,
         reference_orbit=first_orbit,
         secondary_orbit=second_orbit,
-        orbit_identity=(_orbit_identity(first_orbit), _orbit_identity(second_orbit)),
+        stack_reference_orbit=stack_orbit,
+        orbit_identity=(_orbit_identity(first_orbit), _orbit_identity(second_orbit), _orbit_identity(stack_orbit)),
         dem=Path(dem),
-        dem_identity=heights.identity(),
+        dem_identity=heights.identity,
         dem_heights=dem_heights,
         grid=grid,
         window=window or Window(),
@@ -281,13 +335,23 @@ def check_pair(reference: Product, secondary: Product) -> None:
         raise PairError(
             f"the reference ({reference.start}) is later than the secondary ({secondary.start}); swap the two"
         )
-    for what, one, other in (
-        ("relative orbit", reference.relative_orbit, secondary.relative_orbit),
-        ("direction", reference.direction, secondary.direction),
+    check_track(reference, secondary)
+
+
+def check_track(one: Product, other: Product) -> None:
+    """Refuse two products that were not taken from the same orbit.
+
+    Raises
+    ------
+    PairError
+    """
+    for what, ours, theirs in (
+        ("relative orbit", one.relative_orbit, other.relative_orbit),
+        ("direction", one.direction, other.direction),
     ):
-        if one is not None and other is not None and one != other:
+        if ours is not None and theirs is not None and ours != theirs:
             raise PairError(
-                f"{reference.name} and {secondary.name} are of different tracks ({what} {one} and {other}); "
+                f"{one.name} and {other.name} are of different tracks ({what} {ours} and {theirs}); "
                 "only scenes of one track interfere"
             )
 
@@ -311,60 +375,9 @@ def with_orbit(product: Product, orbits: Sequence[Path | str]) -> tuple[Product,
     return product, None
 
 
-def dem_arrays(dem: Dem) -> DemArrays:
-    """Return an elevation model as kernels take it."""
-    height = np.ascontiguousarray(dem.height_m, dtype=np.float32)
-    return DemArrays(height, dem.west_deg, dem.north_deg, dem.step_lon_deg, dem.step_lat_deg)
-
-
-def probe(swath: SubSwath, grid: MapGrid, dem: Dem) -> tuple[FloatArray, FloatArray]:
-    """Zero-Doppler times and slant ranges of at most 65 x 65 cells spread over the whole grid.
-
-    Cells without a height are left out: they say nothing of what the product sees.
-    """
-    rows = np.unique(np.linspace(0, grid.height - 1, PROBE_POINTS).round().astype(int))
-    columns = np.unique(np.linspace(0, grid.width - 1, PROBE_POINTS).round().astype(int))
-    lonlat = [grid.lonlat(slice(row, row + 1)) for row in rows]
-    lon = np.concatenate([pair[0][:, columns] for pair in lonlat])
-    lat = np.concatenate([pair[1][:, columns] for pair in lonlat])
-    arc = swath.arc()
-    time, slant_range, height = radar_coordinates(arc_arrays(arc), dem_arrays(dem), lon, lat, arc.centre_s)
-    known = np.isfinite(height)
-    return time[known], slant_range[known]
-
-
-def _burst_pairs(
-    chosen: Sequence[SubSwath],
-    second: Product,
-    grid: MapGrid,
-    heights: Dem,
-    time: FloatArray,
-    slant_range: FloatArray,
-) -> tuple[BurstPair, ...]:
-    """Match each burst that may show a cell of the grid with a burst of the secondary."""
-    pairs, missing = [], []
-    secondaries = {swath.swath: second.sub_swath(swath.swath, swath.polarisation) for swath in chosen}
-    shift = float(np.nanmedian(probe(secondaries[chosen[0].swath], grid, heights)[0] - time))
-    start, stop = np.nanmin(time), np.nanmax(time)
-    near, far = np.nanmin(slant_range), np.nanmax(slant_range)
-    for cut in burst_cuts(chosen):
-        first, last = max(cut.start_s, start), min(cut.stop_s, stop)
-        if first > last or cut.near_m > far or cut.far_m < near:
-            continue
-        index = matching_burst(secondaries[cut.swath], (first + last) / 2 + shift)
-        if index is None:
-            missing.append(f"{cut.swath} burst {cut.burst_index + 1}")
-        else:
-            pairs.append(BurstPair(cut.swath, cut.burst_index, index))
-    if not pairs:
-        raise PairError(f"{second.name} holds none of the bursts that show the area ({', '.join(missing)})")
-    if missing:
-        warnings.warn(
-            f"{second.name} does not hold {', '.join(missing)}; the map is NaN there",
-            PartialCoverageWarning,
-            stacklevel=3,
-        )
-    return tuple(pairs)
+def _open(product: Path | str | Product, orbits: Sequence[Path | str]) -> tuple[Product, Path | None]:
+    opened = product if isinstance(product, Product) else open_product(product, require_manifest=False)
+    return with_orbit(opened, orbits)
 
 
 def _named(product: Product, swaths: Sequence[str] | None) -> tuple[str, ...]:

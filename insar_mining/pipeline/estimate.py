@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from insar_mining.archive.dem import read_dem
-from insar_mining.coherence.plan import DEM_MARGIN_DEG, CoherencePlan, probe
+from insar_mining.coherence.ground import heights_for, probe
+from insar_mining.coherence.plan import CoherencePlan
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.product import open_product
 
@@ -61,7 +61,7 @@ def estimate(plans: Sequence[CoherencePlan], to_map: Sequence[CoherencePlan], ye
 def samples_needed(plan: CoherencePlan) -> int:
     """Count the samples of one date that show the grid of a plan: per burst the box around the grid, at most."""
     product = open_product(plan.reference, require_manifest=False)
-    heights = read_dem(plan.dem, plan.grid.bounds_lonlat(), margin_deg=DEM_MARGIN_DEG, heights=plan.dem_heights)
+    heights = heights_for(plan.grid, plan.dem, plan.dem_heights).dem
     needed = 0
     for name in sorted({burst.swath for burst in plan.bursts}):
         swath = product.sub_swath(name, plan.polarisation)

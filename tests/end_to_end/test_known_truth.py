@@ -22,10 +22,12 @@ from scipy.special import ndtr
 from shapely.geometry import box
 
 from insar_mining.archive.dem import read_dem
-from insar_mining.coherence.builtin.coregister import Region, field_at_posts, surface_heights
-from insar_mining.coherence.builtin.engine import Resampler, Side, valid_pixels
+from insar_mining.coherence.builtin.burst import Side, valid_pixels
+from insar_mining.coherence.builtin.coregister import Region, field_at_posts
+from insar_mining.coherence.builtin.dates import Phases, Relief, Resampler
 from insar_mining.coherence.engine import coherence
-from insar_mining.coherence.plan import CoherencePlan, dem_arrays, make_plan
+from insar_mining.coherence.ground import dem_arrays
+from insar_mining.coherence.plan import CoherencePlan, make_plan
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.product import open_product
 from insar_mining.simulate import Template, flat, hills, load_template, simulate_pair
@@ -316,17 +318,14 @@ def stable_phases(got: Known) -> np.ndarray:
         whole = Region(
             valid.valid_lines.start, valid.valid_lines.stop, valid.valid_samples.start, valid.valid_samples.stop
         )
-        resampler = Resampler.of(whole.aligned(), *sides, dem, plan)
+        relief = Relief(whole.aligned(), sides[0], dem)
+        resampler = Resampler.of(relief, sides[1], sides[0], Phases())
         for start in range(whole.line_start, whole.line_stop - 16, 16):
             block = whole.aligned().lines_between(start, start + 16)
             reference = valid_pixels(sides[0], block)
             interferogram = reference * resampler.lines(block).conj()
-            height = surface_heights(
-                resampler.ground, dem, start, start + 16, block.sample_start, block.posts, resampler.top_m
-            )
-            lon, lat = (
-                field_at_posts(resampler.ground, k, height, block.line_start, block.sample_start) for k in (0, 1)
-            )
+            height = relief.heights(start, start + 16)
+            lon, lat = (field_at_posts(relief.ground, k, height, block.line_start, block.sample_start) for k in (0, 1))
             x, y = to_map.transform(lon, lat)
             for p in range(0, block.posts - 17, 16):
                 place = x[:, p : p + 16], y[:, p : p + 16]

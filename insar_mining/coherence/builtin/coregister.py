@@ -165,7 +165,7 @@ def ground_nodes(arc: ArcArrays, frame: BurstFrame, region: Region) -> Nodes:
     time = frame.first_time_s + lines * (NODE_LINES * frame.line_interval_s)
     slant_range = frame.first_range_m + samples * (NODE_SAMPLES * frame.range_spacing_m)
     values = _solve_ground(arc, time, slant_range, node_heights_m())
-    return Nodes(_cubics(values), int(lines[0]), int(samples[0]))
+    return Nodes(cubics_in_height(values), int(lines[0]), int(samples[0]))
 
 
 def offset_nodes(ground: Nodes, frame: BurstFrame, secondary_arc: ArcArrays, secondary_frame: BurstFrame) -> Nodes:
@@ -188,14 +188,14 @@ def offset_nodes(ground: Nodes, frame: BurstFrame, secondary_arc: ArcArrays, sec
             slant_range - reference_range,
         ]
     )
-    return ground._replace(coefficients=_cubics(values))
+    return ground._replace(coefficients=cubics_in_height(values))
 
 
 def _powers(height_m: FloatArray) -> FloatArray:
     return np.vander(height_m / KILOMETRE, 4, increasing=True)
 
 
-def _cubics(values: FloatArray) -> FloatArray:
+def cubics_in_height(values: FloatArray) -> FloatArray:
     """Turn values at the node heights (last axis) into coefficients of powers of height."""
     return np.ascontiguousarray(values @ np.linalg.inv(_powers(node_heights_m())).T)
 
@@ -248,7 +248,8 @@ def _cubic_at(nodes, field, line, sample):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, inline="always")
-def _at_height(cubic, height_m):  # type: ignore[no-untyped-def]
+def cubic_value(cubic, height_m):  # type: ignore[no-untyped-def]
+    """Evaluate a cubic in height (kilometres) at a height in metres."""
     h = height_m / KILOMETRE
     return cubic[0] + h * (cubic[1] + h * (cubic[2] + h * cubic[3]))
 
@@ -264,7 +265,7 @@ def _level_near_terrain(lon, lat, dem):  # type: ignore[no-untyped-def]
     least = np.inf
     for k in range(10):
         level = k * KILOMETRE
-        distance = abs(terrain_height(dem, _at_height(lon, level), _at_height(lat, level)) - level)
+        distance = abs(terrain_height(dem, cubic_value(lon, level), cubic_value(lat, level)) - level)
         if distance < least:
             best = level
             least = distance
@@ -280,10 +281,10 @@ def _surface_height(lon, lat, dem, guess_m, top_m):  # type: ignore[no-untyped-d
     line is walked down from `top_m` and the first crossing is bisected.
     """
     h0 = guess_m
-    f0 = terrain_height(dem, _at_height(lon, h0), _at_height(lat, h0)) - h0
+    f0 = terrain_height(dem, cubic_value(lon, h0), cubic_value(lat, h0)) - h0
     h = h0 + f0
     for _ in range(SECANT_STEPS):
-        f = terrain_height(dem, _at_height(lon, h), _at_height(lat, h)) - h
+        f = terrain_height(dem, cubic_value(lon, h), cubic_value(lat, h)) - h
         if abs(f) < EXACT_M:
             return h
         slope = (f - f0) / (h - h0)
@@ -305,7 +306,7 @@ def _first_crossing(lon, lat, dem, top_m):  # type: ignore[no-untyped-def]
     known = False
     while high > LOWEST_M:
         low = high - SCAN_STEP_M
-        f = terrain_height(dem, _at_height(lon, low), _at_height(lat, low)) - low
+        f = terrain_height(dem, cubic_value(lon, low), cubic_value(lat, low)) - low
         if f > 0:
             break
         known = not math.isnan(f)  # the line was above terrain here, and not beside it
@@ -316,7 +317,7 @@ def _first_crossing(lon, lat, dem, top_m):  # type: ignore[no-untyped-def]
         return np.nan
     while high - low > EXACT_M:
         middle = (low + high) / 2
-        f = terrain_height(dem, _at_height(lon, middle), _at_height(lat, middle)) - middle
+        f = terrain_height(dem, cubic_value(lon, middle), cubic_value(lat, middle)) - middle
         if math.isnan(f):
             return np.nan
         if f < 0:
@@ -367,5 +368,5 @@ def field_at_posts(nodes, field, height_m, line_start, sample_start):  # type: i
     for i in numba.prange(height_m.shape[0]):
         for p in range(height_m.shape[1]):
             cubic = _cubic_at(nodes, field, line_start + i, sample_start + p * POST_SAMPLES)
-            out[i, p] = _at_height(cubic, height_m[i, p])
+            out[i, p] = cubic_value(cubic, height_m[i, p])
     return out

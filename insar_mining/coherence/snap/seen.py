@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from insar_mining.archive.dem import read_dem
-from insar_mining.coherence.builtin.engine import Look, look_up
+from insar_mining.coherence.builtin.geocode import Look, look_up
 from insar_mining.coherence.bursts import burst_cuts
-from insar_mining.coherence.plan import DEM_MARGIN_DEG, CoherencePlan, Window, dem_arrays, with_orbit
+from insar_mining.coherence.ground import dem_arrays, heights_for
+from insar_mining.coherence.plan import CoherencePlan, Window, with_orbit
 from insar_mining.sentinel1.annotation import SPEED_OF_LIGHT_M_S, SubSwath
 from insar_mining.sentinel1.product import open_product
 
@@ -38,17 +38,19 @@ def seen_cells(plan: CoherencePlan) -> BoolArray:
         with_orbit(open_product(path, require_manifest=False), [] if orbit is None else [orbit])[0]
         for path, orbit in ((plan.reference, plan.reference_orbit), (plan.secondary, plan.secondary_orbit))
     ]
-    bounds = plan.grid.bounds_lonlat()
-    dem = dem_arrays(read_dem(plan.dem, bounds, margin_deg=DEM_MARGIN_DEG, heights=plan.dem_heights))
+    dem = dem_arrays(heights_for(plan.grid, plan.dem, plan.dem_heights).dem)
     names = sorted({pair.swath for pair in plan.bursts})
     first, second = ({name: side.sub_swath(name, plan.polarisation) for name in names} for side in sides)
     here, there = (look_up(swaths[names[0]], plan.grid, dem) for swaths in (first, second))
-    cuts = {(cut.swath, cut.burst_index): cut for cut in burst_cuts(list(first.values()))}
+    cuts = burst_cuts(list(first.values()))
     shift = anchor(plan)
 
     seen = np.zeros(plan.grid.shape, dtype=np.bool_)
     for pair in plan.bursts:
-        chosen = cuts[pair.swath, pair.reference_index].holds(here.time_s, here.slant_range_m)
+        chosen = np.zeros(plan.grid.shape, dtype=np.bool_)
+        for cut in cuts:
+            if (cut.swath, cut.burst_index) == (pair.swath, pair.reference_index):
+                chosen |= cut.holds(here.time_s, here.slant_range_m)
         chosen &= _inside(here, first[pair.swath], pair.reference_index, plan.window, shift)
         chosen &= _inside(there, second[pair.swath], pair.secondary_index, plan.window, shift)
         seen |= chosen

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from insar_mining.coherence.bursts import burst_cuts, choose_swaths, matching_burst
+from insar_mining.coherence.bursts import burst_cuts, matching_burst
 from insar_mining.sentinel1.annotation import SPEED_OF_LIGHT_M_S
 
 
@@ -52,23 +52,29 @@ def test_sub_swath_seam_is_in_the_middle_of_the_overlap(swaths):
     cuts = burst_cuts(swaths[:2])
     alone = {s.swath: burst_cuts([s]) for s in swaths[:2]}
     middle = (min(c.far_m for c in alone["IW1"]) + max(c.near_m for c in alone["IW2"])) / 2
-    assert {c.far_m for c in cuts if c.swath == "IW1"} == {middle}
-    assert {c.near_m for c in cuts if c.swath == "IW2"} == {middle}
+    start = max(alone[name][0].start_s for name in alone)
+    stop = min(alone[name][-1].stop_s for name in alone)
+    both = [c for c in cuts if start <= c.start_s and c.stop_s <= stop]
+    assert {c.far_m for c in both if c.swath == "IW1"} == {middle}
+    assert {c.near_m for c in both if c.swath == "IW2"} == {middle}
+    # at the two ends only one of them sees anything, and shows it all
+    assert max(c.far_m for c in cuts) == max(c.far_m for c in alone["IW2"])
+    assert {c.far_m for c in cuts if c.swath == "IW1" and c.stop_s <= start} == {alone["IW1"][0].far_m}
 
 
-def test_one_sub_swath_is_enough_where_it_sees_all(swaths):
-    """Points in the overlap go to one sub-swath; points in two sub-swaths need both; far points none."""
-    time = np.full(3, swaths[0].bursts[4].azimuth_time_s + 1.5)
-    cuts = {s.swath: burst_cuts([s])[4] for s in swaths}
-    overlap = np.linspace(cuts["IW2"].near_m + 500, cuts["IW1"].far_m - 500, 3)
-    chosen, share = choose_swaths(swaths, time, overlap)
-    assert ([s.swath for s in chosen], share) == (["IW1"], 1.0)
-    across = np.array([cuts["IW1"].near_m + 500, overlap[1], cuts["IW2"].far_m - 500])
-    chosen, share = choose_swaths(swaths, time, across)
-    assert ([s.swath for s in chosen], share) == (["IW1", "IW2"], 1.0)
-    assert choose_swaths(swaths, time, overlap + 1e6) == ([], 0.0)
-    chosen, share = choose_swaths(swaths, time, np.array([np.nan, *overlap[:2]]))
-    assert share == pytest.approx(2 / 3)
+def test_a_sub_swath_without_a_burst_leaves_its_ground_to_the_neighbour(swaths):
+    """Where IW2 has no burst, IW1 shows all that it sees; where it has one, they meet at the seam."""
+    iw2 = replace(swaths[1], bursts=tuple(b for b in swaths[1].bursts if b.index != 4))
+    cuts = burst_cuts([swaths[0], iw2])
+    alone = {s.swath: burst_cuts([s]) for s in swaths[:2]}
+    overlap = np.linspace(alone["IW2"][4].near_m + 50, alone["IW1"][4].far_m - 50, 101)
+    lost = alone["IW2"][4]
+    time = np.linspace(lost.start_s + 0.3, lost.stop_s - 0.3, 101)[:, None]
+    for swath, share in (("IW1", 1.0), ("IW2", 0.0)):
+        held = sum(cut.holds(time, overlap).astype(int) for cut in cuts if cut.swath == swath)
+        assert held.mean() == share
+    held = sum(cut.holds(time - 2.5, overlap).astype(int) for cut in cuts)
+    assert (held == 1).all()
 
 
 def test_bursts_are_matched_by_time(swaths, morocco_sub_swath):

@@ -1,0 +1,53 @@
+"""One burst of one date: its sampling and its pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from insar_mining.coherence.builtin.coregister import BurstFrame, Region
+from insar_mining.coherence.builtin.resample import ComplexImage
+from insar_mining.sentinel1.annotation import Burst, SubSwath
+from insar_mining.sentinel1.product import Product
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One date's part in a burst pair: product, annotation, and which burst."""
+
+    product: Product
+    swath: SubSwath
+    burst_index: int
+
+    @property
+    def burst(self) -> Burst:
+        """The burst's own annotation."""
+        return self.swath.bursts[self.burst_index]
+
+    @property
+    def frame(self) -> BurstFrame:
+        """Sampling of the burst."""
+        return BurstFrame.of(self.swath, self.burst_index)
+
+    def read(self, region: Region) -> ComplexImage:
+        """Read the pixels of a region that lies inside the burst, as they are in the file."""
+        return self.product.read_burst(
+            self.swath.swath,
+            self.swath.polarisation,
+            self.burst_index,
+            slice(region.line_start, region.line_stop),
+            slice(region.sample_start, region.sample_stop),
+        )
+
+
+def valid_pixels(side: Side, region: Region) -> ComplexImage:
+    """Read the pixels of any region; NaN where the annotation says there are none."""
+    out = np.full(region.shape, np.nan, dtype=np.complex64)
+    inside = region.within(side.burst.valid_lines, side.burst.valid_samples)
+    if inside is not None:
+        out[
+            inside.line_start - region.line_start : inside.line_stop - region.line_start,
+            inside.sample_start - region.sample_start : inside.sample_stop - region.sample_start,
+        ] = side.read(inside)
+    return out
