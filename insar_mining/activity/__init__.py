@@ -23,18 +23,21 @@ from insar_mining.activity.corrections import (
     to_span,
     without_baseline_loss,
 )
+from insar_mining.activity.layers import read_layer, read_mask, read_ndvi
 from insar_mining.activity.ndai import annual_ndai, ndai
 from insar_mining.activity.sample import adjusted_activity, error_adjusted_areas, read_sample
 from insar_mining.activity.scenes import filter_scenes, scene_table
 from insar_mining.activity.stable import StableIteration, iterate_stable, pixel_statistics, stable_points
 from insar_mining.activity.stack import open_stack
 from insar_mining.activity.store import from_zarr, to_zarr
+from insar_mining.activity.strata import activity_by_stratum, classes_by, mask_out, read_surfaces, slope_deg
 
 __all__ = [
     "BaselineFit",
     "DecayFit",
     "StableIteration",
     "active_in",
+    "activity_by_stratum",
     "activity_table",
     "adjusted_activity",
     "annual_ndai",
@@ -42,6 +45,7 @@ __all__ = [
     "black_limit",
     "cell_area_m2",
     "class_counts",
+    "classes_by",
     "classify",
     "composite_years",
     "cover_fraction",
@@ -53,13 +57,19 @@ __all__ = [
     "from_zarr",
     "ground_area_m2",
     "iterate_stable",
+    "mask_out",
     "ndai",
     "nominal_area_m2",
     "open_stack",
     "pixel_statistics",
+    "read_layer",
+    "read_mask",
+    "read_ndvi",
     "read_sample",
+    "read_surfaces",
     "rgb_composite",
     "scene_table",
+    "slope_deg",
     "stable_points",
     "to_span",
     "to_zarr",
