@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -133,13 +134,18 @@ class MapGrid:
 
     def lonlat(self, rows: slice | None = None) -> tuple[FloatArray, FloatArray]:
         """Longitudes and latitudes of the cell centres of some rows, degrees, each (rows, width)."""
-        to_lonlat = Transformer.from_crs(CRS.from_epsg(self.epsg), 4326, always_xy=True)
+        to_lonlat = _to_lonlat(self.epsg)
         x, y = np.meshgrid(self.x, self.y[rows or slice(None)])
         lon, lat = to_lonlat.transform(x, y)
         return np.asarray(lon), np.asarray(lat)
 
     def bounds_lonlat(self) -> tuple[float, float, float, float]:
         """(west, south, east, north) in degrees of the box that holds the whole grid."""
-        to_lonlat = Transformer.from_crs(CRS.from_epsg(self.epsg), 4326, always_xy=True)
+        to_lonlat = _to_lonlat(self.epsg)
         west, south, east, north = to_lonlat.transform_bounds(*self.bounds, densify_pts=21)
         return west, south, east, north
+
+
+@functools.lru_cache(maxsize=8)
+def _to_lonlat(epsg: int) -> Transformer:
+    return Transformer.from_crs(CRS.from_epsg(epsg), 4326, always_xy=True)

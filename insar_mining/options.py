@@ -174,6 +174,13 @@ class CoherenceOptions(Options):
         description="Where the value of a window lies on the map: its centre, or its pixel as SNAP has it (7 m away).",
     )
     orbits: tuple[Path, ...] = Field((), description="Orbit files (EOF) to use instead of the annotation's vectors.")
+    stack_reference: Day | None = Field(
+        None,
+        description="Date to whose geometry all others are brought; by default the earliest that sees all of the mine.",
+    )
+    cache_gb: float = Field(
+        20.0, ge=0, le=10_000, description="Room for dates on that geometry, gigabytes; 0 keeps none and is slower."
+    )
 
 
 class ActivityOptions(Options):

@@ -23,10 +23,21 @@ PROBE_POINTS = 65
 
 @dataclass(frozen=True, eq=False)
 class GridHeights:
-    """The elevation model around a grid, and the hash of its heights."""
+    """The elevation model around a grid.
+
+    Attributes
+    ----------
+    dem : Dem
+    identity : str
+        Hash of its heights.
+    probe_lon_deg, probe_lat_deg : ndarray
+        At most 65 x 65 cells spread over the whole grid, as a stand-in for all of them.
+    """
 
     dem: Dem
     identity: str
+    probe_lon_deg: FloatArray
+    probe_lat_deg: FloatArray
 
 
 def heights_for(grid: MapGrid, path: Path, kind: Heights) -> GridHeights:
@@ -45,7 +56,11 @@ def heights_for(grid: MapGrid, path: Path, kind: Heights) -> GridHeights:
 def _heights_for(grid: MapGrid, path: Path, kind: Heights, stamp: tuple[int, int] | None) -> GridHeights:
     dem = read_dem(path, grid.bounds_lonlat(), margin_deg=DEM_MARGIN_DEG, heights=kind)
     dem.height_m.setflags(write=False)
-    return GridHeights(dem, dem.identity())
+    rows = np.unique(np.linspace(0, grid.height - 1, PROBE_POINTS).round().astype(int))
+    columns = np.unique(np.linspace(0, grid.width - 1, PROBE_POINTS).round().astype(int))
+    lonlat = [grid.lonlat(slice(row, row + 1)) for row in rows]
+    lon, lat = (np.concatenate([pair[which][:, columns] for pair in lonlat]) for which in (0, 1))
+    return GridHeights(dem, dem.identity(), lon, lat)
 
 
 def dem_arrays(dem: Dem) -> DemArrays:
@@ -54,17 +69,14 @@ def dem_arrays(dem: Dem) -> DemArrays:
     return DemArrays(height, dem.west_deg, dem.north_deg, dem.step_lon_deg, dem.step_lat_deg)
 
 
-def probe(swath: SubSwath, grid: MapGrid, dem: Dem) -> tuple[FloatArray, FloatArray]:
-    """Zero-Doppler times and slant ranges of at most 65 x 65 cells spread over the whole grid.
+def probe(swath: SubSwath, heights: GridHeights) -> tuple[FloatArray, FloatArray]:
+    """Zero-Doppler times and slant ranges of the probes of a grid.
 
     Cells without a height are left out: they say nothing of what the product sees.
     """
-    rows = np.unique(np.linspace(0, grid.height - 1, PROBE_POINTS).round().astype(int))
-    columns = np.unique(np.linspace(0, grid.width - 1, PROBE_POINTS).round().astype(int))
-    lonlat = [grid.lonlat(slice(row, row + 1)) for row in rows]
-    lon = np.concatenate([pair[0][:, columns] for pair in lonlat])
-    lat = np.concatenate([pair[1][:, columns] for pair in lonlat])
     arc = swath.arc()
-    time, slant_range, height = radar_coordinates(arc_arrays(arc), dem_arrays(dem), lon, lat, arc.centre_s)
+    time, slant_range, height = radar_coordinates(
+        arc_arrays(arc), dem_arrays(heights.dem), heights.probe_lon_deg, heights.probe_lat_deg, arc.centre_s
+    )
     known = np.isfinite(height)
     return time[known], slant_range[known]

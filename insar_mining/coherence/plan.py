@@ -263,7 +263,7 @@ def make_plan(
         raise CoverageError(_not_seen(stack, grid, swaths))
     heights = heights_for(grid, Path(dem), dem_heights)
     available = [stack.sub_swath(name, polarisation) for name in _named(stack, swaths)]
-    time, slant_range = probe(available[0], grid, heights.dem)
+    time, slant_range = probe(available[0], heights)
     seen = bursts_over(burst_cuts(available), time, slant_range)
     if not seen:
         raise CoverageError(_not_seen(stack, grid, swaths))
@@ -274,7 +274,7 @@ def make_plan(
             PartialCoverageWarning,
             stacklevel=2,
         )
-    bursts = match_bursts([cut for cut, _ in seen], (first, second, stack), polarisation, grid, heights.dem)
+    bursts = match_bursts([cut for cut, _ in seen], (first, second, stack), polarisation, heights)
     lon, lat = (float(v.mean()) for v in grid.lonlat(slice(grid.height // 2, grid.height // 2 + 1)))
     main = seen[0][0].swath
     baseline = perpendicular_baseline_m(

@@ -80,6 +80,7 @@ def tags(plan: CoherencePlan, engine: str, version: str | None = None) -> dict[s
         "SECONDARY_DATE": plan.secondary_date,
         "REFERENCE_SCENE": plan.reference_scene,
         "SECONDARY_SCENE": plan.secondary_scene,
+        "STACK_REFERENCE": plan.stack_reference_scene,
         "PLATFORMS": " ".join(plan.platforms),
         "RELATIVE_ORBIT": "unknown" if plan.relative_orbit is None else str(plan.relative_orbit),
         "DIRECTION": plan.direction,

@@ -61,11 +61,11 @@ def estimate(plans: Sequence[CoherencePlan], to_map: Sequence[CoherencePlan], ye
 def samples_needed(plan: CoherencePlan) -> int:
     """Count the samples of one date that show the grid of a plan: per burst the box around the grid, at most."""
     product = open_product(plan.reference, require_manifest=False)
-    heights = heights_for(plan.grid, plan.dem, plan.dem_heights).dem
+    heights = heights_for(plan.grid, plan.dem, plan.dem_heights)
     needed = 0
     for name in sorted({burst.swath for burst in plan.bursts}):
         swath = product.sub_swath(name, plan.polarisation)
-        time, slant_range = probe(swath, plan.grid, heights)
+        time, slant_range = probe(swath, heights)
         samples = (slant_range - swath.slant_range_m) / swath.range_spacing_m
         width = _inside(samples, swath.samples_per_burst)
         for burst in (b for b in plan.bursts if b.swath == name):

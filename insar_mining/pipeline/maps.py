@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import logging
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,18 +13,23 @@ from pathlib import Path
 import geopandas as gpd
 from shapely.geometry.base import BaseGeometry
 
-from insar_mining.coherence.engine import coherence
+from insar_mining.coherence.builtin.cache import ArrayCache
+from insar_mining.coherence.builtin.engine import BuiltinEngine
+from insar_mining.coherence.engine import Engine, coherence, open_engine
 from insar_mining.coherence.plan import CoherencePlan, Window, make_plan
 from insar_mining.coherence.product import is_current
+from insar_mining.coherence.stack import choose_stack_reference
 from insar_mining.errors import (
     CoverageError,
     InsarMiningError,
+    OptionError,
     OrbitError,
     PairError,
     ProductError,
     SkippedInputWarning,
     SnapError,
 )
+from insar_mining.files import write_text
 from insar_mining.grid import MapGrid
 from insar_mining.options import RunOptions
 from insar_mining.pipeline.network import choose_pairs
@@ -34,8 +40,13 @@ logger = logging.getLogger(__name__)
 ProgressCallback = Callable[[str, int, int], None]
 """Called with a stage's name, how much of it is done, and how much there is."""
 
+SIDES = ("reference", "secondary")
+
 # what a single product or pair can suffer from; everything else stops the run
 FAULTS_OF_A_PAIR = (ProductError, OrbitError, CoverageError, PairError, SnapError)
+
+STACK_RECORD = "stack_reference.json"  # beside the maps
+DATES = ".dates"  # beside the maps: dates on the geometry of the stack reference
 
 # when so many pairs fail and none succeeds, the fault is not with single dates
 HOPELESS_PAIRS = 3
@@ -75,11 +86,62 @@ class Planner:
     folder: Path
     options: RunOptions
     grid: MapGrid = field(init=False)
+    stack_reference: Product | None = field(init=False, default=None)
     _products: dict[str, Product] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Fix the grid that all pairs share."""
         self.grid = MapGrid.around(self.area, self.options.coherence.spacing_m)
+
+    def settle_stack(self, pairs: gpd.GeoDataFrame) -> None:
+        """Choose the scene to whose geometry all dates are brought, once for the folder.
+
+        It is the one that an earlier run recorded, so that new dates never change what is there; else
+        that of the date asked for; else the earliest that sees all of the mine.  SNAP knows no such scene.
+        """
+        if self.options.coherence.engine != "builtin" or self.stack_reference is not None:
+            return
+        sides = [
+            (pair[f"{side}_date"], str(pair[f"{side}_path"])) for pair in pairs.to_dict("records") for side in SIDES
+        ]
+        products = [self._product(path) for _, path in sorted({(str(_day(date)), path) for date, path in sides})]
+        wanted = self.options.coherence.stack_reference
+        recorded = self._recorded()
+        if wanted is not None:
+            products = [product for product in products if _day(product.start) == wanted]
+            if not products:
+                raise OptionError(f"stack_reference {wanted} is no date of the pairs; name one that is, or none")
+        elif recorded is not None:
+            products = [product for product in products if product.identity() == recorded] or products
+        options = self.options.coherence
+        self.stack_reference = choose_stack_reference(
+            products,
+            self.grid,
+            self.dem,
+            polarisation=self.options.pairs.polarisation,
+            swaths=options.swaths,
+            dem_heights=options.dem_heights,
+        )
+
+    def record_stack(self) -> None:
+        """Write down the stack reference, for later runs in the same folder."""
+        if self.stack_reference is not None:
+            record = {"scene": self.stack_reference.name, "identity": self.stack_reference.identity()}
+            write_text(self.folder / STACK_RECORD, json.dumps(record, indent=2) + "\n")
+
+    def _recorded(self) -> str | None:
+        try:
+            return str(json.loads((self.folder / STACK_RECORD).read_text(encoding="utf-8"))["identity"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def engine(self) -> Engine:
+        """Return the engine for all pairs; the built-in one keeps the dates that it has brought to the geometry."""
+        options = self.options.coherence
+        limit = round(options.cache_gb * 1e9)
+        if options.engine == "builtin" and limit:
+            return BuiltinEngine(ArrayCache(self.folder / DATES, limit))
+        return open_engine(options.engine)
 
     def plan(self, pair: Mapping[str, object]) -> CoherencePlan:
         """Plan one row of a pair table."""
@@ -90,6 +152,7 @@ class Planner:
             area=self.area,
             dem=self.dem,
             out=self.folder / f"{pair['pair']}.tif",
+            stack_reference=self.stack_reference,
             polarisation=self.options.pairs.polarisation,
             window=Window(*options.window),
             grid=self.grid,
@@ -127,6 +190,7 @@ def make_maps(scenes: gpd.GeoDataFrame, planner: Planner, progress: ProgressCall
     failed: dict[str, InsarMiningError] = {}
     bad: list[dt.date] = []
     kept = 0
+    engine = planner.engine()
     while True:
         exclude = (*planner.options.pairs.exclude, *bad)
         try:
@@ -135,6 +199,8 @@ def make_maps(scenes: gpd.GeoDataFrame, planner: Planner, progress: ProgressCall
             if not failed:
                 raise
             break  # without the bad dates there is no pair left
+        planner.settle_stack(pairs)
+        planner.record_stack()
         progress("coherence", len(done), len(pairs))
         for pair in pairs.to_dict("records"):
             if pair["pair"] in done or pair["pair"] in failed:
@@ -142,7 +208,7 @@ def make_maps(scenes: gpd.GeoDataFrame, planner: Planner, progress: ProgressCall
             try:
                 plan = planner.plan(pair)
                 kept += is_current(plan, planner.options.coherence.engine)
-                done[pair["pair"]] = coherence(plan, planner.options.coherence.engine)
+                done[pair["pair"]] = coherence(plan, engine)
             except FAULTS_OF_A_PAIR as error:
                 failed[pair["pair"]] = error
                 warnings.warn(f"pair {pair['pair']} left out: {error}", SkippedInputWarning, stacklevel=3)
@@ -175,7 +241,7 @@ def bad_date(
     blame: dict[dt.date, tuple[int, int]] = {}
     good: set[dt.date] = set()
     for pair in pairs.to_dict("records"):
-        for side in ("reference", "secondary"):
+        for side in SIDES:
             date = _day(pair[f"{side}_date"])
             if pair["pair"] in done:
                 good.add(date)

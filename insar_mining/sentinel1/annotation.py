@@ -7,6 +7,7 @@ which is the same for every sub-swath of a product; slant-range times are two-wa
 
 from __future__ import annotations
 
+import functools
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -152,7 +153,11 @@ class SubSwath:
         return SPEED_OF_LIGHT_M_S * self.slant_range_time_s / 2
 
     def arc(self) -> OrbitArc:
-        """Orbit over all bursts, from the first line to the last."""
+        """Orbit over all bursts, from the first line to the last; fitted once."""
+        return self._arc
+
+    @functools.cached_property
+    def _arc(self) -> OrbitArc:
         length = self.lines_per_burst * self.azimuth_time_interval_s
         return self.orbit.arc(self.bursts[0].azimuth_time_s, self.bursts[-1].azimuth_time_s + length)
 

@@ -9,6 +9,7 @@ pair is then an interferogram, a window and a look-up.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from insar_mining.coherence.builtin.coregister import Region
 from insar_mining.coherence.builtin.dates import DateLines, Kept, OwnPixels, Phases, Relief, Resampler, blocks_of
 from insar_mining.coherence.builtin.geocode import Look, bilinear, look_up
 from insar_mining.coherence.builtin.geometry import DemArrays
+from insar_mining.coherence.builtin.resample import ComplexImage
 from insar_mining.coherence.bursts import BurstCut, burst_cuts
 from insar_mining.coherence.ground import dem_arrays, heights_for
 from insar_mining.coherence.matching import BurstPair
@@ -145,14 +147,17 @@ class BuiltinEngine:
             return OwnPixels(stack)
         side = Side(self._product(date), self._product(date).sub_swath(stack.swath.swath, plan.polarisation), index)
         phases = Phases(plan.remove_flat_earth, plan.remove_topography)
-        resampler = Resampler.of(relief, side, stack, phases)
         shape = relief.region.shape
         if self._cache is None or not self._cache.holds(shape, np.complex64):
-            return resampler
+            return Resampler.of(relief, side, stack, phases)
         key = _key("date on the geometry of a burst", plan, stack, relief.region)
         key |= {"date": (date.identity, index), "phases": (plan.remove_flat_earth, plan.remove_topography)}
-        blocks = (resampler.lines(block) for block in blocks_of(relief.region))
-        return Kept(relief.region, self._cache.get(key, shape, np.complex64, lambda: blocks))
+
+        def blocks() -> Iterator[ComplexImage]:
+            resampler = Resampler.of(relief, side, stack, phases)
+            return (resampler.lines(block) for block in blocks_of(relief.region))
+
+        return Kept(relief.region, self._cache.get(key, shape, np.complex64, blocks))
 
 
 def _key(what: str, plan: CoherencePlan, stack: Side, region: Region) -> dict[str, object]:

@@ -18,6 +18,7 @@ import rasterio
 from shapely.geometry import box, mapping
 
 from insar_mining.archive.pairs import select_pairs
+from insar_mining.coherence.engine import Engine
 from insar_mining.errors import ProductError
 from insar_mining.files import write_text
 from insar_mining.grid import MapGrid
@@ -121,7 +122,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
         text = json.dumps([reference, secondary, *map(str, how.values())])
         return DoublePlan(out.stem, out, grid, hashlib.sha256(text.encode()).hexdigest())
 
-    def coherence(plan_: DoublePlan, engine: str) -> Path:
+    def coherence(plan_: DoublePlan, chosen: Engine) -> Path:
+        engine = chosen.name
         if is_current(plan_, engine):
             return plan_.out
         if plan_.pair == state.interrupt_at:
@@ -160,6 +162,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
     monkeypatch.setattr(maps, "coherence", coherence)
     monkeypatch.setattr(maps, "is_current", is_current)
     monkeypatch.setattr(maps, "open_product", str)
+    monkeypatch.setattr(maps, "choose_stack_reference", lambda *which, **how: None)
     monkeypatch.setattr(preparation, "is_current", is_current)
     if request.node.get_closest_marker("real_report") is None:
         monkeypatch.setattr(result, "write_report", lambda path, content: write_text(path, f"{content.skipped}"))
