@@ -148,6 +148,10 @@ class FewObservationsWarning(InsarMiningWarning):
     """A statistic rests on fewer observations than it should."""
 
 
+class DriftWarning(InsarMiningWarning):
+    """Ground that is taken for stable changed while it was watched."""
+
+
 class UnsettledWarning(InsarMiningWarning):
     """An iteration ended at its limit before its result stopped changing."""
 

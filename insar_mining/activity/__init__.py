@@ -23,8 +23,17 @@ from insar_mining.activity.corrections import (
     to_span,
     without_baseline_loss,
 )
+from insar_mining.activity.explain import explain_scenes, read_covariates, what_tells_rejected
 from insar_mining.activity.layers import read_layer, read_mask, read_ndvi
 from insar_mining.activity.ndai import annual_ndai, ndai
+from insar_mining.activity.reference import (
+    Drift,
+    Spread,
+    drift_test,
+    spread_evenly,
+    spread_of,
+    stable_ground,
+)
 from insar_mining.activity.sample import adjusted_activity, error_adjusted_areas, read_sample
 from insar_mining.activity.scenes import filter_scenes, scene_table
 from insar_mining.activity.stable import StableIteration, iterate_stable, pixel_statistics, stable_points
@@ -35,6 +44,8 @@ from insar_mining.activity.strata import activity_by_stratum, classes_by, mask_o
 __all__ = [
     "BaselineFit",
     "DecayFit",
+    "Drift",
+    "Spread",
     "StableIteration",
     "active_in",
     "activity_by_stratum",
@@ -50,7 +61,9 @@ __all__ = [
     "composite_years",
     "cover_fraction",
     "decay_by_class",
+    "drift_test",
     "error_adjusted_areas",
+    "explain_scenes",
     "filter_scenes",
     "fit_baseline",
     "fit_decay",
@@ -62,6 +75,7 @@ __all__ = [
     "nominal_area_m2",
     "open_stack",
     "pixel_statistics",
+    "read_covariates",
     "read_layer",
     "read_mask",
     "read_ndvi",
@@ -70,9 +84,13 @@ __all__ = [
     "rgb_composite",
     "scene_table",
     "slope_deg",
+    "spread_evenly",
+    "spread_of",
+    "stable_ground",
     "stable_points",
     "to_span",
     "to_zarr",
+    "what_tells_rejected",
     "without_baseline_loss",
     "year_counts",
 ]

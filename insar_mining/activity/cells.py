@@ -21,6 +21,7 @@ from pyproj import CRS, Geod, Transformer
 from shapely.geometry.base import BaseGeometry
 
 from insar_mining.errors import CoverageError, MineError, PartialCoverageWarning, RasterError
+from insar_mining.grid import utm_epsg
 
 if TYPE_CHECKING:
     from insar_mining.mines import Mine
@@ -219,6 +220,26 @@ def mine_window(grid: RasterGrid, mine: Mine | BaseGeometry) -> tuple[slice, sli
     return rows, cols
 
 
+def with_margin(mine: Mine | BaseGeometry, margin_m: float) -> BaseGeometry:
+    """Return a mine's polygon grown by a margin, in longitude and latitude.
+
+    The holes of the polygon are filled: ground in a hole lies around the mine too.
+    """
+    geometry = mine if isinstance(mine, BaseGeometry) else mine.geometry
+    centre = geometry.centroid
+    to_map = Transformer.from_crs(4326, utm_epsg(centre.x, centre.y), always_xy=True)
+
+    def turned(shape: BaseGeometry, *, back: bool) -> BaseGeometry:
+        direction = "INVERSE" if back else "FORWARD"
+        return shapely.transform(
+            shape, lambda xy: np.column_stack(to_map.transform(xy[:, 0], xy[:, 1], direction=direction))
+        )
+
+    on_map = turned(shapely.segmentize(geometry, OUTLINE_STEP_DEG), back=False)
+    filled = shapely.union_all([shapely.Polygon(part.exterior) for part in getattr(on_map, "geoms", [on_map])])
+    return turned(filled.buffer(margin_m), back=True)
+
+
 def cover_fraction(coh: xr.DataArray | RasterGrid, mine: Mine | BaseGeometry) -> xr.DataArray:
     """Return the share of each cell that lies within a mine, exactly.
 
@@ -266,6 +287,13 @@ def _strip_cover(grid: RasterGrid, outline: BaseGeometry) -> FloatArray:
 def inside(cover: npt.NDArray[np.floating[Any]], min_cover: float) -> npt.NDArray[np.bool_]:
     """Return the cells that count as the mine's: covered by at least `min_cover`."""
     return np.asarray((cover >= min_cover - COVER_TOLERANCE) & (cover > 0))
+
+
+def mine_cells(array: xr.DataArray) -> npt.NDArray[np.bool_]:
+    """Return the cells of an array that are the mine's, (y, x); all of them where no mine was given."""
+    if "cover" not in array.coords:
+        return np.ones((array.sizes["y"], array.sizes["x"]), np.bool_)
+    return inside(array["cover"].values, float(array.attrs["min_cover"]))
 
 
 def cell_coordinates(grid: RasterGrid, cover: xr.DataArray | None) -> tuple[dict[str, Any], Mapping[str, float]]:

@@ -151,13 +151,15 @@ def pair_sums(values: FloatBlock, mask: BoolArray) -> IntArray:
 
 
 @numba.njit(cache=True, nogil=True)
-def difference_index(values: FloatBlock, stable: FloatArray) -> FloatBlock:
+def difference_index(values: FloatBlock, stable: FloatArray, group: npt.NDArray[np.int16]) -> FloatBlock:
     """Normalised difference of each pair's stable coherence and its pixels.
 
     Parameters
     ----------
     values : ndarray, shape (pairs, pixels)
-    stable : ndarray, shape (pairs,)
+    stable : ndarray, shape (references, pairs)
+    group : ndarray of int16, shape (pixels,)
+        Which reference each pixel is compared with.
 
     Returns
     -------
@@ -169,9 +171,42 @@ def difference_index(values: FloatBlock, stable: FloatArray) -> FloatBlock:
     for p in range(pairs):
         for i in range(pixels):
             v = np.float64(values[p, i])
-            total = stable[p] + v
-            index[p, i] = (stable[p] - v) / total if total > 0 else np.nan
+            reference = stable[group[i], p]
+            total = reference + v
+            index[p, i] = (reference - v) / total if total > 0 else np.nan
     return index
+
+
+@numba.njit(cache=True, nogil=True)
+def lost_counts(
+    values: FloatBlock, mask: BoolArray, mean: FloatArray, sd: FloatArray, sigma: float
+) -> tuple[IntArray, IntArray]:
+    """Pixels of a mask with data in each pair, and those of them far below their own mean.
+
+    Parameters
+    ----------
+    values : ndarray, shape (pairs, pixels)
+    mask : ndarray of bool, shape (pixels,)
+    mean, sd : ndarray, shape (pixels,)
+        Of each pixel over the pairs that count as good.
+    sigma : float
+        A pixel is lost where it lies more than so many of its sd below its mean.
+
+    Returns
+    -------
+    count, lost : ndarray of int64, shape (pairs,)
+    """
+    pairs, pixels = values.shape
+    count = np.zeros(pairs, np.int64)
+    lost = np.zeros(pairs, np.int64)
+    for p in range(pairs):
+        for i in range(pixels):
+            v = np.float64(values[p, i])
+            if mask[i] and v == v:
+                count[p] += 1
+                if v < mean[i] - sigma * sd[i]:
+                    lost[p] += 1
+    return count, lost
 
 
 @numba.njit(cache=True, nogil=True)

@@ -10,18 +10,27 @@ import numpy.typing as npt
 import xarray as xr
 
 from insar_mining.activity.blocks import Key, is_lazy, lazy_variable, walk
-from insar_mining.activity.cells import on_cells_of
+from insar_mining.activity.cells import mine_cells, on_cells_of
 from insar_mining.activity.dates import year_of
 from insar_mining.activity.kernels import difference_index, group_means
-from insar_mining.activity.scenes import check_cube, stable_means
+from insar_mining.activity.scenes import check_cube, check_same_cells, class_means, stable_means
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError
 
 FloatArray = npt.NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 
+# stable points of a class from which its reference can be told
+ENOUGH_IN_CLASS = 10
 
-def ndai(coh: xr.DataArray, stable: xr.DataArray, *, block_bytes: int | None = None) -> xr.DataArray:
+
+def ndai(
+    coh: xr.DataArray,
+    stable: xr.DataArray,
+    *,
+    classes: xr.DataArray | None = None,
+    block_bytes: int | None = None,
+) -> xr.DataArray:
     """Return the normalised difference activity index of every pair.
 
     ``NDAI = (rho_stable - rho) / (rho_stable + rho)``, with ``rho_stable`` the spatial mean of the
@@ -34,6 +43,9 @@ def ndai(coh: xr.DataArray, stable: xr.DataArray, *, block_bytes: int | None = N
         Coherence, 0..1; only the pairs to use (`filter_scenes`).
     stable : DataArray (y, x) of bool
         Stable points (`stable_points`).
+    classes : DataArray (y, x) of integers, optional
+        Classes of incidence, say (`classes_by`): cells of each are compared with the stable points of their own class,
+        where there are at least 10 of them, else (and where the class is negative) with all.
     block_bytes : int, optional
         Coherence held at a time; no result depends on it.
 
@@ -52,7 +64,7 @@ def ndai(coh: xr.DataArray, stable: xr.DataArray, *, block_bytes: int | None = N
     Warns
     -----
     FewObservationsWarning
-        A pair has no data on any stable point.
+        A pair has no data on any stable point, or a class has too few of them.
 
     Notes
     -----
@@ -70,6 +82,7 @@ def ndai(coh: xr.DataArray, stable: xr.DataArray, *, block_bytes: int | None = N
     """
     check_cube(coh)
     rho = stable_means(coh, stable, block_bytes=block_bytes)
+    group, of_class = _references(coh, stable, classes, rho, block_bytes)
     empty = np.flatnonzero(np.isnan(rho))
     if empty.size:
         names = [str(coh["pair"].values[number]) if "pair" in coh.coords else str(number) for number in empty[:5]]
@@ -88,11 +101,11 @@ def ndai(coh: xr.DataArray, stable: xr.DataArray, *, block_bytes: int | None = N
     on_pairs["stable"] = xr.Variable(("y", "x"), np.asarray(stable.values, np.bool_))
     values: object
     if is_lazy(coh):
-        values = lazy_variable(("pair", "y", "x"), coh.shape, _IndexReader(coh.variable, rho))
+        values = lazy_variable(("pair", "y", "x"), coh.shape, _IndexReader(coh.variable, of_class, group))
     else:
         values = np.empty(coh.shape, np.float32)
         for block, part in walk(coh, block_bytes):
-            values[:, block.rows, block.cols] = _index(part, rho)
+            values[:, block.rows, block.cols] = _index(part, of_class, group[block.rows, block.cols])
     index = on_cells_of(coh, ("pair", "y", "x"), values, "ndai", attrs, on_pairs)
     index.encoding.update({key: coh.encoding[key] for key in ("preferred_chunks",) if key in coh.encoding})
     return index
@@ -146,6 +159,10 @@ def annual_ndai(index: xr.DataArray, min_pairs: int = 1, *, block_bytes: int | N
         m[n < min_pairs] = np.nan
         mean[:, block.rows, block.cols] = m.reshape(years.size, *block.shape)
         count[:, block.rows, block.cols] = n.reshape(years.size, *block.shape)
+    of_stable = _stable_statistics(index, mean)
+    # ground around the mine has served its purpose (open_stack's margin_m)
+    outside = ~mine_cells(index)
+    mean[:, outside], count[:, outside] = np.nan, 0
     for year, layer in zip(years, mean, strict=True):
         if np.isnan(layer).all():
             warnings.warn(
@@ -162,26 +179,61 @@ def annual_ndai(index: xr.DataArray, min_pairs: int = 1, *, block_bytes: int | N
         "units": "1",
         "long_name": "annual mean of the normalised difference activity index",
         "min_pairs": min_pairs,
-        **_stable_statistics(index, mean),
+        **of_stable,
     }
     return on_cells_of(index, ("year", "y", "x"), mean, "annual_ndai", attrs, coords)
+
+
+def _references(
+    coh: xr.DataArray,
+    stable: xr.DataArray,
+    classes: xr.DataArray | None,
+    rho: FloatArray,
+    block_bytes: int | None,
+) -> tuple[npt.NDArray[np.int16], FloatArray]:
+    """Stable reference of every cell and pair: numbers (y, x) of rows of (references, pair); row 0 is that of all."""
+    group = np.zeros(coh.shape[1:], np.int16)
+    if classes is None:
+        return group, rho[np.newaxis]
+    check_same_cells(coh, classes, "classes")
+    points = np.where(np.asarray(stable.values, np.bool_), classes.values, -1)
+    numbers, counts = np.unique(points[points >= 0], return_counts=True)
+    chosen = numbers[counts >= ENOUGH_IN_CLASS]
+    few = sorted({int(label) for label in np.unique(classes.values) if label >= 0} - {int(label) for label in chosen})
+    if few:
+        warnings.warn(
+            f"class(es) {', '.join(map(str, few))} have fewer than {ENOUGH_IN_CLASS} stable points of their own; they "
+            "are compared with the stable points of all classes",
+            FewObservationsWarning,
+            stacklevel=3,
+        )
+    if not chosen.size:
+        return group, rho[np.newaxis]
+    of_class = class_means(coh, classes.copy(data=np.where(np.isin(points, chosen), points, -1)),
+                           block_bytes=block_bytes)[1]  # fmt: skip
+    for number, label in enumerate(chosen, start=1):
+        group[classes.values == label] = number
+    # a class without data in a pair falls back on all classes, so that no pair is lost
+    return group, np.concatenate([rho[np.newaxis], np.where(np.isnan(of_class), rho, of_class)])
 
 
 class _IndexReader:
     """Makes any part of the NDAI of a lazy cube."""
 
-    def __init__(self, coh: xr.Variable, rho: FloatArray) -> None:
-        self._coh, self._rho = coh, rho
+    def __init__(self, coh: xr.Variable, of_class: FloatArray, group: npt.NDArray[np.int16]) -> None:
+        self._coh, self._of_class, self._group = coh, of_class, group
 
     def __call__(self, key: Key) -> npt.NDArray[np.float32]:
         pairs, rows, cols = key
         values = self._coh[{"pair": pairs, "y": rows, "x": cols}].values
-        return _index(np.ascontiguousarray(values, np.float32), self._rho[pairs])
+        return _index(np.ascontiguousarray(values, np.float32), self._of_class[:, pairs], self._group[rows][:, cols])
 
 
-def _index(values: npt.NDArray[np.float32], rho: FloatArray) -> npt.NDArray[np.float32]:
-    flat = values.reshape(values.shape[0], -1) if values.size else values.reshape(values.shape[0], 0)
-    return np.asarray(difference_index(flat, np.ascontiguousarray(rho)).reshape(values.shape))
+def _index(
+    values: npt.NDArray[np.float32], of_class: FloatArray, group: npt.NDArray[np.int16]
+) -> npt.NDArray[np.float32]:
+    flat = values.reshape(values.shape[0], group.size)
+    return np.asarray(difference_index(flat, np.ascontiguousarray(of_class), group.ravel()).reshape(values.shape))
 
 
 def _years(index: xr.DataArray) -> npt.NDArray[np.int64]:

@@ -12,10 +12,18 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from insar_mining.activity.blocks import held, walk
+from insar_mining.activity.blocks import held, only_where, walk
 from insar_mining.activity.cells import on_cells_of
 from insar_mining.activity.kernels import pair_counts, pair_sums, pixel_moments, points_of_best
-from insar_mining.activity.scenes import ROUNDING, check_cube, check_limits, kept_pairs, none_kept, table_of
+from insar_mining.activity.scenes import (
+    ROUNDING,
+    check_cube,
+    check_limits,
+    check_same_cells,
+    kept_pairs,
+    none_kept,
+    table_of,
+)
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError, UnsettledWarning
 
 BoolArray = npt.NDArray[np.bool_]
@@ -100,6 +108,7 @@ def stable_points(
     *,
     min_pairs: int | None = None,
     method: StableMethod = "iterated",
+    where: xr.DataArray | None = None,
     block_bytes: int | None = None,
 ) -> xr.DataArray:
     """Find the pixels that stay coherent.
@@ -119,6 +128,8 @@ def stable_points(
         ``"published"`` takes the rule literally, once over all pairs (Climate TRACE 2024, sections 3-5).
         With 0.8 / 0.2 it finds nothing once more than a tenth of the pairs lie under snow.
         ``"iterated"`` applies it to the pairs that pass the scene test, as `iterate_stable` does.
+    where : DataArray (y, x) of bool, optional
+        Cells that may be stable points (`stable_ground`, or a kind of ground); default all with data.
     block_bytes : int, optional
         Coherence held at a time; no result depends on it.
 
@@ -135,11 +146,11 @@ def stable_points(
     if method not in get_args(StableMethod):
         raise OptionError(f"method={method!r}: choose one of {', '.join(get_args(StableMethod))}")
     if method == "iterated":
-        return iterate_stable(coh, mean_min, std_max, min_pairs=min_pairs, block_bytes=block_bytes).stable
+        return iterate_stable(coh, mean_min, std_max, min_pairs=min_pairs, where=where, block_bytes=block_bytes).stable
     check_cube(coh)
     check_limits(mean_min, std_max)
     use = np.ones(coh.sizes["pair"], np.bool_)
-    found = _stable_pass(coh, use, mean_min, std_max, min_pairs or 1, block_bytes)
+    found = _stable_pass(_candidates(coh, where), use, mean_min, std_max, min_pairs or 1, block_bytes)
     if not found.mask.any():
         raise ActivityError(_none_stable(found, mean_min, std_max, int(use.sum()), min_pairs or 1))
     return _stable_map(coh, found.mask, "published", mean_min, std_max, min_pairs or 1)
@@ -154,6 +165,7 @@ def iterate_stable(
     scene_std_max: float | None = None,
     min_pairs: int | None = None,
     max_iterations: int = 5,
+    where: xr.DataArray | None = None,
     block_bytes: int | None = None,
 ) -> StableIteration:
     """Find stable points and good scenes together, each on the ground of the other.
@@ -168,6 +180,8 @@ def iterate_stable(
     min_pairs : int, optional
         Least number of finite pairs of a stable pixel; default half of the pairs in use.
     max_iterations : int
+    where : DataArray (y, x) of bool, optional
+        Cells that may be stable points (`stable_ground`, or a kind of ground); default all with data.
     block_bytes : int, optional
         Coherence held at a time; no result depends on it.
 
@@ -209,7 +223,7 @@ def iterate_stable(
         std_max if scene_std_max is None else scene_std_max,
     )
     check_limits(*scene_limits)
-    cube = held(coh)
+    cube = held(_candidates(coh, where))
     kept = _start(cube, mean_min, std_max, min_pairs, block_bytes)
     rows: list[tuple[int, int, int, int, int]] = []
     settled = False
@@ -243,6 +257,14 @@ def iterate_stable(
     stable = _stable_map(coh, found.mask, "iterated", mean_min, std_max, least)
     stable.attrs |= {"iterations": len(rows), "settled": int(settled)}
     return StableIteration(stable, kept_pairs(coh, table), table, history)
+
+
+def _candidates(coh: xr.DataArray, where: xr.DataArray | None) -> xr.DataArray:
+    """Return the cube without the cells that cannot be stable points."""
+    if where is None:
+        return coh
+    check_same_cells(coh, where, "cells of where=")
+    return only_where(coh, np.asarray(where.values, np.bool_))
 
 
 def _least_pairs(use: BoolArray, min_pairs: int | None) -> int:

@@ -18,9 +18,22 @@ import xarray as xr
 from shapely.geometry.base import BaseGeometry
 
 from insar_mining.activity.blocks import HOLD_BYTES, Key, lazy_variable, span
-from insar_mining.activity.cells import RasterGrid, cell_coordinates, cover_fraction, inside, mine_window
+from insar_mining.activity.cells import (
+    RasterGrid,
+    cell_coordinates,
+    cover_fraction,
+    inside,
+    mine_window,
+    with_margin,
+)
 from insar_mining.activity.rasters import CoherenceRaster, NotCoherenceError, Zero, look, read_header, read_window
-from insar_mining.errors import CoverageError, OptionError, RasterError, SkippedInputWarning
+from insar_mining.errors import (
+    CoverageError,
+    OptionError,
+    PartialCoverageWarning,
+    RasterError,
+    SkippedInputWarning,
+)
 
 if TYPE_CHECKING:
     from insar_mining.mines import Mine
@@ -37,6 +50,9 @@ GRID_TOLERANCE = 1e-4
 # rasters read at the same time; decompression runs outside Python's lock
 READERS = min(4, os.cpu_count() or 1)
 
+# ground further off than this has another climate, incidence and geology than the mine
+MOST_MARGIN_M = 20_000.0
+
 # files named in a message, at most
 NAMED = 5
 
@@ -48,6 +64,7 @@ def open_stack(
     zero: Zero = "nodata",
     band: int = 1,
     min_cover: float = 0.5,
+    margin_m: float = 0.0,
     hold_bytes: int = HOLD_BYTES,
 ) -> xr.DataArray:
     """Open coherence rasters of many pairs as one cube; a large one is read only when and where it is used.
@@ -66,6 +83,9 @@ def open_stack(
         writes no tag). ``"value"`` keeps zeros, also in files that declare 0 to be nodata.
     band : int
     min_cover : float, in (0, 1]
+    margin_m : float
+        Keep the ground around the mine too, up to this distance, for stable points outside the polygon. It has a
+        ``cover`` of 0 and counts in no area; annual maps do not show it.
     hold_bytes : int
         A cube of up to this size is read at once, default 128 MB; 0 reads nothing that can wait.
 
@@ -102,17 +122,27 @@ def open_stack(
         raise OptionError(f"zero={zero!r}: choose one of {', '.join(get_args(Zero))}")
     if not 0 < min_cover <= 1:
         raise OptionError(f"min_cover={min_cover}: must be > 0 and <= 1")
+    if not 0 <= margin_m <= MOST_MARGIN_M:
+        raise OptionError(f"margin_m={margin_m}: must be >= 0 and <= {MOST_MARGIN_M:g}")
     rasters = _headers(_files(paths), band, zero)
     _check_together(rasters)
     rasters = sorted(rasters, key=lambda raster: raster.pair)
     grid = rasters[0].grid
     rows, cols = slice(0, grid.height), slice(0, grid.width)
-    cover = None
+    cover = mask = None
     if mine is not None:
         rows, cols = mine_window(grid, mine)
+        if margin_m:
+            around = with_margin(mine, margin_m)
+            with warnings.catch_warnings():
+                # of the margin as much is taken as there is
+                warnings.simplefilter("ignore", PartialCoverageWarning)
+                rows, cols = mine_window(grid, around)
         cover = cover_fraction(grid.crop(rows, cols), mine)
         _check_cover(cover, min_cover)
-    mask = None if cover is None else inside(cover.values, min_cover)
+        mask = inside(cover.values, min_cover)
+        if margin_m:
+            mask |= inside(cover_fraction(grid.crop(rows, cols), around).values, min_cover)
     reader = _StackReader(rasters, rows, cols, mask)
     grid = grid.crop(rows, cols)
     shape = len(rasters), grid.height, grid.width
@@ -133,7 +163,7 @@ def open_stack(
         **_recorded(rasters),
     }
     if mine is not None:
-        attrs |= {"min_cover": float(min_cover)}
+        attrs |= {"min_cover": float(min_cover), "margin_m": float(margin_m)}
         attrs |= {} if isinstance(mine, BaseGeometry) else {"mine_id": mine.id, "mine_name": mine.name}
     block_rows, block_cols = rasters[0].block
     cube = xr.DataArray(variable, coords={**_pair_coordinates(rasters), **coords}, name="coherence", attrs=attrs)
