@@ -1,0 +1,164 @@
+"""The adaptive phase filter of Goldstein and Werner.
+
+Patches of the interferogram are transformed, each spectrum is multiplied by its own smoothed
+magnitude to the power alpha, and the filtered patches are added with triangular
+weights (Goldstein & Werner 1998, doi:10.1029/1998GL900033, Eq. 3).  Parameters have the names and the
+meaning of SNAP's GoldsteinPhaseFiltering: step of a quarter of a patch, magnitude smoothed
+by a boxcar.  The filter makes phase; coherence is estimated before it and is not changed by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+from scipy.ndimage import uniform_filter
+
+from insar_mining.errors import OptionError
+
+FloatImage = npt.NDArray[np.float32]
+ComplexImage = npt.NDArray[np.complex64]
+
+FFT_SIZES = (32, 64, 128, 256)
+WINDOW_SIZES = (3, 5, 7)
+STEPS_PER_PATCH = 4
+
+
+def goldstein(
+    interferogram: ComplexImage,
+    coherence: FloatImage | None = None,
+    *,
+    alpha: float = 1.0,
+    fft_size: int = 64,
+    window_size: int = 3,
+    use_adaptive_alpha: bool = False,
+    alpha_min: float = 0.2,
+    alpha_max: float = 1.0,
+    use_coherence_mask: bool = False,
+    coherence_threshold: float = 0.2,
+    first_line: int = 0,
+    first_sample: int = 0,
+) -> ComplexImage:
+    """Filter the phase of an interferogram.
+
+    Parameters
+    ----------
+    interferogram : ndarray of complex64, shape (lines, samples)
+        NaN is not data: it enters as 0 and stays NaN.
+    coherence : ndarray of float32, same shape, optional
+        Needed by the mask and by the adaptive exponent only; read, never changed.
+    alpha : float, 0..1
+        Exponent; 0 leaves the interferogram as it is.
+    fft_size : int
+        Side of a patch: 32, 64, 128 or 256 pixels.
+    window_size : int
+        Side of the boxcar that smooths the magnitude of a spectrum: 3, 5 or 7.
+    use_adaptive_alpha : bool
+        Replace `alpha`, patch by patch, by ``1 - mean coherence`` between `alpha_min` and `alpha_max`
+        (Baran et al. 2003, doi:10.1109/TGRS.2003.817212).
+    use_coherence_mask : bool
+        Leave pixels of a coherence below `coherence_threshold` (or without one) unfiltered.
+    first_line, first_sample : int
+        Place of the block in the burst.  Patches start at multiples of a quarter of their side
+        of the burst, whatever the block.
+
+    Returns
+    -------
+    ndarray of complex64, shape (lines, samples)
+        The filtered interferogram.  Its magnitude is that of the filter, up to a factor that
+        changes from patch to patch; its phase is what it is made for.
+
+    Raises
+    ------
+    OptionError
+        A parameter is out of range, or the coherence is missing or of another shape.
+
+    Notes
+    -----
+    A pixel's value depends on ``fft_size - 1`` lines and samples on every side.  Patches reach over
+    the image's edge, where they hold zeros.
+    """
+    _check(alpha, fft_size, window_size, (alpha_min, alpha_max), coherence_threshold)
+    if (use_coherence_mask or use_adaptive_alpha) and coherence is None:
+        raise OptionError("a coherence mask or an adaptive exponent needs the coherence; pass it, or switch both off")
+    if coherence is not None and coherence.shape != interferogram.shape:
+        raise OptionError(f"coherence of shape {coherence.shape} for an interferogram of shape {interferogram.shape}")
+    missing = ~np.isfinite(interferogram)
+    known = np.where(missing, np.complex64(0), interferogram)
+    total = np.zeros(interferogram.shape, np.complex128)
+    weight = np.zeros(interferogram.shape, np.float64)
+    taper = _triangle(fft_size)
+    for place, inside in _patches(interferogram.shape, fft_size, first_line, first_sample):
+        patch = np.zeros((fft_size, fft_size), np.complex128)
+        patch[inside] = known[place]
+        if use_adaptive_alpha and coherence is not None:
+            exponent = _adaptive_alpha(coherence[place], alpha_min, alpha_max)
+        else:
+            exponent = alpha
+        total[place] += (_filtered(patch, exponent, window_size) * taper)[inside]
+        weight[place] += taper[inside]
+    out: ComplexImage = (total / weight).astype(np.complex64)
+    if use_coherence_mask and coherence is not None:
+        kept = ~(coherence >= coherence_threshold)
+        out[kept] = interferogram[kept]
+    out[missing] = np.nan
+    return out
+
+
+def _check(
+    alpha: float, fft_size: int, window_size: int, alpha_range: tuple[float, float], coherence_threshold: float
+) -> None:
+    if not 0 <= alpha <= 1:
+        raise OptionError(f"alpha {alpha}: from 0 (no filter) to 1 (default 1)")
+    if fft_size not in FFT_SIZES:
+        raise OptionError(f"FFT size {fft_size}: one of 32, 64, 128, 256 (default 64)")
+    if window_size not in WINDOW_SIZES:
+        raise OptionError(f"window size {window_size}: one of 3, 5, 7 (default 3)")
+    if not 0 <= alpha_range[0] <= alpha_range[1] <= 1:
+        raise OptionError(f"alpha from {alpha_range[0]} to {alpha_range[1]}: 0 <= minimum <= maximum <= 1")
+    if not 0 <= coherence_threshold <= 1:
+        raise OptionError(f"coherence threshold {coherence_threshold}: from 0 to 1 (default 0.2)")
+
+
+def _triangle(size: int) -> npt.NDArray[np.float64]:
+    """Weights of a patch, a pyramid that is nowhere 0."""
+    side = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5) / (size / 2)
+    return np.outer(side, side)
+
+
+Window = tuple[slice, slice]
+
+
+def _patches(shape: tuple[int, ...], size: int, first_line: int, first_sample: int) -> Iterator[tuple[Window, Window]]:
+    """Where each patch lies in the block, and what part of the patch that is."""
+    step = size // STEPS_PER_PATCH
+    axes = []
+    for count, first in ((shape[0], first_line), (shape[1], first_sample)):
+        # the patches that touch the block start at multiples of the step of the burst
+        starts = range((first - size) // step * step + step, first + count, step)
+        parts = []
+        for start in starts:
+            low, high = max(start, first), min(start + size, first + count)
+            parts.append((slice(low - first, high - first), slice(low - start, high - start)))
+        axes.append(parts)
+    for lines, inner_lines in axes[0]:
+        for samples, inner_samples in axes[1]:
+            yield (lines, samples), (inner_lines, inner_samples)
+
+
+def _filtered(patch: npt.NDArray[np.complex128], alpha: float, window_size: int) -> npt.NDArray[np.complex128]:
+    """Weigh the spectrum of a patch by its smoothed magnitude; a spectrum has no edges."""
+    spectrum = fft.fft2(patch)
+    magnitude = uniform_filter(np.abs(spectrum), window_size, mode="wrap")
+    largest = magnitude.max()
+    if largest > 0:
+        spectrum *= (magnitude / largest) ** alpha
+    return np.asarray(fft.ifft2(spectrum))
+
+
+def _adaptive_alpha(coherence: FloatImage, alpha_min: float, alpha_max: float) -> float:
+    values = coherence[np.isfinite(coherence)]
+    mean = float(values.mean()) if values.size else 0.0
+    return min(max(1 - mean, alpha_min), alpha_max)
