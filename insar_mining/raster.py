@@ -64,6 +64,7 @@ def write_cog(
         "predictor": "YES",
         "blocksize": BLOCK_PX,
         "overview_resampling": overviews,
+        "num_threads": "ALL_CPUS",
     }
     with appears_whole(path) as partial:
         try:
