@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,7 @@ from insar_mining.coherence.builtin.resample import (
 from insar_mining.sentinel1.tops import tops_ramp
 
 FloatArray = npt.NDArray[np.float64]
+Number = TypeVar("Number", bound=np.generic)
 
 BLOCK_LINES = 128
 HALO_LINES = 12  # beyond a block whose heights its interpolation along azimuth takes: half of the taps and a margin
@@ -57,6 +58,13 @@ class DateLines(Protocol):
     def lines(self, block: Region) -> ComplexImage:
         """Return the pixels of a block, NaN where the date has no data."""
         ...
+
+
+def _frozen(array: npt.NDArray[Number]) -> npt.NDArray[Number]:
+    """Return a read-only view: as arrays from disk are, so that kernels are compiled for one kind only."""
+    view = array.view()
+    view.setflags(write=False)
+    return view
 
 
 def blocks_of(region: Region) -> Iterator[Region]:
@@ -103,7 +111,7 @@ class Relief:
             )
             self._heights = np.concatenate([self._heights[line_start - self._first_line :], new])
             self._first_line = line_start
-        return self._heights[line_start - self._first_line : line_stop - self._first_line]
+        return _frozen(self._heights[line_start - self._first_line : line_stop - self._first_line])
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +122,7 @@ class OwnPixels:
 
     def lines(self, block: Region) -> ComplexImage:
         """Return the pixels of a block as they were taken."""
-        return valid_pixels(self.side, block)
+        return _frozen(valid_pixels(self.side, block))
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +194,7 @@ class Resampler:
 
         source = self._source(block, line_offset, tall_offset)
         if source is None:
-            return np.full(block.shape, np.nan, dtype=np.complex64)
+            return _frozen(np.full(block.shape, np.nan, dtype=np.complex64))
         image = deramp(self.side.read(source), self.ramp, source.line_start, source.sample_start)
         # each line of the date is interpolated along range with the offsets of the line it lands on
         row = np.arange(source.line_start, source.line_stop) - self.typical_lines
@@ -194,7 +202,7 @@ class Resampler:
         image = resample_range(
             image, source.sample_start, self.range_weights, tall_offset, row, block.shape[1], block.sample_start
         )
-        on_reference: ComplexImage = resample_azimuth(
+        on_reference = resample_azimuth(
             image,
             source.line_start,
             self.azimuth_weights,
@@ -206,7 +214,7 @@ class Resampler:
             block.line_start,
             block.sample_start,
         )
-        return on_reference
+        return _frozen(on_reference)
 
     def _source(self, block: Region, line_offset: FloatArray, sample_offset: FloatArray) -> Region | None:
         """Return the valid part of the burst that the block's pixels come from."""
