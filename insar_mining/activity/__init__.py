@@ -4,93 +4,105 @@
 -> `rgb_composite` and `classify` -> `activity_table`; each is a plain function on xarray arrays.
 """
 
-from insar_mining.activity.area import (
-    active_in,
-    activity_table,
-    class_counts,
-    nominal_area_m2,
-    year_counts,
-)
-from insar_mining.activity.cells import cell_area_m2, cover_fraction, ground_area_m2
-from insar_mining.activity.composite import black_limit, classify, composite_years, rgb_composite
-from insar_mining.activity.corrections import (
-    BaselineFit,
-    DecayFit,
-    baseline_by_class,
-    decay_by_class,
-    fit_baseline,
-    fit_decay,
-    to_span,
-    without_baseline_loss,
-)
-from insar_mining.activity.explain import explain_scenes, read_covariates, what_tells_rejected
-from insar_mining.activity.layers import read_layer, read_mask, read_ndvi
-from insar_mining.activity.ndai import annual_ndai, ndai
-from insar_mining.activity.reference import (
-    Drift,
-    Spread,
-    drift_test,
-    spread_evenly,
-    spread_of,
-    stable_ground,
-)
-from insar_mining.activity.sample import adjusted_activity, error_adjusted_areas, read_sample
-from insar_mining.activity.scenes import filter_scenes, scene_table
-from insar_mining.activity.stable import StableIteration, iterate_stable, pixel_statistics, stable_points
-from insar_mining.activity.stack import open_stack
-from insar_mining.activity.store import from_zarr, to_zarr
-from insar_mining.activity.strata import activity_by_stratum, classes_by, mask_out, read_surfaces, slope_deg
+from __future__ import annotations
 
-__all__ = [
-    "BaselineFit",
-    "DecayFit",
-    "Drift",
-    "Spread",
-    "StableIteration",
-    "active_in",
-    "activity_by_stratum",
-    "activity_table",
-    "adjusted_activity",
-    "annual_ndai",
-    "baseline_by_class",
-    "black_limit",
-    "cell_area_m2",
-    "class_counts",
-    "classes_by",
-    "classify",
-    "composite_years",
-    "cover_fraction",
-    "decay_by_class",
-    "drift_test",
-    "error_adjusted_areas",
-    "explain_scenes",
-    "filter_scenes",
-    "fit_baseline",
-    "fit_decay",
-    "from_zarr",
-    "ground_area_m2",
-    "iterate_stable",
-    "mask_out",
-    "ndai",
-    "nominal_area_m2",
-    "open_stack",
-    "pixel_statistics",
-    "read_covariates",
-    "read_layer",
-    "read_mask",
-    "read_ndvi",
-    "read_sample",
-    "read_surfaces",
-    "rgb_composite",
-    "scene_table",
-    "slope_deg",
-    "spread_evenly",
-    "spread_of",
-    "stable_ground",
-    "stable_points",
-    "to_span",
-    "to_zarr",
-    "what_tells_rejected",
-    "without_baseline_loss",
-    "year_counts",
-]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+# a module that has the name of a function of its own is loaded at once, or its name would stand for the module
+from insar_mining.activity.ndai import annual_ndai as annual_ndai
+from insar_mining.activity.ndai import ndai as ndai
+
+if TYPE_CHECKING:
+    from insar_mining.activity.area import active_in as active_in
+    from insar_mining.activity.area import activity_table as activity_table
+    from insar_mining.activity.area import class_counts as class_counts
+    from insar_mining.activity.area import nominal_area_m2 as nominal_area_m2
+    from insar_mining.activity.area import year_counts as year_counts
+    from insar_mining.activity.cells import cell_area_m2 as cell_area_m2
+    from insar_mining.activity.cells import cover_fraction as cover_fraction
+    from insar_mining.activity.cells import ground_area_m2 as ground_area_m2
+    from insar_mining.activity.composite import black_limit as black_limit
+    from insar_mining.activity.composite import classify as classify
+    from insar_mining.activity.composite import composite_years as composite_years
+    from insar_mining.activity.composite import rgb_composite as rgb_composite
+    from insar_mining.activity.corrections import BaselineFit as BaselineFit
+    from insar_mining.activity.corrections import DecayFit as DecayFit
+    from insar_mining.activity.corrections import baseline_by_class as baseline_by_class
+    from insar_mining.activity.corrections import decay_by_class as decay_by_class
+    from insar_mining.activity.corrections import fit_baseline as fit_baseline
+    from insar_mining.activity.corrections import fit_decay as fit_decay
+    from insar_mining.activity.corrections import to_span as to_span
+    from insar_mining.activity.corrections import without_baseline_loss as without_baseline_loss
+    from insar_mining.activity.explain import explain_scenes as explain_scenes
+    from insar_mining.activity.explain import read_covariates as read_covariates
+    from insar_mining.activity.explain import what_tells_rejected as what_tells_rejected
+    from insar_mining.activity.layers import read_layer as read_layer
+    from insar_mining.activity.layers import read_mask as read_mask
+    from insar_mining.activity.layers import read_ndvi as read_ndvi
+    from insar_mining.activity.reference import Drift as Drift
+    from insar_mining.activity.reference import Spread as Spread
+    from insar_mining.activity.reference import drift_test as drift_test
+    from insar_mining.activity.reference import spread_evenly as spread_evenly
+    from insar_mining.activity.reference import spread_of as spread_of
+    from insar_mining.activity.reference import stable_ground as stable_ground
+    from insar_mining.activity.sample import adjusted_activity as adjusted_activity
+    from insar_mining.activity.sample import error_adjusted_areas as error_adjusted_areas
+    from insar_mining.activity.sample import read_sample as read_sample
+    from insar_mining.activity.scenes import filter_scenes as filter_scenes
+    from insar_mining.activity.scenes import scene_table as scene_table
+    from insar_mining.activity.stable import StableIteration as StableIteration
+    from insar_mining.activity.stable import iterate_stable as iterate_stable
+    from insar_mining.activity.stable import pixel_statistics as pixel_statistics
+    from insar_mining.activity.stable import stable_points as stable_points
+    from insar_mining.activity.stack import open_stack as open_stack
+    from insar_mining.activity.store import from_zarr as from_zarr
+    from insar_mining.activity.store import to_zarr as to_zarr
+    from insar_mining.activity.strata import activity_by_stratum as activity_by_stratum
+    from insar_mining.activity.strata import classes_by as classes_by
+    from insar_mining.activity.strata import mask_out as mask_out
+    from insar_mining.activity.strata import read_surfaces as read_surfaces
+    from insar_mining.activity.strata import slope_deg as slope_deg
+
+# the other names load on first use: an analysis needs some of them, and scipy, zarr and geopandas take 20 to 50 MB each
+_HOMES = {
+    "area": ("active_in", "activity_table", "class_counts", "nominal_area_m2", "year_counts"),
+    "cells": ("cell_area_m2", "cover_fraction", "ground_area_m2"),
+    "composite": ("black_limit", "classify", "composite_years", "rgb_composite"),
+    "corrections": (
+        "BaselineFit",
+        "DecayFit",
+        "baseline_by_class",
+        "decay_by_class",
+        "fit_baseline",
+        "fit_decay",
+        "to_span",
+        "without_baseline_loss",
+    ),
+    "explain": ("explain_scenes", "read_covariates", "what_tells_rejected"),
+    "layers": ("read_layer", "read_mask", "read_ndvi"),
+    "reference": ("Drift", "Spread", "drift_test", "spread_evenly", "spread_of", "stable_ground"),
+    "sample": ("adjusted_activity", "error_adjusted_areas", "read_sample"),
+    "scenes": ("filter_scenes", "scene_table"),
+    "stable": ("StableIteration", "iterate_stable", "pixel_statistics", "stable_points"),
+    "stack": ("open_stack",),
+    "store": ("from_zarr", "to_zarr"),
+    "strata": ("activity_by_stratum", "classes_by", "mask_out", "read_surfaces", "slope_deg"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(["annual_ndai", "ndai", *_HOME_OF])
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is used for the first time (PEP 562)."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'insar_mining.activity' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"insar_mining.activity.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -55,12 +55,12 @@ def map_blocks(cube: xr.DataArray, block_bytes: int | None = None) -> list[Block
     ----------
     cube : DataArray, dims (..., y, x)
     block_bytes : int, optional
-        Default 100 MB, 16 MB for a cube in memory.  No result depends on it.
+        Default 100 MB, 16 MB for a cube in memory or made from one.  No result depends on it.
     """
     height, width = cube.sizes["y"], cube.sizes["x"]
     layers = max(1, math.prod(size for name, size in cube.sizes.items() if name not in ("y", "x")))
     if block_bytes is None:
-        block_bytes = BLOCK_BYTES if is_lazy(cube) else HELD_BLOCK_BYTES
+        block_bytes = BLOCK_BYTES if reads_files(cube) else HELD_BLOCK_BYTES
     cells = max(1, block_bytes // (4 * layers))
     chunks = cube.encoding.get("preferred_chunks", {})
     tile_rows, tile_cols = (int(chunks.get(name, TILE)) for name in ("y", "x"))
@@ -98,6 +98,19 @@ def is_lazy(cube: xr.DataArray) -> bool:
     return not isinstance(cube.variable._data, np.ndarray)
 
 
+def reads_files(cube: xr.DataArray) -> bool:
+    """Whether the values of a cube come from files (or anywhere else that is slow) when they are read."""
+    return _slow(cube.variable)
+
+
+def _slow(variable: xr.Variable) -> bool:
+    data = variable._data
+    if isinstance(data, np.ndarray):
+        return False
+    made = getattr(data, "array", None)
+    return made.slow if isinstance(made, _MadeWhenRead) else True
+
+
 def held(cube: xr.DataArray, hold_bytes: int | None = None) -> xr.DataArray:
     """Return a cube that is cheap to read several times: in memory if it is small enough, else as it is.
 
@@ -127,7 +140,7 @@ def made_from(cube: xr.DataArray, make: Callable[[FloatBlock, Key], FloatBlock])
     """
     reader = _Derived(cube.variable, make)
     made = xr.DataArray(
-        lazy_variable(tuple(map(str, cube.dims)), cube.shape, reader),
+        lazy_variable(tuple(map(str, cube.dims)), cube.shape, reader, slow=reads_files(cube)),
         coords=cube.coords,
         name=cube.name,
         attrs=dict(cube.attrs),
@@ -146,6 +159,31 @@ class _Derived:
         part = self._source[dict(zip(self._source.dims, key, strict=True))]
         # a copy, for what is in memory already is the caller's
         return self._make(np.array(part.values, dtype=np.float32, order="C"), key)
+
+
+def layers_of(cube: xr.DataArray, chosen: npt.NDArray[np.integer[Any]]) -> xr.DataArray:
+    """Return some layers of a cube, taken when they are read: no copy is held.
+
+    Parameters
+    ----------
+    cube : DataArray (pair, y, x)
+    chosen : ndarray of int
+    """
+    if is_lazy(cube):
+        return cube.isel(pair=chosen)
+    if len(chosen) == cube.sizes["pair"]:
+        return cube.copy(deep=False)
+    variable = cube.variable
+
+    def read(key: Key) -> FloatBlock:
+        values = variable[{"pair": chosen[key[0]], "y": key[1], "x": key[2]}].values
+        return np.asarray(values, np.float32)
+
+    shape = (len(chosen), *cube.shape[1:])
+    coords = {name: coord.variable for name, coord in cube.coords.items() if "pair" not in coord.dims}
+    coords |= {name: coord.variable[{"pair": chosen}] for name, coord in cube.coords.items() if coord.dims == ("pair",)}
+    some = lazy_variable(("pair", "y", "x"), shape, read, slow=False)
+    return xr.DataArray(some, coords=coords, name=cube.name, attrs=dict(cube.attrs))
 
 
 def only_where(cube: xr.DataArray, keep: npt.NDArray[np.bool_]) -> xr.DataArray:
@@ -168,6 +206,8 @@ def lazy_variable(
     dims: tuple[str, ...],
     shape: tuple[int, ...],
     read: Callable[[Key], npt.NDArray[Any]],
+    *,
+    slow: bool = True,
 ) -> xr.Variable:
     """Return a float32 variable whose values `read` makes for each index when they are asked for.
 
@@ -177,15 +217,18 @@ def lazy_variable(
     read : callable
         Takes one slice or one array of positions per dimension (each dimension by itself),
         returns the values.
+    slow : bool
+        Whether that reads files, so that large blocks are better.
     """
-    return xr.Variable(dims, indexing.LazilyIndexedArray(_MadeWhenRead(shape, read)))
+    return xr.Variable(dims, indexing.LazilyIndexedArray(_MadeWhenRead(shape, read, slow)))
 
 
 class _MadeWhenRead(BackendArray):
     """An array of float32 that a function makes piece by piece."""
 
-    def __init__(self, shape: tuple[int, ...], read: Callable[[Key], npt.NDArray[Any]]) -> None:
+    def __init__(self, shape: tuple[int, ...], read: Callable[[Key], npt.NDArray[Any]], slow: bool = True) -> None:
         self.shape = shape
+        self.slow = slow
         self.dtype = np.dtype(np.float32)
         self._read = read
 

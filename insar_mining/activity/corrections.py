@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from scipy.optimize import minimize_scalar, nnls
 
 from insar_mining.activity.blocks import Key, made_from
 from insar_mining.activity.kernels import scale_excess
@@ -179,6 +178,8 @@ def fit_decay(days: npt.ArrayLike, coherence: npt.ArrayLike, *, floor: float = 0
 
 def _parts(t: FloatArray, excess: FloatArray, tau: float, two_spans: bool) -> tuple[float, float]:
     """Best lasting part and part that is lost, neither negative, for one time constant."""
+    from scipy.optimize import nnls  # here and below: 50 MB that only a fit needs
+
     falling = np.exp(-t / tau)
     design = np.column_stack([np.zeros_like(t) if two_spans else np.ones_like(t), falling])
     part, lost = nnls(design, excess)[0]
@@ -186,6 +187,8 @@ def _parts(t: FloatArray, excess: FloatArray, tau: float, two_spans: bool) -> tu
 
 
 def _best_tau(t: FloatArray, excess: FloatArray, two_spans: bool) -> float:
+    from scipy.optimize import minimize_scalar
+
     def misfit(log_tau: float) -> float:
         part, lost = _parts(t, excess, float(np.exp(log_tau)), two_spans)
         return float(((excess - part - lost * np.exp(-t / np.exp(log_tau))) ** 2).sum())

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
-from scipy.stats import mannwhitneyu
 
 from insar_mining.activity.blocks import walk
 from insar_mining.activity.corrections import DecayFit
@@ -163,6 +162,8 @@ def what_tells_rejected(explained: pd.DataFrame) -> pd.DataFrame:
         tell all) and p_value (Mann and Whitney), the most telling first. Of a covariate both the larger
         and the smaller value of the two dates are compared.
     """
+    from scipy.stats import mannwhitneyu  # 60 MB that only this needs
+
     kept = explained["kept"].to_numpy(dtype=np.bool_)
     quantities: dict[str, FloatArray] = {
         "days": explained["days"].to_numpy(dtype=float),

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from insar_mining.activity.blocks import Key, is_lazy, lazy_variable, walk
+from insar_mining.activity.blocks import Key, lazy_variable, reads_files, walk
 from insar_mining.activity.cells import mine_cells, on_cells_of
 from insar_mining.activity.dates import year_of
 from insar_mining.activity.kernels import difference_index, group_means
@@ -52,7 +52,7 @@ def ndai(
     Returns
     -------
     DataArray (pair, y, x), float32
-        -1..1; lazy when `coh` is lazy. Negative values (more coherent than the stable mean) are kept.
+        -1..1, made when it is read. Negative values (more coherent than the stable mean) are kept.
         NaN where the coherence is NaN, and all over a pair in which no stable point has data. Coordinates as
         `coh`, and ``rho_stable`` (pair) and ``stable`` (y, x).
 
@@ -99,13 +99,8 @@ def ndai(
     on_pairs = {str(name): coord.variable for name, coord in coh.coords.items() if coord.dims == ("pair",)}
     on_pairs["rho_stable"] = xr.Variable("pair", rho, {"units": "1", "long_name": "mean coherence of stable points"})
     on_pairs["stable"] = xr.Variable(("y", "x"), np.asarray(stable.values, np.bool_))
-    values: object
-    if is_lazy(coh):
-        values = lazy_variable(("pair", "y", "x"), coh.shape, _IndexReader(coh.variable, of_class, group))
-    else:
-        values = np.empty(coh.shape, np.float32)
-        for block, part in walk(coh, block_bytes):
-            values[:, block.rows, block.cols] = _index(part, of_class, group[block.rows, block.cols])
+    made = _IndexReader(coh.variable, of_class, group)
+    values = lazy_variable(("pair", "y", "x"), coh.shape, made, slow=reads_files(coh))
     index = on_cells_of(coh, ("pair", "y", "x"), values, "ndai", attrs, on_pairs)
     index.encoding.update({key: coh.encoding[key] for key in ("preferred_chunks",) if key in coh.encoding})
     return index

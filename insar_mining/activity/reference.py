@@ -11,8 +11,6 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from scipy.special import ndtr
-from scipy.stats import kendalltau, theilslopes
 
 from insar_mining.activity.cells import mine_cells
 from insar_mining.activity.scenes import check_cube, check_same_cells, stable_means
@@ -243,6 +241,8 @@ def trend(dates: npt.NDArray[np.datetime64], values: FloatArray) -> Drift:
     if seasonal is not None:
         slope, p_value, compared = seasonal
         return Drift(slope, p_value, True, compared, years)
+    from scipy.stats import kendalltau, theilslopes  # 60 MB that only this needs
+
     time = days / DAYS_PER_YEAR
     p = float(kendalltau(time, values).pvalue)
     return Drift(
@@ -272,4 +272,4 @@ def _seasonal(dates: npt.NDArray[np.datetime64], values: FloatArray) -> tuple[fl
         return None
     # continuity: the score moves in steps of two
     z = (abs(score) - 1) / math.sqrt(variance) if variance > 0 and score else 0.0
-    return float(np.median(slopes)), float(min(1.0, 2 * ndtr(-max(z, 0.0)))), len(slopes)
+    return float(np.median(slopes)), math.erfc(max(z, 0.0) / math.sqrt(2)), len(slopes)

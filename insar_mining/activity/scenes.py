@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from insar_mining.activity.blocks import is_lazy, walk
+from insar_mining.activity.blocks import is_lazy, layers_of, walk
 from insar_mining.activity.kernels import mean_and_sd, pair_sums
 from insar_mining.errors import ActivityError, OptionError
 
@@ -198,7 +198,7 @@ def table_of(coh: xr.DataArray, sums: npt.NDArray[np.int64], mean_min: float, st
 
 def kept_pairs(coh: xr.DataArray, table: pd.DataFrame) -> xr.DataArray:
     """Return the pairs that a scene table keeps, with the table."""
-    kept = coh.isel(pair=np.flatnonzero(table["kept"].to_numpy()))
+    kept = layers_of(coh, np.flatnonzero(table["kept"].to_numpy()))
     kept.attrs = {**coh.attrs, "scenes": table}
     rejected = table.loc[~table["kept"], "pair"]
     if len(rejected):
