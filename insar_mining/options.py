@@ -181,6 +181,12 @@ class CoherenceOptions(Options):
     cache_gb: float = Field(
         20.0, ge=0, le=10_000, description="Room for dates on that geometry, gigabytes; 0 keeps none and is slower."
     )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Threads of the built-in engine; by default what the machine or container allows.",
+    )
 
 
 class ActivityOptions(Options):

@@ -67,9 +67,17 @@ def coherence(
     if dry_run:
         print_record(plan.describe(), as_json=as_json)
         return
+    if options.engine == "builtin" and not _compiled():
+        speech.say("compiling the kernels, once on this machine: about a minute")
     with speech.progress() as show:
         path = carry_out(plan, options.engine, progress=lambda share: show("coherence", round(100 * share), 100))
     print_record({"pair": plan.pair, "path": str(path), **_summary(path)}, as_json=as_json)
+
+
+def _compiled() -> bool:
+    from insar_mining.coherence.builtin.compiled import are_compiled
+
+    return are_compiled()
 
 
 def _plan(

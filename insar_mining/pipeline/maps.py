@@ -138,10 +138,10 @@ class Planner:
     def engine(self) -> Engine:
         """Return the engine for all pairs; the built-in one keeps the dates that it has brought to the geometry."""
         options = self.options.coherence
+        if options.engine != "builtin":
+            return open_engine(options.engine)
         limit = round(options.cache_gb * 1e9)
-        if options.engine == "builtin" and limit:
-            return BuiltinEngine(ArrayCache(self.folder / DATES, limit))
-        return open_engine(options.engine)
+        return BuiltinEngine(ArrayCache(self.folder / DATES, limit) if limit else None, options.threads)
 
     def plan(self, pair: Mapping[str, object]) -> CoherencePlan:
         """Plan one row of a pair table."""

@@ -9,13 +9,14 @@ pair is then an interferogram, a window and a look-up.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from insar_mining.coherence.builtin import estimate
+from insar_mining.coherence.builtin import compiled, estimate
 from insar_mining.coherence.builtin.burst import Side
 from insar_mining.coherence.builtin.cache import ArrayCache
 from insar_mining.coherence.builtin.coregister import Region
@@ -29,6 +30,8 @@ from insar_mining.coherence.matching import BurstPair
 from insar_mining.coherence.plan import ALGORITHM, Acquisition, CoherencePlan, Progress
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.product import Product
+
+logger = logging.getLogger(__name__)
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -62,22 +65,28 @@ class BuiltinEngine:
     cache : ArrayCache, optional
         Where dates on the geometry of the stack reference are kept for further pairs; without one
         each plan reads and resamples its two dates block by block, and keeps nothing.
+    threads : int, optional
+        By default as many as the machine or the container allows.  Maps of one process wait for each other.
     """
 
     name = "builtin"
     version: str | None = None
 
-    def __init__(self, cache: ArrayCache | None = None) -> None:
+    def __init__(self, cache: ArrayCache | None = None, threads: int | None = None) -> None:
         self._cache = cache
+        self._threads = threads
         self._products: dict[Acquisition, Product] = {}
         self._scene: Scene | None = None
 
     def map_coherence(self, plan: CoherencePlan, progress: Progress) -> npt.NDArray[np.float32]:
         """Compute coherence on the plan's grid: float32, shape (height, width), NaN outside."""
-        scene = self._scene_of(plan)
-        out = np.full(plan.grid.shape, np.nan, dtype=np.float32)
-        for done, pair in enumerate(plan.bursts):
-            self._fill_from_burst(out, scene, pair, plan, _part(progress, done, len(plan.bursts)))
+        if not compiled.are_compiled():
+            logger.info("compiling the kernels, once on this machine: about a minute")
+        with compiled.threads(self._threads):
+            scene = self._scene_of(plan)
+            out = np.full(plan.grid.shape, np.nan, dtype=np.float32)
+            for done, pair in enumerate(plan.bursts):
+                self._fill_from_burst(out, scene, pair, plan, _part(progress, done, len(plan.bursts)))
         return out
 
     def _scene_of(self, plan: CoherencePlan) -> Scene:
