@@ -8,6 +8,7 @@ checked against bursts cut from products whose bursts are known, not against ASF
 from __future__ import annotations
 
 import binascii
+import json
 import shutil
 import uuid
 import warnings
@@ -20,6 +21,7 @@ import rasterio
 from rasterio.control import GroundControlPoint
 from rasterio.errors import RasterioError
 
+from insar_mining.archive.integrity import put_text
 from insar_mining.archive.safe_xml import (
     Cut,
     SafeFile,
@@ -92,6 +94,26 @@ def assemble_safe(bursts: Path | str, folder: Path | str) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return final
+
+
+def assembled(bursts: Path | str, folder: Path | str) -> Path:
+    """Return the SAFE product of a folder of bursts: the one made before if the bursts are the same, else a new one.
+
+    Parameters and errors are those of :func:`assemble_safe`.
+    """
+    source, folder = Path(bursts), Path(folder)
+    identity = open_product(source).identity()
+    note = folder / f".{source.name}.safe.json"
+    try:
+        said = json.loads(note.read_text(encoding="utf-8"))
+        made = folder / str(said["product"])
+        if said["bursts"] == identity and said["identity"] == open_product(made).identity():
+            return made
+    except (OSError, ValueError, KeyError, TypeError, ProductError):
+        pass  # not made yet, or damaged since: made anew
+    made = assemble_safe(source, folder)
+    put_text(note, json.dumps({"product": made.name, "bursts": identity, "identity": open_product(made).identity()}))
+    return made
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ from rasterio.fill import fillnodata
 
 from insar_mining.archive.dem import Dem, read_dem
 from insar_mining.archive.download import Item, fetch_files
-from insar_mining.archive.integrity import Expected, is_noted, write_note
+from insar_mining.archive.integrity import Expected, checksum, is_noted, read_note, write_note
 from insar_mining.archive.transfer import Limits
 from insar_mining.errors import ArchiveError, DemError, OptionError, PartialDemWarning
 from insar_mining.files import appears_whole
@@ -260,11 +260,11 @@ def _unpacked(path: Path) -> Path:
 
 
 def _key(source: DemSource, wanted: Bounds, tiles: Sequence[Path]) -> str:
-    """Identity of the result: its area, and the tiles as they are."""
+    """Identity of the result: its area, and the content of the tiles."""
     said = [
         source.name,
         [round(b, 9) for b in wanted],
-        [[t.name, t.stat().st_size, t.stat().st_mtime_ns] for t in tiles],
+        [[t.name, (read_note(t) or {}).get("sha256") or checksum(t, "sha256")] for t in tiles],
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
 

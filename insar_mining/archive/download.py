@@ -77,6 +77,8 @@ class Outcome:
     reason : str
         Why it failed.
     fetched_bytes : int
+    refused : bool
+        It failed because the archive refuses the account: others would fail as well.
     """
 
     item: Item
@@ -84,6 +86,7 @@ class Outcome:
     state: str
     reason: str = ""
     fetched_bytes: int = 0
+    refused: bool = False
 
 
 def fetch_files(
@@ -219,12 +222,12 @@ class _Work:
 
     def fetch(self, item: Item) -> Outcome:
         if self.refused:
-            return Outcome(item, None, "failed", f"not tried: {self.refused}")
+            return Outcome(item, None, "failed", f"not tried: {self.refused}", refused=True)
         try:
             return self._fetch(item)
         except LoginError as error:
             self.refused = str(error)  # the others would hear the same
-            return Outcome(item, None, "failed", str(error))
+            return Outcome(item, None, "failed", str(error), refused=True)
         except (ArchiveError, OutputError) as error:
             return Outcome(item, None, "failed", str(error))
         except OSError as error:

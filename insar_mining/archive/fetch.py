@@ -18,7 +18,9 @@ import geopandas as gpd
 import pandas as pd
 import requests
 
+from insar_mining.archive.credentials import REMEDY, find_credentials
 from insar_mining.archive.download import Item, Outcome, ProgressCallback, fetch_files, missing_bytes
+from insar_mining.archive.http import EarthdataSession
 from insar_mining.archive.integrity import Expected
 from insar_mining.archive.transfer import Limits
 from insar_mining.errors import ArchiveError
@@ -133,6 +135,25 @@ def plan_fetch(records: gpd.GeoDataFrame, *, only: Collection[str] | None = None
         whole_scenes_bytes=int(sizes.sum()),
         products=products,
     )
+
+
+def open_session(connections: int = 8, *, prompt: bool = False) -> requests.Session:
+    """Open a session with the Earthdata account that is found.
+
+    Parameters
+    ----------
+    prompt : bool
+        Ask at the terminal where no account is found.
+
+    Raises
+    ------
+    ArchiveError
+        No account is found.
+    """
+    credentials = find_credentials(prompt=prompt)
+    if credentials is None:
+        raise ArchiveError(f"fetching from ASF needs an Earthdata account: {REMEDY}")
+    return EarthdataSession(credentials, connections=connections)
 
 
 def fetch_products(

@@ -16,20 +16,21 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from xml.etree import ElementTree
 
 import numpy as np
 import requests
 
-from insar_mining.archive.download import Item, fetch_files
+from insar_mining.archive.download import Item, ProgressCallback, fetch_files
 from insar_mining.archive.http import get_text
 from insar_mining.archive.integrity import Expected, is_noted, note_path, read_note, write_note
 from insar_mining.archive.transfer import Limits
-from insar_mining.errors import ArchiveError, OrbitError
+from insar_mining.errors import ArchiveError, OrbitError, ProductError
 from insar_mining.files import appears_whole
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.orbit import read_orbit_file
+from insar_mining.sentinel1.product import open_product
 
 logger = logging.getLogger(__name__)
 
@@ -241,6 +242,42 @@ def find_orbit(
         "Restituted orbits are published within hours, precise ones after three weeks; files can also be put into "
         f"{cache}"
     )
+
+
+def find_orbits(
+    products: Sequence[Path | str],
+    cache: Path | str,
+    *,
+    progress: ProgressCallback | None = None,
+    **how: Any,
+) -> tuple[dict[Path, FoundOrbit], dict[Path, str]]:
+    """Find the orbit file of every product; one without does not keep the others from theirs.
+
+    Parameters
+    ----------
+    products : sequence of path
+    cache : path
+    progress : callable (stage, done, all), optional
+    **how
+        See :func:`find_orbit`.
+
+    Returns
+    -------
+    found : dict of Path to FoundOrbit
+    missing : dict of Path to str
+        Products that have none, or cannot be read, and why.
+    """
+    found: dict[Path, FoundOrbit] = {}
+    missing: dict[Path, str] = {}
+    for done, path in enumerate(map(Path, products), start=1):
+        try:
+            product = open_product(path)
+            found[path] = find_orbit(product.sub_swath(*product.images[0]), cache, **how)
+        except (OrbitError, ProductError) as error:
+            missing[path] = str(error)
+        if progress is not None:
+            progress("orbits", done, len(products))
+    return found, missing
 
 
 def orbit_distance_m(path: Path | str, swath: SubSwath, *, margin_s: float = MARGIN_S) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +33,21 @@ SCENE_COLUMNS = (
 _SAME_START = np.timedelta64(2, "s")
 
 
-def scan_products(folder: Path | str, *, check_polarisation: str | None = None) -> gpd.GeoDataFrame:
-    """List the Sentinel-1 IW SLC products in a folder.
+def scan_products(
+    folder: Path | str | Sequence[Path | str], *, check_polarisation: str | None = None
+) -> gpd.GeoDataFrame:
+    """List the Sentinel-1 IW SLC products in a folder, or in several.
 
     SAFE folders, zips and folders of single bursts are found in the folder itself and
     one level below it; anything else is passed over.  What looks like a product and
     cannot be read is left out with a warning.  If a scene is there twice (unpacked and
-    zipped, or processed twice) one is kept: the one of the latest processor version,
-    unpacked rather than zipped.
+    zipped, or processed twice) one is kept: the one of the latest processor version, a
+    SAFE product rather than the bursts that it was made of, unpacked rather than zipped.
 
     Parameters
     ----------
-    folder : path
-        A folder with products, or one product.
+    folder : path or sequence of path
+        A folder with products, or one product; or several.
     check_polarisation : str, optional
         Also check that the measurements of this polarisation are there, whole and the
         right ones (some 30 ms per sub-swath); a product that fails is left out.
@@ -62,14 +64,15 @@ def scan_products(folder: Path | str, *, check_polarisation: str | None = None) 
     Raises
     ------
     ProductError
-        The folder does not exist.
+        A folder does not exist.
     """
-    folder = Path(folder)
-    if not folder.exists():
-        raise ProductError(f"{folder}: no such folder; give the folder that holds the Sentinel-1 products")
+    folders = [Path(folder)] if isinstance(folder, str | Path) else [Path(one) for one in folder]
+    for one in folders:
+        if not one.exists():
+            raise ProductError(f"{one}: no such folder; give the folder that holds the Sentinel-1 products")
     products: list[Product] = []
     skipped: list[dict[str, str]] = []
-    for path in _candidates(folder):
+    for path in (path for one in folders for path in _candidates(one)):
         try:
             product = open_product(path)
             for swath, polarisation in product.images:
@@ -99,7 +102,7 @@ def _candidates(folder: Path) -> Iterator[Path]:
 def _is_candidate(path: Path) -> bool:
     if path.is_dir():
         return _looks_like_product(path)
-    return path.suffix.lower() == ".zip" and path.is_file()
+    return path.suffix.lower() == ".zip" and path.is_file() and not path.name.upper().endswith(".EOF.ZIP")
 
 
 def _looks_like_product(folder: Path) -> bool:
@@ -121,9 +124,9 @@ def _without_doubles(products: list[Product]) -> tuple[list[Product], list[dict[
     """Keep one product of every acquisition, whatever the order they came in."""
     kept: list[Product] = []
     doubles: list[dict[str, str]] = []
-    # sorts are stable: latest version first, then folders, then by name
+    # sorts are stable: latest version first, then whole products, then folders, then by name
     best_first = sorted(products, key=lambda p: str(p.path))
-    best_first.sort(key=lambda p: (_version(p), p.path.is_dir()), reverse=True)
+    best_first.sort(key=lambda p: (_version(p), _is_whole(p.path), p.path.is_dir()), reverse=True)
     for product in best_first:
         same = next((k for k in kept if _same_scene(k, product)), None)
         if same is None:
@@ -132,6 +135,11 @@ def _without_doubles(products: list[Product]) -> tuple[list[Product], list[dict[
             reason = f"{product.path}: the same scene as {same.path}, which is used"
             doubles.append({"path": str(product.path), "reason": reason})
     return kept, doubles
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a product is a SAFE product, not a folder of bursts."""
+    return not path.is_dir() or (path / "manifest.safe").is_file()
 
 
 def _version(product: Product) -> tuple[int, ...]:

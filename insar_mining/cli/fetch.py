@@ -1,20 +1,22 @@
-"""``insar-mining fetch``: products from ASF's archive."""
+"""``insar-mining fetch``: products from ASF's archive, with their orbits and the elevation model."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insar_mining.cli import parameters
-from insar_mining.cli.speech import print_record, speech_of
-from insar_mining.errors import ArchiveError
+from insar_mining.cli import inputs, parameters
+from insar_mining.cli.speech import Speech, print_record, speech_of
+from insar_mining.errors import ArchiveError, OptionError, ProductError
 
 if TYPE_CHECKING:
     import geopandas as gpd
-    import requests
+
+    from insar_mining.archive.fetch import FetchPlan
+    from insar_mining.archive.transfer import Limits
+    from insar_mining.pipeline.acquisition import Network
 
 app = parameters.new_app()
 
@@ -26,25 +28,38 @@ def fetch(
         Path, typer.Argument(help="Pairs (`pairs -o`) made of a table of scenes, or the table of scenes (`search -o`).")
     ],
     to: Annotated[Path, typer.Option("--to", help="Folder for the products.", metavar="DIR")],
-    connections: Annotated[int, typer.Option("--connections", help="At the same time (1 to 16).")] = 4,
-    bandwidth: Annotated[
-        float | None, typer.Option("--bandwidth", help="Most megabytes per second.", metavar="MB")
+    orbits: Annotated[
+        bool, typer.Option("--orbits", help="Also fetch the orbit file of every product, into DIR/orbits.")
+    ] = False,
+    dem: Annotated[
+        str | None,
+        typer.Option("--dem", help="Also fetch the elevation model around --mine, into DIR/dem: glo30 or srtm1."),
     ] = None,
-    line: Annotated[
-        float, typer.Option("--line", help="Megabytes per second to estimate hours with.", metavar="MB")
-    ] = 10.0,
+    mine: Annotated[Path | None, typer.Option("--mine", help="Vector file with the mine, for --dem.")] = None,
+    mine_id: parameters.MineId = None,
+    safe: Annotated[
+        bool, typer.Option("--safe", help="Also make SAFE products of bursts, into DIR/safe (SNAP reads no others).")
+    ] = False,
+    connections: parameters.Connections = None,
+    bandwidth: parameters.Bandwidth = None,
+    line: parameters.Line = None,
     dry_run: parameters.DryRun = False,
     as_json: parameters.Json = False,
 ) -> None:
     """Fetch products; what is there and whole is kept, what was begun is continued."""
     from insar_mining.archive.download import check_space
-    from insar_mining.archive.fetch import fetch_products, plan_fetch
-    from insar_mining.archive.transfer import Limits
+    from insar_mining.archive.fetch import plan_fetch
+    from insar_mining.options import ArchiveOptions
 
+    if dem is not None and mine is None:
+        raise OptionError("--dem fetches the elevation model around a mine: name it with --mine")
+    options = ArchiveOptions().replace(
+        connections=connections, bandwidth_mb_s=bandwidth, line_mb_s=line, dem_source=dem, folder=to
+    )
     speech = speech_of(ctx)
     records, names = read_wanted(pairs)
     plan = plan_fetch(records, only=names)
-    rate = min(line, bandwidth or line) * 1e6
+    rate = min(options.line_mb_s, options.bandwidth_mb_s or options.line_mb_s) * 1e6
     estimate = plan.estimate(to, rate)
     for scene, reason in plan.unobtainable:
         speech.warn(f"{scene}: {reason}")
@@ -53,17 +68,82 @@ def fetch(
         return
     check_space(plan.items, to)
     speech.say(f"{estimate['gigabytes_missing']} GB to fetch, about {estimate['hours']} hours at {rate / 1e6:g} MB/s")
-    limits = Limits(connections=connections, bytes_per_s=None if bandwidth is None else bandwidth * 1e6)
-    with speech.progress() as progress:
-        outcomes = fetch_products(plan, to, open_session(connections), limits=limits, progress=progress)
-    failed = [outcome for outcome in outcomes if outcome.path is None]
-    states = {s: sum(o.state == s for o in outcomes) for s in ("there", "fetched", "failed")}
-    fetched_bytes = sum(outcome.fetched_bytes for outcome in outcomes)
-    print_record({**states, "fetched_bytes": fetched_bytes, "folder": str(to)}, as_json=as_json)
-    for outcome in failed:
-        speech.warn(f"{outcome.item.name}: {outcome.reason}")
+    network = inputs.open_network()
+    limits = network.limits_of(options)
+    said, failed, paths = _products(plan, to, network, limits, speech)
+    lacking: list[str] = []
+    if mine is not None and dem is not None:
+        from insar_mining.options import RunOptions
+        from insar_mining.pipeline.acquisition import elevation
+        from insar_mining.pipeline.inputs import mine_of
+
+        said["dem"] = str(elevation(mine_of(mine, mine_id), RunOptions(archive=options), to, network))
+    if orbits:
+        said["orbits"], without = _orbits(paths, to, network, limits, speech)
+        lacking += without
+    if safe:
+        said["safe_products"], unmade = _safe_products(paths, to, speech)
+        lacking += unmade
+    print_record(said, as_json=as_json)
+    for problem in (*failed, *lacking):
+        speech.warn(problem)
     if failed:
-        raise ArchiveError(f"{len(failed)} of {len(outcomes)} files could not be fetched; run the same command again")
+        raise ArchiveError(f"{len(failed)} of {len(plan.items)} files could not be fetched; run the same command again")
+    if lacking:
+        raise ArchiveError(
+            f"{len(lacking)} products have no orbit file or could not be made a SAFE product (see above)"
+        )
+
+
+def _products(
+    plan: FetchPlan, to: Path, network: Network, limits: Limits, speech: Speech
+) -> tuple[dict[str, object], list[str], list[Path]]:
+    """Fetch products; return what to say, what failed, and the products that are whole."""
+    from insar_mining.archive.fetch import fetch_products
+
+    with speech.progress() as progress:
+        outcomes = fetch_products(plan, to, network.login(limits.connections), limits=limits, progress=progress)
+    said: dict[str, object] = {s: sum(o.state == s for o in outcomes) for s in ("there", "fetched", "failed")}
+    said |= {"fetched_bytes": sum(outcome.fetched_bytes for outcome in outcomes), "folder": str(to)}
+    bad = {o.item.name.partition("/")[0] for o in outcomes if o.path is None}
+    failed = [f"{o.item.name}: {o.reason}" for o in outcomes if o.path is None]
+    return said, failed, [to / name for name in plan.products if name not in bad]
+
+
+def _orbits(
+    paths: list[Path], to: Path, network: Network, limits: Limits, speech: Speech
+) -> tuple[dict[str, int], list[str]]:
+    """Fetch orbit files; return how many of each kind, and the products without one."""
+    from insar_mining.archive.orbits import KINDS, find_orbits
+    from insar_mining.pipeline.acquisition import ORBITS
+
+    with speech.progress() as progress:
+        found, missing = find_orbits(
+            paths,
+            to / ORBITS,
+            session=network.public(),
+            sources=network.orbit_sources,
+            limits=limits,
+            progress=progress,
+        )
+    counts: dict[str, int] = {kind: sum(orbit.kind == kind for orbit in found.values()) for kind in KINDS}
+    return counts, [f"orbit of {path.name}: {reason}" for path, reason in missing.items()]
+
+
+def _safe_products(paths: list[Path], to: Path, speech: Speech) -> tuple[int, list[str]]:
+    """Assemble the folders of bursts among products; return how many, and those that cannot be."""
+    from insar_mining.archive.bursts import assembled
+    from insar_mining.pipeline.acquisition import SAFE
+
+    folders, failed = [path for path in paths if path.is_dir()], []
+    with speech.progress() as progress:
+        for done, path in enumerate(folders, start=1):
+            try:
+                assembled(path, to / SAFE)
+            except ProductError as error:
+                failed.append(f"SAFE product of {path.name}: {error}")
+            progress("assembling", done, len(folders))
+    return len(folders) - len(failed), failed
 
 
 def read_wanted(path: Path) -> tuple[gpd.GeoDataFrame, set[str] | None]:
@@ -78,20 +158,3 @@ def read_wanted(path: Path) -> tuple[gpd.GeoDataFrame, set[str] | None]:
 
     names = pairs_in(path)
     return read_records(path), names
-
-
-def open_session(connections: int) -> requests.Session:
-    """Open a session with the account that is found (asked for only in a terminal).
-
-    Raises
-    ------
-    ArchiveError
-        No account is found.
-    """
-    from insar_mining.archive.credentials import REMEDY, find_credentials
-    from insar_mining.archive.http import EarthdataSession
-
-    credentials = find_credentials(prompt=sys.stdin.isatty())
-    if credentials is None:
-        raise ArchiveError(f"fetching from ASF needs an Earthdata account: {REMEDY}")
-    return EarthdataSession(credentials, connections=connections)

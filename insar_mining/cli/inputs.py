@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,8 @@ from insar_mining.errors import OptionError
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
+
+    from insar_mining.pipeline.acquisition import Network
 
 
 def area_of(
@@ -29,3 +33,11 @@ def area_of(
     if mine is not None:
         return mine_of(mine, mine_id).geometry
     return None if bbox is None else mine_from_geometry(bbox, id="box").geometry
+
+
+def open_network() -> Network:
+    """Return the real network; an account is asked for only in a terminal, and only when products are fetched."""
+    from insar_mining.archive.fetch import open_session
+    from insar_mining.pipeline.acquisition import Network
+
+    return Network(login=functools.partial(open_session, prompt=sys.stdin.isatty()))

@@ -9,6 +9,7 @@ import typer
 
 from insar_mining.options import (
     ActivityOptions,
+    ArchiveOptions,
     CoherenceOptions,
     Options,
     PairOptions,
@@ -54,3 +55,6 @@ TemporalBaselines = Annotated[
 ]
 RelativeOrbit = Annotated[int | None, option(PairOptions, "relative_orbit", "--relative-orbit", metavar="TRACK")]
 Exclude = Annotated[list[str] | None, option(PairOptions, "exclude", "--exclude", metavar="DATE")]
+Connections = Annotated[int | None, option(ArchiveOptions, "connections", "--connections", metavar="N")]
+Bandwidth = Annotated[float | None, option(ArchiveOptions, "bandwidth_mb_s", "--bandwidth", metavar="MB")]
+Line = Annotated[float | None, option(ArchiveOptions, "line_mb_s", "--line", metavar="MB")]

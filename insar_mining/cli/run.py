@@ -1,4 +1,4 @@
-"""``insar-mining run``: the whole job from a folder of products."""
+"""``insar-mining run``: the whole job, from the archive or from a folder of products."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insar_mining.cli import parameters
+from insar_mining.cli import inputs, parameters
 from insar_mining.cli.pairs import for_people
 from insar_mining.cli.speech import Speech, print_json, print_table, print_text, speech_of
 from insar_mining.errors import OptionError
-from insar_mining.options import ActivityOptions, RunOptions, read_options
+from insar_mining.options import ActivityOptions, ArchiveOptions, RunOptions, read_options
 
 if TYPE_CHECKING:
     from insar_mining.pipeline import Result, RunPlan
+    from insar_mining.pipeline.costs import ArchivePlan
 
 app = parameters.new_app()
 
@@ -47,13 +48,26 @@ def run(
     swath: parameters.Swaths = None,
     orbit: parameters.Orbits = None,
     dem_heights: parameters.DemHeights = None,
+    archive: Annotated[Path | None, parameters.option(ArchiveOptions, "folder", "--archive", metavar="DIR")] = None,
+    product: Annotated[str | None, parameters.option(ArchiveOptions, "product", "--product", metavar="KIND")] = None,
+    dem_source: Annotated[
+        str | None, parameters.option(ArchiveOptions, "dem_source", "--dem-source", metavar="NAME")
+    ] = None,
+    annotation_orbits: Annotated[
+        bool, typer.Option("--annotation-orbits", help="Fetch no orbit files: use the products' own state vectors.")
+    ] = False,
+    connections: parameters.Connections = None,
+    bandwidth: parameters.Bandwidth = None,
+    line: parameters.Line = None,
     ceiling: Annotated[float | None, parameters.option(ActivityOptions, "ceiling", "--ceiling", metavar="NDAI")] = None,
     dry_run: parameters.DryRun = False,
     as_json: parameters.Json = False,
 ) -> None:
-    """From a folder of Sentinel-1 products to yearly activity and a report.
+    """From Sentinel-1 products to yearly activity and a report.
 
-    Interrupted or extended, the same command continues: finished maps are kept.
+    Without --scenes the archive is searched, and the bursts over the mine are fetched with their orbits; without
+    --dem an elevation model is.  Interrupted or extended, the same command continues: nothing is fetched twice, and
+    finished maps are kept.
     """
     from insar_mining.pipeline import plan
     from insar_mining.pipeline import run as do
@@ -66,6 +80,15 @@ def run(
         end=end,
         scenes=scenes,
         dem=dem,
+        archive=base.archive.replace(
+            folder=archive,
+            product=product,
+            dem_source=dem_source,
+            orbit_files=False if annotation_orbits else None,
+            connections=connections,
+            bandwidth_mb_s=bandwidth,
+            line_mb_s=line,
+        ),
         pairs=base.pairs.replace(
             polarisation=pol,
             max_perp_baseline_m=max_perp_baseline,
@@ -84,9 +107,9 @@ def run(
     speech = speech_of(ctx)
     with speech.progress() as show:
         if dry_run:
-            planned = plan(options.mine, out=folder, options=options, progress=show)
+            planned = plan(options.mine, out=folder, options=options, progress=show, network=inputs.open_network())
         else:
-            result = do(options.mine, out=folder, options=options, progress=show)
+            result = do(options.mine, out=folder, options=options, progress=show, network=inputs.open_network())
     if dry_run:
         print_plan(planned, as_json=as_json)
     else:
@@ -105,14 +128,60 @@ def print_plan(planned: RunPlan, *, as_json: bool) -> None:
         "bytes_on_disk": guess.disk_bytes,
         "seconds": round(guess.seconds),
         "out": str(planned.out),
+        **({} if planned.archive is None else {"archive": describe_archive(planned.archive)}),
     }
     if as_json:
         print_json({**totals, "list": shown.to_dict("records"), "plans": [p.describe() for p in planned.plans]})
         return
     print_table(for_people(shown), as_json=False, title=f"{guess.pairs} pairs over {planned.mine.name}")
+    if planned.archive is not None:
+        print_archive(planned.archive)
     print_text(
         f"{guess.pairs_to_map} maps to make in {planned.out}: reads at most {guess.read_bytes / 1e9:.2f} GB, writes at "
         f"most {guess.disk_bytes / 1e9:.2f} GB, takes about {max(1, round(guess.seconds / 60))} min on two cores"
+    )
+
+
+def describe_archive(archive: ArchivePlan) -> dict[str, object]:
+    """Return what would be fetched as plain values."""
+    return {
+        "product": archive.product,
+        "track": archive.track,
+        "direction": archive.direction,
+        "reasons": list(archive.reasons),
+        "dates": archive.dates,
+        "images": archive.images,
+        "files": archive.files,
+        "bytes": archive.all_bytes,
+        "bytes_missing": archive.missing_bytes,
+        "bytes_as_whole_scenes": archive.whole_scenes_bytes,
+        "disk_bytes": archive.disk_bytes,
+        "hours": round(archive.hours, 2),
+        "gaps": archive.gaps.astype(str).to_dict("records"),
+        "rejected": [dict(one) for one in archive.rejected],
+        "unobtainable": [{"scene": scene, "reason": reason} for scene, reason in archive.unobtainable],
+        "folder": str(archive.folder),
+    }
+
+
+def print_archive(archive: ArchivePlan) -> None:
+    """Print what would be fetched, and what the archive does not have."""
+    for reason in archive.reasons:
+        print_text(reason)
+    if len(archive.gaps):
+        shown = archive.gaps[["after", "before", "days", "missing", "note"]].astype({"after": str, "before": str})
+        print_table(shown, as_json=False, title="no image for longer than a repeat")
+    pairs = [one for one in archive.rejected if one["pair"]]
+    for one in pairs:
+        print_text(f"not used: {one['pair']}: {one['reason']}")
+    for scene, reason in archive.unobtainable:
+        print_text(f"cannot be had: {scene}: {reason}")
+    whole, share = archive.whole_scenes_bytes / 1e9, archive.all_bytes / max(archive.whole_scenes_bytes, 1)
+    kind = f"bursts ({share:.1%} of the {whole:,.1f} GB of whole scenes)" if archive.product == "burst" else "scenes"
+    print_text(
+        f"{archive.dates} dates in {archive.files} files: {archive.all_bytes / 1e9:,.2f} GB as {kind}, of which "
+        f"{archive.missing_bytes / 1e9:,.2f} GB are still to be fetched into {archive.folder}, in about "
+        f"{archive.hours:.1f} hours; {archive.disk_bytes / 1e9:,.2f} GB on the disk with orbits and elevation"
     )
 
 

@@ -15,12 +15,13 @@ import pandas as pd
 from insar_mining.errors import SkippedInputWarning
 from insar_mining.mines import Mine
 from insar_mining.options import AnalyseOptions, RunOptions
+from insar_mining.pipeline.acquisition import Network
 from insar_mining.pipeline.analysis import Analysis, analyse_maps
 from insar_mining.pipeline.inputs import mine_of
 from insar_mining.pipeline.lock import folder_lock
 from insar_mining.pipeline.maps import Maps, ProgressCallback, make_maps
 from insar_mining.pipeline.outputs import remove_partial_files, software_versions, write_pair_maps
-from insar_mining.pipeline.preparation import MAPS, RunPlan, Start, plan_run, prepare
+from insar_mining.pipeline.preparation import MAPS, RunPlan, Start, check_period, plan_only, prepare
 from insar_mining.pipeline.result import Result, Story, write_result
 from insar_mining.pipeline.truth import Truth
 
@@ -40,11 +41,16 @@ def plan(
     out: Path | str,
     options: RunOptions | None = None,
     progress: ProgressCallback = _silent,
+    network: Network | None = None,
     **changes: Any,
 ) -> RunPlan:
-    """Plan a run without writing anything; parameters and errors are those of :func:`run`."""
-    begin = prepare(mine, _run_options(options, start, end, changes), Path(out))
-    return plan_run(begin, Path(out), progress)
+    """Plan a run without writing anything; parameters and errors are those of :func:`run`.
+
+    Without `scenes` the catalogue is searched, and what would be fetched is told; with them
+    the plan needs `dem`.
+    """
+    chosen = _run_options(options, start, end, changes)
+    return plan_only(mine, chosen, Path(out), network or Network(), progress)
 
 
 def run(
@@ -60,13 +66,16 @@ def run(
     options: RunOptions | None = None,
     progress: ProgressCallback = _silent,
     truth: Truth | None = None,
+    network: Network | None = None,
     **changes: Any,
 ) -> Result:
-    """Do the whole job for one mine: pairs, coherence maps, activity, report.
+    """Do the whole job for one mine: images, pairs, coherence maps, activity, report.
 
-    A rerun keeps every coherence map that is complete and whose recorded plan is the same.
-    A pair that cannot be mapped is left out and reported; a date none of whose pairs can be
-    mapped is bridged by a longer pair.
+    What is not given is searched for and fetched: products (the bursts over the mine, unless
+    ``archive.product`` says scene), orbit files, elevation.  A rerun fetches nothing twice and
+    keeps every coherence map that is complete and whose recorded plan is the same.  A date
+    that cannot be fetched, and a pair that cannot be mapped, is left out and reported; a date
+    none of whose pairs can be mapped is bridged by a longer pair.
 
     Parameters
     ----------
@@ -76,10 +85,10 @@ def run(
         Period of the scenes, both inclusive; ``"2021-01-31"``.
     out : path
         Folder of the result; see the README for what is in it.
-    scenes : path
-        Folder of Sentinel-1 SLC products.
-    dem : path
-        Elevation model that covers the mine.
+    scenes : path, optional
+        Folder of Sentinel-1 SLC products; without it they are fetched into ``archive.folder``.
+    dem : path, optional
+        Elevation model that covers the mine; without it one is fetched.
     engine, method : str, optional
         Shorthands of ``coherence.engine`` and ``activity.method``.
     options : RunOptions, optional
@@ -88,9 +97,11 @@ def run(
         Called with (stage, done, total).
     truth : Truth, optional
         For simulated scenes: set beside the result in the report.
+    network : Network, optional
+        Where everything is fetched from; see :class:`insar_mining.pipeline.acquisition.Network`.
     **changes
-        Other fields of :class:`insar_mining.options.RunOptions`: ``mine_id``, ``pairs``,
-        ``coherence``, ``activity``.
+        Other fields of :class:`insar_mining.options.RunOptions`: ``mine_id``, ``archive``,
+        ``pairs``, ``coherence``, ``activity``.
 
     Returns
     -------
@@ -99,7 +110,7 @@ def run(
     Raises
     ------
     ArchiveError
-        Without `scenes`, or none in the period.
+        No scene in the period, or what is missing cannot be fetched.
     CoverageError
         No scene sees the mine.
     PairError
@@ -112,10 +123,13 @@ def run(
     changes |= {"scenes": scenes, "dem": dem}
     chosen = _with_shorthands(_run_options(options, start, end, changes), engine, method)
     folder = Path(out)
-    begin = prepare(mine, chosen, folder)
+    check_period(chosen)
+    mine_of(mine, chosen.mine_id)  # neither this nor a mine that cannot be read leaves a folder behind
+    begin = None if chosen.scenes is None else prepare(mine, chosen, folder, network or Network(), progress)
     with folder_lock(folder):
         remove_partial_files(folder)
         remove_partial_files(folder / MAPS)
+        begin = begin or prepare(mine, chosen, folder, network or Network(), progress)
         maps = make_maps(begin.scenes, begin.planner, progress)
         progress("analysis", 0, 2)
         analysis = analyse_maps(maps.paths, begin.mine, chosen.activity)
@@ -128,7 +142,7 @@ def run(
             maps=maps.paths,
             scenes=_with_failures(analysis.scenes, maps.failures),
             skipped=skipped,
-            rejected=[one for one in maps.pairs.attrs.get("rejected", ()) if one.get("pair")],
+            rejected=_rejected(begin, maps),
             max_perp_baseline_m=chosen.pairs.max_perp_baseline_m,
             kept_maps=maps.kept,
             truth=truth,
@@ -261,6 +275,7 @@ def _skipped(begin: Start, maps: Maps) -> tuple[Mapping[str, str], ...]:
     """Everything that was left out before the analysis, and why."""
     used = {*maps.pairs["reference"], *maps.pairs["secondary"]}
     return (
+        *begin.lost,
         *({"what": Path(one["path"]).name, "reason": one["reason"]} for one in begin.unreadable),
         *({"what": f"pair {pair}", "reason": reason} for pair, reason in maps.failures.items()),
         *({"what": f"date {date}", "reason": "none of its pairs could be mapped"} for date in maps.bad_dates),
@@ -270,6 +285,13 @@ def _skipped(begin: Start, maps: Maps) -> tuple[Mapping[str, str], ...]:
             if not one.get("pair") and one["scene"] not in used
         ),
     )
+
+
+def _rejected(begin: Start, maps: Maps) -> list[Mapping[str, object]]:
+    """Return the pairs that were never formed: those the catalogue told of first."""
+    told = [one for one in maps.pairs.attrs.get("rejected", ()) if one.get("pair")]
+    there = {one["pair"] for one in told}
+    return [*(one for one in begin.never_formed if one["pair"] not in there), *told]
 
 
 def _run_record(begin: Start, maps: Maps, analysis: Analysis, skipped: Sequence[Mapping[str, str]]) -> dict[str, Any]:
@@ -282,6 +304,7 @@ def _run_record(begin: Start, maps: Maps, analysis: Analysis, skipped: Sequence[
         "relative_orbit": int(pairs["relative_orbit"].iloc[0]),
         "grid": {"crs": grid.crs, "bounds": list(grid.bounds), "spacing_m": grid.spacing_m, "shape": list(grid.shape)},
         "scenes": scenes,
+        **({"archive": dict(begin.found)} if begin.found else {}),
         "maps_kept_from_an_earlier_run": maps.kept,
         "skipped": [dict(one) for one in skipped],
     }

@@ -1,20 +1,23 @@
-"""What a run would do: its pairs, what it reads and writes, and how long that takes."""
+"""What a run starts from, and what it would do: its pairs, what it fetches, reads and writes, how long that takes."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 
 from insar_mining.archive.products import scan_products
 from insar_mining.coherence.plan import CoherencePlan
 from insar_mining.coherence.product import is_current
-from insar_mining.errors import ArchiveError, OptionError
+from insar_mining.errors import OptionError
 from insar_mining.mines import Mine
 from insar_mining.options import RunOptions
+from insar_mining.pipeline.acquisition import Network, acquire, archive_folder, elevation, find_images
+from insar_mining.pipeline.costs import ArchivePlan, plan_archive
 from insar_mining.pipeline.estimate import Estimate, estimate
 from insar_mining.pipeline.inputs import mine_of
 from insar_mining.pipeline.maps import FAULTS_OF_A_PAIR, Planner, ProgressCallback
@@ -33,6 +36,12 @@ class Start:
         Of the period, over the mine, with the polarisation.
     unreadable : sequence of mappings
         ``path`` and ``reason`` of what looks like a product and is none.
+    lost : sequence of mappings
+        ``what`` could not be had from the archive, and the ``reason``.
+    never_formed : sequence of mappings
+        ``pair`` and ``reason`` of pairs that the catalogue alone told to be of no use.
+    found : mapping
+        What was asked of the catalogue and chosen, as plain values; empty for local scenes.
     """
 
     mine: Mine
@@ -40,6 +49,9 @@ class Start:
     planner: Planner
     scenes: gpd.GeoDataFrame
     unreadable: Sequence[Mapping[str, str]]
+    lost: Sequence[Mapping[str, str]] = ()
+    never_formed: Sequence[Mapping[str, Any]] = ()
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def period(self) -> tuple[dt.date, dt.date]:
@@ -59,7 +71,10 @@ class RunPlan:
         As of :func:`insar_mining.select_pairs`, with the column ``map``: ``to make``, ``there``,
         or why the pair cannot be mapped.
     plans : tuple of CoherencePlan
+        None of scenes that are still to be fetched.
     estimate : Estimate
+    archive : ArchivePlan or None
+        What is to be fetched; None for local scenes.
     """
 
     mine: Mine
@@ -67,47 +82,105 @@ class RunPlan:
     pairs: gpd.GeoDataFrame
     plans: tuple[CoherencePlan, ...]
     estimate: Estimate
+    archive: ArchivePlan | None = None
 
 
-def prepare(mine: Mine | Path | str, options: RunOptions, out: Path) -> Start:
-    """Find and check everything that a run starts from.
+def prepare(
+    mine: Mine | Path | str, options: RunOptions, out: Path, network: Network, progress: ProgressCallback
+) -> Start:
+    """Find, fetch where it is not given, and check everything that a run starts from.
 
     Raises
     ------
     OptionError
-        No start, end or elevation model.
+        No start or end.
     ArchiveError
-        No folder of scenes, or none in the period.
+        No scene in the period, or what is missing cannot be fetched.
     """
-    missing = [name for name in ("start", "end", "dem") if getattr(options, name) is None]
-    if missing or options.dem is None:
-        raise OptionError(f"a run needs {' and '.join(missing)}; give them as options or in an options file")
-    if options.scenes is None:
-        raise ArchiveError(
-            "a run without a folder of scenes would have to search and download them, which this version cannot: "
-            "give the folder that holds the Sentinel-1 products (--scenes, scenes=)"
-        )
+    check_period(options)
     found = mine_of(mine, options.mine_id)
+    if options.scenes is None:
+        return _fetched(found, options, out, network, progress)
     scenes = scan_products(options.scenes)
-    chosen = scenes_for(
-        scenes,
-        area=found.geometry,
-        start=options.start,
-        end=options.end,
-        polarisation=options.pairs.polarisation,
-    )
+    chosen = _of_period(scenes, found, options)
+    dem = options.dem or elevation(found, options, archive_folder(options, out), network)
     return Start(
         mine=found,
         options=options,
-        planner=Planner(found.geometry, options.dem, out / MAPS, options),
+        planner=Planner(found.geometry, dem, out / MAPS, options),
         scenes=chosen,
         unreadable=tuple(scenes.attrs.get("skipped", ())),
     )
 
 
+def _fetched(mine: Mine, options: RunOptions, out: Path, network: Network, progress: ProgressCallback) -> Start:
+    """Start from what the archive has; elevation first, so that a fault of the mine shows before gigabytes come."""
+    folder = archive_folder(options, out)
+    found = find_images(mine, options, network)
+    dem = options.dem or elevation(mine, options, folder, network)
+    local = acquire(found, options, folder, network, progress)
+    # the maps are made of one track with the orbits that were fetched; the record keeps what was asked for
+    used = options.replace(
+        pairs=options.pairs.replace(relative_orbit=found.choice.relative_orbit),
+        coherence=options.coherence.replace(orbits=local.orbits or None),
+    )
+    return Start(
+        mine=mine,
+        options=used,
+        planner=Planner(mine.geometry, dem, out / MAPS, used),
+        scenes=_of_period(local.scenes, mine, options),
+        unreadable=tuple(local.scenes.attrs.get("skipped", ())),
+        lost=local.lost,
+        never_formed=found.rejected,
+        found={**found.record(), "dates_wanted": found.fetch.dates, "dates_lost": local.dates_lost},
+    )
+
+
+def check_period(options: RunOptions) -> None:
+    """Raise OptionError without a first and a last day."""
+    missing = [name for name in ("start", "end") if getattr(options, name) is None]
+    if missing:
+        raise OptionError(f"a run needs {' and '.join(missing)}; give them as options or in an options file")
+
+
+def _of_period(scenes: gpd.GeoDataFrame, mine: Mine, options: RunOptions) -> gpd.GeoDataFrame:
+    return scenes_for(
+        scenes,
+        area=mine.geometry,
+        start=options.start,
+        end=options.end,
+        polarisation=options.pairs.polarisation,
+    )
+
+
+def plan_only(
+    mine: Mine | Path | str, options: RunOptions, out: Path, network: Network, progress: ProgressCallback
+) -> RunPlan:
+    """Plan a run; nothing is written, and of the network only the catalogue is asked.
+
+    Raises
+    ------
+    OptionError
+        No start or end, or local scenes without an elevation model, which only a run fetches.
+    """
+    check_period(options)
+    if options.scenes is not None:
+        if options.dem is None:
+            raise OptionError(
+                "to plan the maps of local scenes their elevation model is needed, and a plan fetches none: give one "
+                "(--dem), or start the run without --dry-run"
+            )
+        return plan_run(prepare(mine, options, out, network, progress), out, progress)
+    found_mine = mine_of(mine, options.mine_id)
+    found = find_images(found_mine, options, network)
+    archive, guess = plan_archive(found_mine, found, options, archive_folder(options, out))
+    return RunPlan(found_mine, out, found.pairs.assign(map="to make"), (), guess, archive)
+
+
 def plan_run(start: Start, out: Path, progress: ProgressCallback) -> RunPlan:
     """Plan every pair of a run; nothing is written."""
     pairs = choose_pairs(start.scenes, start.options.pairs, area=start.mine.geometry)
+    start.planner.settle_stack(pairs)
     plans, states = [], []
     for done, pair in enumerate(pairs.to_dict("records"), start=1):
         try:

@@ -330,18 +330,18 @@ class BurstLayout:
 
 def burst_layout(container: Container, files: list[str]) -> BurstLayout:
     """Join the TIFFs of a burst folder with their metadata."""
-    described, manifests = _burst_metadata(container)
     by_key: dict[SwathKey, list[str]] = {}
     for file in sorted(files):
         match = _burst_match(file)
         assert match is not None
-        key = _key_of(match)
+        by_key.setdefault(_key_of(match), []).append(file)
+    described, manifests = _burst_metadata(container, set(by_key))
+    for key, of_key in by_key.items():
         if key not in described:
             raise ProductError(
-                f"{container.where(file)}: no metadata XML in {container.path} describes {key[0]} {key[1]}; fetch the "
-                "burst's .xml as well and put it beside the TIFF"
+                f"{container.where(of_key[0])}: no metadata XML in {container.path} describes {key[0]} {key[1]}; fetch "
+                "the burst's .xml as well and put it beside the TIFF"
             )
-        by_key.setdefault(key, []).append(file)
     orbits = {m.absolute_orbit for m in manifests}
     if len(orbits) > 1:
         raise ProductError(f"{container.path}: bursts of several orbits ({orbits}); give each date its own folder")
@@ -353,11 +353,13 @@ def burst_layout(container: Container, files: list[str]) -> BurstLayout:
 
 def _one_annotation(described: dict[str, ElementTree.Element], container: Container) -> tuple[bytes, str]:
     """Return the annotation of a sub-swath and the name of its file; those of several slices are joined."""
-    where = next(iter(described))
-    if len(described) > 1:
-        where = f"{container.path} ({len(described)} slices)"
-        return ElementTree.tostring(join_annotations(list(described.values()), source=where)), where
-    return ElementTree.tostring(described[where]), where
+    texts = {where: ElementTree.tostring(element) for where, element in described.items()}
+    where, text = next(iter(texts.items()))
+    different = {text: described[where] for where, text in texts.items()}  # a slice that came twice counts once
+    if len(different) == 1:
+        return text, where
+    where = f"{container.path} ({len(different)} slices)"
+    return ElementTree.tostring(join_annotations(list(different.values()), source=where)), where
 
 
 def _burst_match(file: str) -> re.Match[str] | None:
@@ -366,11 +368,10 @@ def _burst_match(file: str) -> re.Match[str] | None:
 
 
 def _burst_metadata(
-    container: Container,
+    container: Container, wanted: set[SwathKey]
 ) -> tuple[dict[SwathKey, dict[str, ElementTree.Element]], list[Manifest]]:
-    """Return every annotation by sub-swath and polarisation, then by file; one that is there twice counts once."""
+    """Return the annotations that are wanted by sub-swath and polarisation, then by file, and the manifests."""
     annotations: dict[SwathKey, dict[str, ElementTree.Element]] = {}
-    seen: set[tuple[SwathKey, bytes]] = set()
     manifests: list[Manifest] = []
     for file in sorted(n for n in container.sizes if n.lower().endswith(".xml") and not n.lower().endswith(".aux.xml")):
         where = container.where(file)
@@ -379,9 +380,7 @@ def _burst_metadata(
         except ElementTree.ParseError as error:
             raise ProductError(f"{where}: not well-formed XML ({error}); fetch it again") from error
         for key, product in burst_metadata_of(root, "product"):
-            text = ElementTree.tostring(product)
-            if (key, text) not in seen:
-                seen.add((key, text))
+            if key in wanted:
                 annotations.setdefault(key, {})[where] = product
         manifests += [parse_manifest(e, source=where) for e in root.iterfind("manifest/{*}XFDU")]
     return annotations, manifests

@@ -7,6 +7,8 @@ to the vectors tells a damaged or foreign list at once.
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -21,6 +23,8 @@ FloatArray = npt.NDArray[np.float64]
 ARC_DEGREE = 9
 ARC_MARGIN_S = 60.0
 MAX_MISFIT_M = 0.5
+
+_SPAN_IN_NAME = re.compile(r"_V(\d{8}T\d{6})_(\d{8}T\d{6})\.EOF$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +148,7 @@ def read_orbit_file(
         Not an EOF file, damaged, of another satellite, or not covering the span.
     """
     path = Path(path)
+    _refuse_by_name(path.name, epoch, start_s, stop_s)
     try:
         root = ElementTree.parse(path).getroot()
     except (OSError, ElementTree.ParseError) as error:
@@ -168,3 +173,16 @@ def read_orbit_file(
             f"{epoch + np.timedelta64(round(start_s * 1e9), 'ns')}; use the orbit file of that day"
         )
     return Orbit(time[near], state[:, :3], state[:, 3:], source=path.name)
+
+
+def _refuse_by_name(name: str, epoch: np.datetime64, start_s: float, stop_s: float) -> None:
+    """Refuse a file whose own name says that it covers another time: a stack has one file per date, 5 MB each."""
+    match = _SPAN_IN_NAME.search(name)
+    if match is None:
+        return
+    first, last = (np.datetime64(dt.datetime.strptime(text, "%Y%m%dT%H%M%S"), "ns") for text in match.groups())
+    start, stop = (epoch + np.timedelta64(round(time * 1e9), "ns") for time in (start_s, stop_s))
+    if start < first or stop > last:
+        raise OrbitError(
+            f"{name}: covers {first} to {last} UTC, the acquisition is at {start}; use the orbit file of that day"
+        )

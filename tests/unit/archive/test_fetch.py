@@ -20,10 +20,13 @@ from typer.testing import CliRunner, Result
 
 from insar_mining.archive import search as search_module
 from insar_mining.archive.fetch import TYPICAL_SCENE_BYTES, plan_fetch
+from insar_mining.archive.orbits import BucketSource
 from insar_mining.archive.records import read_records, records_table, write_records
-from insar_mining.cli import app
-from insar_mining.cli import fetch as fetch_command
+from insar_mining.archive.transfer import Limits
+from insar_mining.cli import app, inputs
 from insar_mining.errors import ArchiveError
+from insar_mining.pipeline.acquisition import Network
+from tests.unit.archive.test_dem_fetch import glo30
 from tests.unit.sentinel1.conftest import pattern, write_plain_tiff
 
 Load = Callable[[str], list[dict[str, Any]]]
@@ -34,7 +37,14 @@ MINES = {"burst_166": box(-135.92, 57.03, -135.90, 57.05), "slc_88": box(-73.84,
 def loopback(server: Any, catalogue: requests.Session, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The command line talks to the server, as to every host of the archive."""
     monkeypatch.setattr(search_module, "catalogue_session", lambda: catalogue)
-    monkeypatch.setattr(fetch_command, "open_session", lambda connections: catalogue)
+    network = Network(
+        login=lambda connections: catalogue,
+        public=lambda: catalogue,
+        orbit_sources=(BucketSource(f"{server.url}/bucket"),),
+        dem_sources={"glo30": glo30(server, {})},
+        limits=Limits(attempts=2, first_wait_s=0.001),
+    )
+    monkeypatch.setattr(inputs, "open_network", lambda: network)
     return server
 
 

@@ -248,14 +248,18 @@ def test_the_collection_lists_items_and_assets_that_exist(bench: Bench) -> None:
 # -- wrong from the start --------------------------------------------------------------
 
 
-def test_without_scenes_the_archive_is_named(bench: Bench) -> None:
-    with pytest.raises(ArchiveError, match="--scenes"):
-        bench.run(options=RunOptions(start="2021-01-01", end="2021-12-31", dem="dem.tif"))
+def test_without_dates_the_options_are_named(bench: Bench) -> None:
+    for scenes in (None, "scenes"):
+        with pytest.raises(OptionError, match="needs start and end"):
+            bench.run(options=RunOptions(scenes=scenes, dem="dem.tif"))
+        with pytest.raises(OptionError, match="needs start;"):
+            jobs.plan(bench.mine, out=bench.out, options=RunOptions(end="2021-12-31", scenes=scenes))
+    assert not bench.out.exists()
 
 
-def test_without_a_dem_or_dates_the_options_are_named(bench: Bench) -> None:
-    with pytest.raises(OptionError, match="start and dem"):
-        bench.run(options=RunOptions(end="2021-12-31", scenes="scenes"))
+def test_a_plan_of_local_scenes_fetches_no_elevation(bench: Bench) -> None:
+    with pytest.raises(OptionError, match=r"a plan fetches none: give one \(--dem\)"):
+        jobs.plan(bench.mine, out=bench.out, options=RunOptions(start="2021-01-01", end="2021-12-31", scenes="scenes"))
 
 
 def test_a_polygon_far_from_the_scenes_says_where_both_are(bench: Bench) -> None:

@@ -117,9 +117,17 @@ def test_any_platform_letter(letter: str, azores_orbit_file: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("shift_s", [-9000.0, 4000.0, 86400.0])
-def test_a_file_of_another_time_is_refused(shift_s: float, azores_orbit_file: Path, day: np.datetime64) -> None:
+def test_a_file_of_another_time_is_refused(
+    shift_s: float, azores_orbit_file: Path, day: np.datetime64, tmp_path: Path
+) -> None:
+    renamed = tmp_path / "orbit.EOF"
+    renamed.write_bytes(azores_orbit_file.read_bytes())
     with pytest.raises(OrbitError, match=r"covers 2022-09-18T05:31:55\.470319000 to 2022-09-18T08:49:25\.470319000"):
-        read_orbit_file(azores_orbit_file, epoch=day, start_s=START_S + shift_s, stop_s=STOP_S + shift_s)
+        read_orbit_file(renamed, epoch=day, start_s=START_S + shift_s, stop_s=STOP_S + shift_s)
+    renamed.write_bytes(b"")  # of a whole stack's files, those of other dates are told by their names, unread
+    unread = renamed.rename(tmp_path / azores_orbit_file.name)
+    with pytest.raises(OrbitError, match=r"covers 2022-09-18T05:31:55\.0+ to 2022-09-18T08:49:25\.0+ UTC"):
+        read_orbit_file(unread, epoch=day, start_s=START_S + shift_s, stop_s=STOP_S + shift_s)
 
 
 @pytest.mark.parametrize(
