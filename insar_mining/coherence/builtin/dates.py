@@ -151,6 +151,13 @@ class Resampler:
     """Brings lines of a burst of any date onto the pixels of the burst of the stack reference.
 
     Everything that does not change from block to block is kept here.
+
+    Attributes
+    ----------
+    shift : (float, float)
+        Lines and samples by which the date lies beyond where its orbit and timing put it (see
+        :mod:`insar_mining.coherence.builtin.misregistration`).  It moves where the date is read,
+        with its carrier; the phase that is removed stays that of the geometry.
     """
 
     relief: Relief
@@ -162,9 +169,12 @@ class Resampler:
     azimuth_weights: npt.NDArray[np.float32]
     phase_per_m: float
     topography: bool
+    shift: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
-    def of(cls, relief: Relief, side: Side, stack: Side, phases: Phases) -> Resampler:
+    def of(
+        cls, relief: Relief, side: Side, stack: Side, phases: Phases, shift: tuple[float, float] = (0.0, 0.0)
+    ) -> Resampler:
         """Prepare a date for the region of a relief, whose burst is `stack`."""
         swath, arc = side.swath, arc_arrays(side.swath.arc())
         samples = np.arange(swath.samples_per_burst)
@@ -178,6 +188,7 @@ class Resampler:
             azimuth_weights=interpolation_weights(swath.azimuth_bandwidth, swath.azimuth_frequency_hz),
             phase_per_m=4 * math.pi / swath.wavelength_m if phases.flat_earth else 0.0,
             topography=phases.topography,
+            shift=shift,
         )
 
     def lines(self, block: Region) -> ComplexImage:
@@ -185,8 +196,8 @@ class Resampler:
         first = block.line_start - HALO_LINES
         tall = self.relief.heights(first, block.line_stop + HALO_LINES)
         height = tall[HALO_LINES:-HALO_LINES]
-        line_offset = field_at_posts(self.offsets, 0, height, block.line_start, block.sample_start)
-        tall_offset = field_at_posts(self.offsets, 1, tall, first, block.sample_start)
+        line_offset = field_at_posts(self.offsets, 0, height, block.line_start, block.sample_start) + self.shift[0]
+        tall_offset = field_at_posts(self.offsets, 1, tall, first, block.sample_start) + self.shift[1]
         sample_offset = tall_offset[HALO_LINES:-HALO_LINES]
         # flat-earth phase is that of the ellipsoid: the same field at height 0
         level = height if self.topography else np.zeros_like(height)
@@ -197,7 +208,7 @@ class Resampler:
             return _frozen(np.full(block.shape, np.nan, dtype=np.complex64))
         image = deramp(self.side.read(source), self.ramp, source.line_start, source.sample_start)
         # each line of the date is interpolated along range with the offsets of the line it lands on
-        row = np.arange(source.line_start, source.line_stop) - self.typical_lines
+        row = np.arange(source.line_start, source.line_stop) - self.typical_lines - round(self.shift[0])
         row = np.clip(row - first, 0, tall.shape[0] - 1)
         image = resample_range(
             image, source.sample_start, self.range_weights, tall_offset, row, block.shape[1], block.sample_start
