@@ -45,11 +45,16 @@ _BURST_SUFFIXES = (".tiff", ".tif")
 
 @dataclass(frozen=True)
 class Pixels:
-    """Where the pixels of one burst lie: a file, its first line there, the file's expected lines."""
+    """Where the pixels of one burst lie: a file, its first line there, the file's expected lines.
+
+    The file's lines begin at `first_sample` of the burst and have `width` samples; None if that is the burst's own.
+    """
 
     file: str
     first_line: int
     height: int
+    width: int | None = None
+    first_sample: int = 0
 
 
 class Layout(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from shapely.ops import unary_union
 from insar_mining.errors import CoverageError, ProductError
 from insar_mining.sentinel1.annotation import SubSwath, midnight_before, parse_annotation
 from insar_mining.sentinel1.container import open_container
-from insar_mining.sentinel1.layouts import BurstLayout, Layout, Pixels, SwathKey, find_layout
+from insar_mining.sentinel1.joined import SEPARATOR, JoinedContainer, JoinedLayout, joined_manifest
+from insar_mining.sentinel1.layouts import NAME, BurstLayout, Layout, Pixels, SwathKey, find_layout
 from insar_mining.sentinel1.manifest import Manifest, footprint_polygon
 from insar_mining.sentinel1.measurement import ComplexArray, TiffLayout, read_layout, read_window
 from insar_mining.sentinel1.orbit import Orbit, read_orbit_file
@@ -25,16 +27,17 @@ _START_TOLERANCE = np.timedelta64(10, "s")
 
 @dataclass(frozen=True, eq=False)
 class Product:
-    """One acquisition; made by :func:`open_product`.
+    """One acquisition; made by :func:`open_product`, or by :func:`join` from its slices.
 
     It keeps no file open, can be pickled, and may be used by several threads.
 
     Attributes
     ----------
     path : Path
-        The SAFE folder, zip or burst folder.
+        The SAFE folder, zip or burst folder; of joined slices all of them, with ``:`` between
+        (``;`` on Windows), which :func:`open_product` takes again.
     name : str
-        The product's name (without ``.SAFE``).
+        The product's name (without ``.SAFE``), those of joined slices with ``+`` between.
     platform : str
         ``"S1A"`` ... ``"S1D"``.
     start, stop : numpy.datetime64
@@ -144,7 +147,15 @@ class Product:
         rows = _window(lines, annotation.lines_per_burst, "lines", burst_index)
         columns = _window(samples, annotation.samples_per_burst, "samples", burst_index)
         rows = slice(rows.start + pixels.first_line, rows.stop + pixels.first_line)
-        return read_window(self._layout.container, pixels.file, layout, rows, columns)
+        # a slice may hold fewer samples than the image that it was joined to
+        first, stop = (min(max(n - pixels.first_sample, 0), layout.width) for n in (columns.start, columns.stop))
+        image = read_window(self._layout.container, pixels.file, layout, rows, slice(first, stop))
+        if image.shape[1] == columns.stop - columns.start:
+            return image
+        wide = np.zeros((image.shape[0], columns.stop - columns.start), dtype=np.complex64)
+        at = max(pixels.first_sample - columns.start, 0)
+        wide[:, at : at + image.shape[1]] = image
+        return wide
 
     def check_measurement(self, swath: str, polarisation: str) -> None:
         """Check, without reading pixels, that the measurement is there, whole and the right one.
@@ -176,13 +187,14 @@ class Product:
 
         It does not depend on where the product lies, nor on whether it is zipped.
         """
-        container = self._layout.container
+        whole = self._layout.container
         digest = hashlib.sha256(self.name.encode())
-        for file, size in sorted(container.sizes.items()):
-            if file.startswith(("annotation/s1", "measurement/")) or file.lower().endswith((".tiff", ".tif")):
-                digest.update(f"\n{file} {size}".encode())
-            elif file.lower() == "manifest.safe":
-                digest.update(container.read(file))
+        for container in whole.parts if isinstance(whole, JoinedContainer) else (whole,):
+            for file, size in sorted(container.sizes.items()):
+                if file.startswith(("annotation/s1", "measurement/")) or file.lower().endswith((".tiff", ".tif")):
+                    digest.update(f"\n{file} {size}".encode())
+                elif file.lower() == "manifest.safe":
+                    digest.update(container.read(file))
         return digest.hexdigest()
 
     def _key(self, swath: str, polarisation: str) -> SwathKey:
@@ -223,18 +235,19 @@ class Product:
             layout: TiffLayout | None = self._cache.get(pixels.file)
             if layout is None:
                 layout = read_layout(self._layout.container, pixels.file)
-                if (layout.height, layout.width) != (pixels.height, annotation.samples_per_burst):
+                width = annotation.samples_per_burst if pixels.width is None else pixels.width
+                if (layout.height, layout.width) != (pixels.height, width):
                     raise ProductError(
                         f"{self._layout.container.where(pixels.file)}: {layout.height} lines of {layout.width} "
-                        f"samples, the annotation says {pixels.height} of {annotation.samples_per_burst}; it belongs "
-                        "to another product, fetch this one again"
+                        f"samples, the annotation says {pixels.height} of {width}; it belongs to another product, "
+                        "fetch this one again"
                     )
                 self._cache[pixels.file] = layout
         return layout
 
 
 def open_product(path: Path | str, *, require_manifest: bool = True) -> Product:
-    """Open a product: a SAFE folder, its zip (read in place), or a folder of single bursts.
+    """Open a product: a SAFE folder, its zip (read in place), a folder of single bursts, or several slices.
 
     Only the manifest and the names and sizes of the files are read here; a missing or
     truncated measurement is reported by :meth:`Product.check_measurement` and
@@ -247,7 +260,8 @@ def open_product(path: Path | str, *, require_manifest: bool = True) -> Product:
     Parameters
     ----------
     path : path
-        May also be the ``manifest.safe`` inside the folder.
+        May also be the ``manifest.safe`` inside the folder.  Slices of one data take are joined where
+        a folder holds several products, or several paths are given with ``:`` between (``;`` on Windows).
     require_manifest : bool
         Refuse a SAFE product without manifest.  When False such a product opens with
         `relative_orbit` None, and can be used where two products are named explicitly.
@@ -259,6 +273,9 @@ def open_product(path: Path | str, *, require_manifest: bool = True) -> Product:
         in it belongs to another product.
     """
     path = Path(path)
+    slices = _slices(path)
+    if slices:
+        return join([open_product(one, require_manifest=require_manifest) for one in slices])
     if path.name.lower() == "manifest.safe" and path.is_file():
         path = path.parent
     layout = find_layout(open_container(path), require_manifest=require_manifest)
@@ -274,6 +291,81 @@ def open_product(path: Path | str, *, require_manifest: bool = True) -> Product:
         epoch=midnight_before(_known(facts.start, "start", layout)),
         _layout=layout,
     )
+
+
+def join(products: Sequence[Product]) -> Product:
+    """Join the slices of one data take to one product, as if the take had never been cut.
+
+    Bursts of all slices follow one another in time; those that two slices hold are taken once.
+    Images whose first ranges lie whole samples apart are widened to hold both, with no valid sample
+    where a slice has none.
+
+    Parameters
+    ----------
+    products : sequence of Product
+        In any order, as :func:`open_product` returns them; an orbit file is given to the joined product.
+
+    Raises
+    ------
+    ProductError
+        They are not of one data take, or already have an orbit file.  That they do not follow one another,
+        or that their images are sampled differently, is found when a sub-swath is read.
+    """
+    ordered = sorted(products, key=lambda product: (product.start, product.name))
+    if not ordered:
+        raise ProductError("no product to join; give the slices of one data take")
+    if len(ordered) == 1:
+        return ordered[0]
+    first = ordered[0]
+    for other in ordered[1:]:
+        for what in ("platform", "absolute_orbit", "relative_orbit", "direction"):
+            ours, theirs = getattr(first, what), getattr(other, what)
+            if ours != theirs:
+                raise ProductError(
+                    f"{first.path} and {other.path} are no slices of one data take (their {what.replace('_', ' ')} is "
+                    f"{ours} and {theirs}); several products in one folder are taken for slices, give each date its own"
+                )
+    if any(product._orbit is not None for product in ordered):
+        raise ProductError(f"{first.path}: has its orbit file already; join the slices first, then give the orbit file")
+    layouts = tuple(product._layout for product in ordered)
+    container = JoinedContainer([layout.container for layout in layouts])
+    name = "+".join(product.name for product in ordered)
+    layout = JoinedLayout(container, name, joined_manifest(layouts), layouts)
+    return replace(
+        first,
+        path=container.path,
+        name=name,
+        stop=max(product.stop for product in ordered),
+        polarisations=tuple(sorted({polarisation for _, polarisation in layout.keys})),
+        swaths=tuple(sorted({swath for swath, _ in layout.keys})),
+        ipf_version=first.ipf_version if len({product.ipf_version for product in ordered}) == 1 else None,
+        footprint=unary_union([product.footprint for product in ordered]),
+        _layout=layout,
+        _cache={},
+        _lock=threading.RLock(),
+    )
+
+
+def _slices(path: Path) -> list[Path]:
+    """Return the products of which a path stands for several; none if it is a product itself."""
+    if not path.exists():
+        parts = [Path(part) for part in str(path).split(SEPARATOR)]
+        return parts if len(parts) > 1 and all(part.exists() for part in parts) else []
+    if not path.is_dir() or path.suffix.upper() == ".SAFE" or (path / "manifest.safe").is_file():
+        return []
+    try:
+        children = sorted(child for child in path.iterdir() if not child.name.startswith("."))
+    except OSError:
+        return []  # whoever opens the folder next says why it cannot be listed
+    if any(child.is_file() and "-BURST.TIF" in child.name.upper() for child in children):
+        return []
+    return [child for child in children if _is_slice(child)]
+
+
+def _is_slice(path: Path) -> bool:
+    if path.is_dir():
+        return path.suffix.upper() == ".SAFE" or (path / "manifest.safe").is_file()
+    return path.suffix.lower() == ".zip" and NAME.search(path.name) is not None
 
 
 _NEEDED = ("platform", "start", "stop", "absolute_orbit", "direction", "footprint")

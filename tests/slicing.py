@@ -1,0 +1,82 @@
+"""Products cut to some of their bursts and samples, with the simulator's own editing of annotations and manifests.
+
+It shares no code with what joins slices or reads single bursts.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from insar_mining.sentinel1.annotation import parse_annotation
+from insar_mining.sentinel1.product import open_product
+from insar_mining.simulate import annotation_xml as edit
+from insar_mining.simulate.safe import Image, SafeWriter, file_stem, tie_points, tiff_header
+
+
+def cut_product(
+    safe: Path,
+    out: Path,
+    bursts: slice | dict[str, slice],
+    *,
+    samples: slice | None = None,
+    polarisation: str = "VV",
+) -> Path:
+    """Write the product that the processor would have made of some bursts (and samples) of another.
+
+    ``bursts`` may differ by sub-swath; sub-swaths that it does not name are left out.
+    """
+    product = open_product(safe)
+    wanted = bursts if isinstance(bursts, dict) else dict.fromkeys(product.swaths, bursts)
+    writer = SafeWriter(out)
+    images = []
+    for number, (name, some) in enumerate(sorted(wanted.items()), start=1):
+        (path,) = (safe / "annotation").glob(f"s1?-{name.lower()}-slc-{polarisation.lower()}-*.xml")
+        whole = parse_annotation(path.read_bytes(), source=path.name)
+        first, stop, _ = some.indices(len(whole.bursts))
+        left, right, _ = (samples or slice(None)).indices(whole.samples_per_burst)
+        xml = edit.cut_annotation(path.read_bytes(), edit.Cut(first, stop, left, right), image_number=number)
+        swath = parse_annotation(xml, source=path.name)
+        tiff = writer.partial / "measurement" / f"{file_stem(swath, xml)}.tiff"
+        lines = np.concatenate(
+            [product.read_burst(name, polarisation, index)[:, left:right] for index in range(first, stop)]
+        )
+        pixels = np.ascontiguousarray(lines).view(np.float32).round().astype("<i2")
+        header = tiff_header(pixels.shape[0], right - left, tie_points(swath), dt.datetime(2023, 9, 4))
+        tiff.write_bytes(header + pixels.tobytes())
+        images.append(Image(swath, xml, tiff))
+    return writer.finish(images, (safe / "manifest.safe").read_bytes(), days=0, zipped=False)
+
+
+def drop_burst(safe: Path, swath: str, index: int) -> None:
+    """Take one burst out of the middle of a product: its entry, its lines and its row of tie points."""
+    (path,) = (safe / "annotation").glob(f"s1?-{swath.lower()}-*.xml")
+    tiff = safe / "measurement" / f"{path.stem}.tiff"
+    before = parse_annotation(path.read_bytes(), source=path.name)
+    lines = before.lines_per_burst
+    root = ElementTree.fromstring(path.read_bytes())
+    bursts = root.find("swathTiming/burstList")
+    grid = root.find("geolocationGrid/geolocationGridPointList")
+    assert bursts is not None
+    assert grid is not None
+    bursts.remove(bursts[index])
+    for point in list(grid):
+        line = point.find("line")
+        assert line is not None
+        assert line.text
+        row = int(line.text)
+        if row == index * lines:
+            grid.remove(point)
+        elif row > index * lines:
+            line.text = str(row - lines)
+    root.find("imageAnnotation/imageInformation/numberOfLines").text = str(lines * len(bursts))  # type: ignore[union-attr]
+    product = open_product(safe)
+    kept = [product.read_burst(swath, before.polarisation, k) for k in range(len(before.bursts)) if k != index]
+    path.write_bytes(ElementTree.tostring(root))
+    after = parse_annotation(path.read_bytes(), source=path.name)
+    pixels = np.ascontiguousarray(np.concatenate(kept)).view(np.float32).round().astype("<i2")
+    header = tiff_header(pixels.shape[0], before.samples_per_burst, tie_points(after), dt.datetime(2023, 9, 4))
+    tiff.write_bytes(header + pixels.tobytes())
