@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import lzma
 import os
 import platform
 import resource
@@ -24,48 +23,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from noise import DATES, EPSG, outline, write_burst
 from shapely.geometry import Polygon
 
 from insar_mining.coherence.engine import coherence
 from insar_mining.coherence.plan import make_plan
-from insar_mining.sentinel1.annotation import parse_annotation
 from insar_mining.sentinel1.product import open_product
 from insar_mining.simulate import hills, write_dem
-from insar_mining.simulate.annotation_xml import Cut, cut_annotation, with_pixels
-from insar_mining.simulate.safe import Image, SafeWriter, file_stem, tie_points, tiff_header
 
 HERE = Path(__file__).parent
-MOROCCO = HERE.parent / "tests" / "data" / "morocco"
-DATES = ("20230904", "20230916")
-BURST = 4
-EPSG = 32629
-
-
-def write_burst(folder: Path, date: str, rng: np.random.Generator) -> Path:
-    """Write a SAFE with one full burst of noise, zero outside its valid samples."""
-    (packed,) = MOROCCO.glob(f"s1a-iw1-slc-vv-{date}t*.xml.xz")
-    (manifest,) = MOROCCO.glob(f"*SDV_{date}T*.manifest.safe.xz")
-    whole = lzma.decompress(packed.read_bytes())
-    samples = parse_annotation(whole, source=packed.name).samples_per_burst
-    annotation = cut_annotation(whole, Cut(BURST, BURST + 1, 0, samples))
-    swath = parse_annotation(annotation, source=packed.name)
-    header = tiff_header(swath.lines_per_burst, samples, tie_points(swath), dt.datetime(2023, 9, 16))
-    annotation = with_pixels(annotation, first_byte=len(header), mean=0j, deviation=(60.0, 60.0))
-    writer = SafeWriter(folder)
-    tiff = writer.partial / "measurement" / f"{file_stem(swath, annotation)}.tiff"
-    burst = swath.bursts[0]
-    pixels = np.zeros((swath.lines_per_burst, samples, 2), dtype="<i2")
-    valid = pixels[burst.valid_lines, burst.valid_samples]
-    valid[:] = rng.normal(scale=60, size=valid.shape)
-    tiff.write_bytes(header + pixels.tobytes())
-    return writer.finish([Image(swath, annotation, tiff)], lzma.decompress(manifest.read_bytes()), days=0, zipped=False)
-
-
-def outline(safe: Path) -> Polygon:
-    """Return the valid ground of the burst, from the tie points of its annotation."""
-    grid = open_product(safe).sub_swath("IW1", "VV").geolocation
-    rim = [(0, 0), (0, -1), (-1, -1), (-1, 0)]
-    return Polygon([(grid.longitude_deg[i], grid.latitude_deg[i]) for i in rim])
 
 
 def timed(action: Callable[[], object]) -> float:
