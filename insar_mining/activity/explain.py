@@ -255,10 +255,10 @@ def _weather(table: pd.DataFrame, number: int, kept: npt.NDArray[np.bool_], name
     dates = [coh[f"{role}_date"].values[number].astype("datetime64[D]") for role in ("reference", "secondary")]
     if larger[number] > high:
         day = dates[int(both[number, 1] == larger[number])]
-        return [f"{name} {larger[number]:g} on {day} ({_of_kept(kept)} up to {high:.3g})"]
+        return [f"{name} {larger[number]:.3g} on {day} ({_of_kept(kept)} up to {high:.3g})"]
     if smaller[number] < low:
         day = dates[int(both[number, 1] == smaller[number])]
-        return [f"{name} {smaller[number]:g} on {day} ({_of_kept(kept)} from {low:.3g})"]
+        return [f"{name} {smaller[number]:.3g} on {day} ({_of_kept(kept)} from {low:.3g})"]
     return []
 
 

@@ -6,6 +6,12 @@ display. To show one in a notebook, put the figure last in a cell: ``plot_areas(
 
 from __future__ import annotations
 
+from insar_mining.report.plots_activity import (
+    plot_activity_calendar,
+    plot_class_areas,
+    plot_duty_cycle,
+    plot_hue_histogram,
+)
 from insar_mining.report.plots_areas import plot_areas
 from insar_mining.report.plots_classes import (
     plot_class_band,
@@ -15,6 +21,7 @@ from insar_mining.report.plots_classes import (
     plot_rgb,
     plot_rgb_legend,
 )
+from insar_mining.report.plots_decay import plot_baseline_loss, plot_decay, plot_rejections
 from insar_mining.report.plots_maps import (
     mean_coherence,
     plot_annual_ndai,
@@ -31,15 +38,22 @@ from insar_mining.report.plots_series import (
 __all__ = [
     "mean_coherence",
     "plot_acquisitions",
+    "plot_activity_calendar",
     "plot_annual_ndai",
     "plot_areas",
+    "plot_baseline_loss",
     "plot_baselines",
+    "plot_class_areas",
     "plot_class_band",
     "plot_class_bands",
     "plot_classes",
+    "plot_decay",
+    "plot_duty_cycle",
     "plot_found_and_truth",
+    "plot_hue_histogram",
     "plot_mine",
     "plot_ndai_year",
+    "plot_rejections",
     "plot_rgb",
     "plot_rgb_legend",
     "plot_scene_quality",

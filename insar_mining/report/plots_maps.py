@@ -66,7 +66,8 @@ def draw_values(
     )
 
 
-def _colour_bar(ax: Axes, image: AxesImage, label: str, extend: str) -> None:
+def colour_bar(ax: Axes, image: AxesImage, label: str, extend: str) -> None:
+    """Put a labelled colour bar below a map."""
     bar = figure_of(ax).colorbar(
         image, ax=ax, orientation="horizontal", extend=extend, fraction=0.04, pad=0.02, aspect=34
     )
@@ -74,7 +75,8 @@ def _colour_bar(ax: Axes, image: AxesImage, label: str, extend: str) -> None:
     bar.ax.tick_params(labelsize=8, length=3)
 
 
-def _plane(raster: xr.DataArray) -> xr.DataArray:
+def plane_of(raster: xr.DataArray) -> xr.DataArray:
+    """Return a raster that has the two dimensions of a map, or say that it has others."""
     if raster.ndim != 2 or set(raster.dims) != {"y", "x"}:
         raise ReportError(f"a map needs the dimensions (y, x), this has {raster.dims}: select one layer first")
     return raster
@@ -108,11 +110,11 @@ def plot_mine(
     """
     frame = frame_of(mean_coherence, frame)
     ax = map_axes(frame, ax)
-    values = frame.north_up(_plane(mean_coherence)).astype(np.float32)
+    values = frame.north_up(plane_of(mean_coherence)).astype(np.float32)
     image = draw_values(ax, frame, values, COHERENCE_COLOURS, 0.0, 1.0)
     draw_outline(ax, frame, mine.geometry)
     finish_map(ax, frame)
-    _colour_bar(ax, image, label, "neither")
+    colour_bar(ax, image, label, "neither")
     return ax
 
 
@@ -142,9 +144,9 @@ def plot_stable_points(
     frame = frame_of(stable, frame)
     ax = map_axes(frame, ax)
     if background is not None:
-        pale = 0.45 + 0.55 * frame.north_up(_plane(background)).astype(np.float32)
+        pale = 0.45 + 0.55 * frame.north_up(plane_of(background)).astype(np.float32)
         draw_values(ax, frame, pale, COHERENCE_COLOURS, 0.0, 1.0)
-    mask = frame.north_up(_plane(stable)).astype(bool)
+    mask = frame.north_up(plane_of(stable)).astype(bool)
     # where cells are drawn together, one stable cell is enough to show: points are few and scattered
     shown = thin_mean(mask) > 0 if thin_factor(*mask.shape) > 1 else mask
     layer = np.zeros((*shown.shape, 4))
@@ -185,11 +187,11 @@ def plot_ndai_year(
     """
     frame = frame_of(ndai, frame)
     ax = map_axes(frame, ax)
-    values = frame.north_up(_plane(ndai)).astype(np.float32)
+    values = frame.north_up(plane_of(ndai)).astype(np.float32)
     image = draw_values(ax, frame, values, NDAI_COLOURS, 0.0, ceiling)
     draw_outline(ax, frame, mine.geometry)
     finish_map(ax, frame, title=str(year))
-    _colour_bar(ax, image, "annual NDAI (0 = as stable as the stable points)", "both")
+    colour_bar(ax, image, "annual NDAI (0 = as stable as the stable points)", "both")
     return ax
 
 

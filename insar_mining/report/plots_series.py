@@ -52,7 +52,8 @@ def _dress(ax: Axes) -> None:
     ax.tick_params(labelsize=9, length=3)
 
 
-def _date_axis(ax: Axes) -> None:
+def date_axis(ax: Axes) -> None:
+    """Label an axis of dates, as short as can be."""
     locator = mdates.AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
@@ -99,7 +100,8 @@ def pair_dates(pairs: Iterable[str]) -> tuple[Dates, Dates]:
     return np.array(first, dtype="datetime64[D]"), np.array(second, dtype="datetime64[D]")
 
 
-def _middle(first: Dates, second: Dates) -> Dates:
+def middle_dates(first: Dates, second: Dates) -> Dates:
+    """Return the middle dates of pairs."""
     return np.asarray(first + (second - first) // 2)
 
 
@@ -164,7 +166,7 @@ def plot_baselines(
             linewidth=1.6,
         )
         ax.plot(
-            _middle(first[use], second[use]),
+            middle_dates(first[use], second[use]),
             baseline[use],
             linestyle="none",
             marker=style.marker,
@@ -174,7 +176,7 @@ def plot_baselines(
         )
     ax.axhline(0.0, color="#999999", linewidth=0.8)
     _draw_baseline_limits(ax, baseline[known], limit_m)
-    _date_axis(ax)
+    date_axis(ax)
     ax.set_ylabel("perpendicular baseline (m)", fontsize=9)
     legend_below(ax, ax.get_legend_handles_labels()[0], inches=0.35, columns=3)
     return ax
@@ -308,7 +310,7 @@ def plot_scene_quality(
         made = Figure(figsize=(WIDE_IN, 4.8), layout="constrained").subplots(2, 1, sharex=True)
         axes = (made[0], made[1])
     first, second = pair_dates(scenes["pair"])
-    middle = _middle(first, second)
+    middle = middle_dates(first, second)
     kept = kept_mask(scenes)
     panels = (
         ("stable_mean", mean_min, f"threshold: at least {mean_min:g}", "mean coherence"),
@@ -344,7 +346,7 @@ def plot_scene_quality(
             fontsize=8.5,
             color=LIMIT_COLOUR,
         )
-    _date_axis(axes[1])
+    date_axis(axes[1])
     handles, _ = axes[1].get_legend_handles_labels()
     legend_below(axes[1], handles, inches=0.35, columns=3)
     return axes
