@@ -1,0 +1,202 @@
+"""The part of the range spectrum that both dates share.
+
+Seen from two places, the ground's reflectivity appears at range frequencies that differ by the
+spectral shift (Gatelli et al. 1994, doi:10.1109/36.298013, Eq. 8)
+
+``df = -c B_perp / (wavelength R tan(incidence - slope))``,
+
+the slope being that of ground rising away from the satellite and B_perp positive upward.  Only the
+overlap of the two spectra interferes; the rest is noise that lowers coherence.  Filtering both dates to
+the overlap, with the processor's weighting taken off and put back around its middle, returns what the
+baseline has cost, for a coarser range resolution.
+
+Here the secondary has had its geometric phase removed, which moves its spectrum by just that
+shift: reflectivity is aligned, and it is the secondary's *window* that lies off centre.  The shift is then
+the slope of the removed phase along range, in cycles per sample: :func:`shift_of_offsets` takes
+it from the slant-range differences that the engine has, terrain included; :func:`spectral_shift` is the formula.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from insar_mining.coherence.builtin.spectrum import Spectrum
+from insar_mining.errors import OptionError
+
+FloatArray = npt.NDArray[np.float64]
+FloatImage = npt.NDArray[np.float32]
+ComplexImage = npt.NDArray[np.complex64]
+
+HALF_TAPS = 24
+SHIFTS_PER_CYCLE = 2048  # of the table: filters for shifts half a step apart are the same to 1e-3
+MOST_OF_BAND = 0.5
+NOISE_FLOOR = 1e-4
+NODES = 400
+
+
+def spectral_shift(
+    perpendicular_baseline_m: npt.ArrayLike,
+    slant_range_m: npt.ArrayLike,
+    incidence_deg: npt.ArrayLike,
+    slope_deg: npt.ArrayLike,
+    *,
+    wavelength_m: float,
+    range_spacing_m: float,
+) -> FloatArray:
+    """Range frequency by which a pair's spectra differ, cycles per sample.
+
+    Parameters
+    ----------
+    perpendicular_baseline_m : array_like
+        Positive along line of sight x velocity (upward), as everywhere in this package.
+    slant_range_m : array_like
+    incidence_deg : array_like
+        On the ellipsoid.
+    slope_deg : array_like
+        Of the ground along range, positive where it rises away from the satellite; towards the
+        incidence angle (layover) the shift grows without bound.
+    wavelength_m, range_spacing_m : float
+        Of the annotation; the spacing is one-way.
+
+    Returns
+    -------
+    ndarray
+        Times the range sampling rate it is the shift in hertz.
+
+    Examples
+    --------
+    >>> float(spectral_shift(250, 870e3, 38.5, 0, wavelength_m=0.0555, range_spacing_m=2.33)).__round__(4)
+    -0.0303
+    """
+    local = np.radians(np.asarray(incidence_deg, np.float64) - np.asarray(slope_deg, np.float64))
+    across = np.asarray(slant_range_m, np.float64) * np.tan(local)
+    per_metre = -2 / wavelength_m * np.asarray(perpendicular_baseline_m, np.float64) / across
+    return np.asarray(per_metre * range_spacing_m)
+
+
+def shift_of_offsets(range_offset_m: FloatArray, post_samples: int, wavelength_m: float, reach: int = 4) -> FloatImage:
+    """Shift from the slant-range differences of a block, cycles per sample.
+
+    Parameters
+    ----------
+    range_offset_m : ndarray, shape (lines, posts)
+        Slant range of the secondary less that of the reference at every `post_samples`-th sample, with
+        the terrain: the field whose phase was removed.
+    post_samples : int
+    wavelength_m : float
+    reach : int
+        Posts on either side over which the slope is taken (fewer at the rim); 4 posts of 4 samples are
+        the length of the filter.
+
+    Returns
+    -------
+    ndarray of float32, shape (lines, (posts - 1) * post_samples + 1)
+        At every sample from the first post to the last, linear between posts; NaN beside a NaN.
+    """
+    posts = range_offset_m.shape[1]
+    if posts < 2:
+        raise OptionError(f"{posts} post of slant range: a slope needs at least 2")
+    place = np.arange(posts)
+    before, behind = np.maximum(place - reach, 0), np.minimum(place + reach, posts - 1)
+    slope = (range_offset_m[:, behind] - range_offset_m[:, before]) / ((behind - before) * post_samples)
+    sample = np.arange((posts - 1) * post_samples + 1) / post_samples
+    left = np.minimum(sample.astype(np.int64), posts - 2)
+    part = sample - left
+    per_sample = slope[:, left] * (1 - part) + slope[:, left + 1] * part
+    return np.asarray(2 / wavelength_m * per_sample, dtype=np.float32)
+
+
+def common_band(
+    reference: ComplexImage, secondary: ComplexImage, shift: FloatImage, spectrum: Spectrum
+) -> tuple[ComplexImage, ComplexImage]:
+    """Filter a block of a pair to the range band that both dates share.
+
+    Parameters
+    ----------
+    reference, secondary : ndarray of complex64, shape (lines, samples)
+        On the same pixels, the secondary with its geometric phase removed; NaN is not data.
+    shift : ndarray of float32, same shape
+        Cycles per sample by which the secondary's window lies beyond the reference's.  Beyond half
+        of the band, where hardly anything is shared, half of the band is taken.
+    spectrum : Spectrum
+        Range spectrum of both (:func:`insar_mining.coherence.builtin.spectrum.range_spectrum`).
+
+    Returns
+    -------
+    reference, secondary : ndarray of complex64, same shape
+        NaN where the filter, 49 samples long, leaves the block or meets NaN; every pixel takes the
+        filter of its own shift.  The looks of a window fall by the share of the band that is lost.
+
+    Raises
+    ------
+    OptionError
+        Shapes differ.
+
+    Notes
+    -----
+    A block needs 24 samples more on either side, and no more lines.
+    """
+    if not reference.shape == secondary.shape == shift.shape:
+        raise OptionError(f"blocks of shapes {reference.shape}, {secondary.shape} and shifts of {shift.shape} differ")
+    table = _filters(spectrum)
+    first, second = _filter_both(
+        np.ascontiguousarray(reference), np.ascontiguousarray(secondary), np.ascontiguousarray(shift), table
+    )
+    return first, second
+
+
+@lru_cache(maxsize=8)
+def _filters(spectrum: Spectrum) -> npt.NDArray[np.complex64]:
+    """Taps that take a window at 0 to the band it shares with one at each shift, shape (shifts, taps).
+
+    With W the processor's window and W' a Hamming window over the common band, the filter
+    wanted is ``H = W' / W`` inside and 0 outside.  The taps give the least square error where the image has
+    power: ``min integral |sum h_n exp(-2 pi i f n) - H|^2 W^2 df``, a system of normal equations with
+    the autocorrelation as its matrix.
+    """
+    most = round(MOST_OF_BAND * spectrum.band * SHIFTS_PER_CYCLE)
+    taps = np.arange(-HALF_TAPS, HALF_TAPS + 1)
+    node, weight = np.polynomial.legendre.leggauss(NODES)
+    power = spectrum.band * (spectrum.hamming**2 + (1 - spectrum.hamming) ** 2 / 2)  # integral of W^2
+    right = np.empty((2 * most + 1, taps.size), np.complex128)
+    for row, shift in enumerate(np.arange(-most, most + 1) / SHIFTS_PER_CYCLE):
+        width = spectrum.band - abs(shift)
+        f = shift / 2 + node * width / 2
+        wanted = Spectrum(width, spectrum.hamming).amplitude(node * width / 2)
+        # H W^2 = W' W
+        values = wanted * spectrum.amplitude(f) * weight * width / 2 / power
+        right[row] = np.exp(2j * np.pi * np.outer(taps, f)) @ values
+    system = spectrum.autocorrelation(taps[:, None] - taps) + NOISE_FLOOR * np.eye(taps.size)
+    return np.ascontiguousarray(np.linalg.solve(system, right.T).T.astype(np.complex64))
+
+
+@numba.njit(cache=True, parallel=True)
+def _filter_both(reference, secondary, shift, table):  # type: ignore[no-untyped-def]
+    """Convolve along range, each pixel with the taps of its shift."""
+    lines, samples = reference.shape
+    half = table.shape[1] // 2
+    most = table.shape[0] // 2
+    first = np.full((lines, samples), np.complex64(complex(np.nan, np.nan)), np.complex64)
+    second = np.full((lines, samples), np.complex64(complex(np.nan, np.nan)), np.complex64)
+    for y in numba.prange(lines):
+        for x in range(half, samples - half):
+            if np.isnan(shift[y, x]):
+                continue
+            steps = min(max(round(shift[y, x] * SHIFTS_PER_CYCLE), -most), most)
+            angle = 2 * np.pi * steps / SHIFTS_PER_CYCLE
+            turn = complex(np.cos(angle), np.sin(angle))
+            phasor = complex(np.cos(angle * half), -np.sin(angle * half))
+            r = s = complex(0.0, 0.0)
+            for n in range(2 * half + 1):
+                tap = n - half
+                r += complex(table[most + steps, n]) * complex(reference[y, x - tap])
+                # seen from its own window the secondary has the opposite shift: the mirrored filter, moved to it
+                s += complex(table[most - steps, n]) * phasor * complex(secondary[y, x - tap])
+                phasor *= turn
+            first[y, x] = r
+            second[y, x] = s
+    return first, second
