@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from insar_mining.activity.blocks import Key, lazy_variable, reads_files, walk
+from insar_mining.activity.blocks import Block, Key, lazy_variable, reads_files, walk
 from insar_mining.activity.cells import mine_cells, on_cells_of
 from insar_mining.activity.dates import year_of
 from insar_mining.activity.kernels import difference_index, group_means
@@ -145,15 +146,12 @@ def annual_ndai(index: xr.DataArray, min_pairs: int = 1, *, block_bytes: int | N
         raise ActivityError(f"NDAI has the dimensions ('pair', 'y', 'x'), this array {index.dims}; take it from ndai()")
     if min_pairs < 1:
         raise OptionError(f"min_pairs={min_pairs}: must be 1 or more")
-    years, group = np.unique(_years(index), return_inverse=True)
+    years, pairs_in_year = years_of_pairs(index)
     shape = years.size, index.sizes["y"], index.sizes["x"]
     mean = np.empty(shape, np.float32)
     count = np.empty(shape, np.int16)
-    for block, values in walk(index, block_bytes):
-        m, n = group_means(values.reshape(values.shape[0], -1), group.astype(np.int64), years.size)
-        m[n < min_pairs] = np.nan
-        mean[:, block.rows, block.cols] = m.reshape(years.size, *block.shape)
-        count[:, block.rows, block.cols] = n.reshape(years.size, *block.shape)
+    for block, m, n in annual_blocks(index, min_pairs, block_bytes):
+        mean[:, block.rows, block.cols], count[:, block.rows, block.cols] = m, n
     of_stable = _stable_statistics(index, mean)
     # ground around the mine has served its purpose (open_stack's margin_m)
     outside = ~mine_cells(index)
@@ -168,7 +166,7 @@ def annual_ndai(index: xr.DataArray, min_pairs: int = 1, *, block_bytes: int | N
     coords = {
         "year": ("year", years),
         "n_pairs": (("year", "y", "x"), count, {"long_name": "finite pairs of the pixel in the year"}),
-        "pairs_in_year": ("year", np.bincount(group, minlength=years.size)),
+        "pairs_in_year": ("year", pairs_in_year),
     }
     attrs = {
         "units": "1",
@@ -179,6 +177,23 @@ def annual_ndai(index: xr.DataArray, min_pairs: int = 1, *, block_bytes: int | N
     return on_cells_of(index, ("year", "y", "x"), mean, "annual_ndai", attrs, coords)
 
 
+def annual_blocks(
+    index: xr.DataArray, min_pairs: int = 1, block_bytes: int | None = None
+) -> Iterator[tuple[Block, npt.NDArray[np.float32], npt.NDArray[np.int16]]]:
+    """Yield block by block the annual mean (year, row, column) of `annual_ndai` and the finite pairs behind it."""
+    years, group = np.unique(_years(index), return_inverse=True)
+    for block, values in walk(index, block_bytes):
+        mean, count = group_means(values.reshape(values.shape[0], -1), group.astype(np.int64), years.size)
+        mean[count < min_pairs] = np.nan
+        shape = years.size, *block.shape
+        yield block, mean.astype(np.float32).reshape(shape), count.astype(np.int16).reshape(shape)
+
+
+def years_of_pairs(index: xr.DataArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the years of some pairs, in order, and how many pairs each has."""
+    return np.unique(_years(index), return_counts=True)
+
+
 def _references(
     coh: xr.DataArray,
     stable: xr.DataArray,
@@ -187,9 +202,10 @@ def _references(
     block_bytes: int | None,
 ) -> tuple[npt.NDArray[np.int16], FloatArray]:
     """Stable reference of every cell and pair: numbers (y, x) of rows of (references, pair); row 0 is that of all."""
-    group = np.zeros(coh.shape[1:], np.int16)
     if classes is None:
-        return group, rho[np.newaxis]
+        # one zero that stands for every cell: a map of them would be 200 MB of 10,000 x 10,000 cells
+        return np.broadcast_to(np.zeros((), np.int16), coh.shape[1:]), rho[np.newaxis]
+    group = np.zeros(coh.shape[1:], np.int16)
     check_same_cells(coh, classes, "classes")
     points = np.where(np.asarray(stable.values, np.bool_), classes.values, -1)
     numbers, counts = np.unique(points[points >= 0], return_counts=True)
