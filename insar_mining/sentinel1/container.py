@@ -114,7 +114,7 @@ class FolderContainer:
 
 
 def _folder_sizes(folder: Path) -> Iterator[tuple[str, int]]:
-    """Names and sizes of the files that belong to a product: two levels deep are enough."""
+    """Names and sizes of the files that belong to a product: three levels deep (annotation/calibration/) are enough."""
     pending = [(folder, "")]
     while pending:
         parent, prefix = pending.pop()
@@ -124,7 +124,7 @@ def _folder_sizes(folder: Path) -> Iterator[tuple[str, int]]:
             raise ProductError(f"{parent}: the folder cannot be listed ({error.strerror})") from error
         for entry in entries:
             if entry.is_dir():
-                if prefix.count("/") < 1:
+                if prefix.count("/") < 2:
                     pending.append((entry, f"{prefix}{entry.name}/"))
             elif entry.is_file():  # a dangling link is neither
                 yield prefix + entry.name, entry.stat().st_size
