@@ -140,6 +140,10 @@ class EngineWarning(InsarMiningWarning):
     """An engine does something that its results may suffer from (an untested version, a second try)."""
 
 
+class UnlikeScenesWarning(InsarMiningWarning):
+    """Two scenes of a pair differ in a way that may lower their coherence (satellite, start of bursts)."""
+
+
 class SaturationWarning(InsarMiningWarning):
     """Simulated pixels exceed the range of 16 bits and are clipped."""
 

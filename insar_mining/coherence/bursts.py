@@ -16,9 +16,12 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from insar_mining.sentinel1.annotation import SPEED_OF_LIGHT_M_S, SubSwath
+from insar_mining.sentinel1.annotation import SPEED_OF_LIGHT_M_S, Burst, SubSwath
 
 FloatArray = npt.NDArray[np.float64]
+
+BURST_CYCLE_S = 2.758273
+"""From one burst of a sub-swath to the next (IW; ESA, Sentinel-1 burst id, ESA-EOPG-EOPGM-TN-0024)."""
 
 
 @dataclass(frozen=True)
@@ -106,21 +109,37 @@ def _cuts_of_one(swath: SubSwath) -> list[BurstCut]:
     return cuts
 
 
-def matching_burst(secondary: SubSwath, time_s: float) -> int | None:
-    """Return the index of the burst that sees a zero-Doppler time best, None if none does.
+def matching_burst(swath: SubSwath, middle_s: float, start_s: float, stop_s: float) -> int | None:
+    """Return the index of the burst that sees the ground of another date's burst, None if none does.
 
-    Bursts are matched by time, not by id: ids are missing before IPF 3.40 and have been
-    off by one (opera-adt/s1-reader issue 117).  Of two bursts that see the time, the one
-    whose middle is nearer is taken.
+    Bursts are matched by the times of their middles, not by id: ids are missing before IPF 3.40 and
+    have been off by one (opera-adt/s1-reader issue 117).  Neighbouring bursts see the ground between
+    them from other angles, with spectra that have nothing in common: where the burst itself is
+    missing, its neighbour is no substitute, though it may see a strip of the ground.
+
+    Parameters
+    ----------
+    swath : SubSwath
+    middle_s : float
+        Zero-Doppler time of `swath` at which the middle of the other date's burst is seen.
+    start_s, stop_s : float
+        The same for the first and last line of what is wanted of it.
     """
-    middle = secondary.lines_per_burst / 2 * secondary.azimuth_time_interval_s
-    seeing = [
-        b.index
-        for b in secondary.bursts
-        if b.valid_lines.start
-        <= (time_s - b.azimuth_time_s) / secondary.azimuth_time_interval_s
-        <= b.valid_lines.stop - 1
-    ]
-    if not seeing:
+    found = [(abs(_middle_s(swath, burst) - middle_s), burst) for burst in swath.bursts]
+    distance, nearest = min(found, key=lambda one: one[0])
+    lines = nearest.valid_lines
+    first, last = (
+        nearest.azimuth_time_s + line * swath.azimuth_time_interval_s for line in (lines.start, lines.stop - 1)
+    )
+    if distance > BURST_CYCLE_S / 2 or lines.stop <= lines.start or first > stop_s or last < start_s:
         return None
-    return min(seeing, key=lambda k: abs(secondary.bursts[k].azimuth_time_s + middle - time_s))
+    return nearest.index
+
+
+def middle_of_burst_s(swath: SubSwath, index: int) -> float:
+    """Zero-Doppler time of the middle of a burst, seconds from the product's epoch."""
+    return _middle_s(swath, swath.bursts[index])
+
+
+def _middle_s(swath: SubSwath, burst: Burst) -> float:
+    return burst.azimuth_time_s + swath.lines_per_burst / 2 * swath.azimuth_time_interval_s

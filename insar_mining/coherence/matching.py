@@ -13,13 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from insar_mining.coherence.bursts import BurstCut, matching_burst
+from insar_mining.coherence.bursts import BurstCut, matching_burst, middle_of_burst_s
 from insar_mining.coherence.ground import GridHeights, probe
-from insar_mining.errors import PairError, PartialCoverageWarning
+from insar_mining.errors import PairError, PartialCoverageWarning, UnlikeScenesWarning
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.product import Product
+from insar_mining.sentinel1.tops import tops_ramp
 
 FloatArray = npt.NDArray[np.float64]
+
+ENOUGH_COMMON_BAND = 0.9  # bursts are synchronised to a few milliseconds since 2015, which leaves 0.95 and more
 
 
 @dataclass(frozen=True)
@@ -55,29 +58,54 @@ def bursts_over(
 def match_bursts(
     cuts: Sequence[BurstCut], products: tuple[Product, Product, Product], polarisation: str, heights: GridHeights
 ) -> tuple[BurstPair, ...]:
-    """Match each burst of the stack reference with one of the reference and one of the secondary."""
+    """Match each burst of the stack reference with one of the reference and one of the secondary.
+
+    Raises
+    ------
+    PairError
+        None of the bursts that show the area is held by all.
+    """
     first, second, stack = products
     pairs: list[BurstPair] = []
     missing: dict[str, list[str]] = {}
+    common_band = 1.0
     for swath in sorted({cut.swath for cut in cuts}):
-        time = probe(stack.sub_swath(swath, polarisation), heights)[0]
-        sides = [_shifted(product, stack, swath, polarisation, heights, time) for product in (first, second)]
+        own = stack.sub_swath(swath, polarisation)
+        time = probe(own, heights)[0]
+        sides = [_shifted(product, stack, own, heights, time) for product in (first, second)]
         for index in sorted({cut.burst_index for cut in cuts if cut.swath == swath}):
             parts = [cut for cut in cuts if (cut.swath, cut.burst_index) == (swath, index)]
-            start = max(min(cut.start_s for cut in parts), np.nanmin(time))
-            stop = min(max(cut.stop_s for cut in parts), np.nanmax(time))
-            found = [index if side is None else side.seeing((start + stop) / 2) for side in sides]
+            start = max(min(cut.start_s for cut in parts), float(np.nanmin(time)))
+            stop = min(max(cut.stop_s for cut in parts), float(np.nanmax(time)))
+            found = [side.seeing(middle_of_burst_s(own, index), start, stop) for side in sides]
             for product, its in zip((first, second), found, strict=True):
                 if its is None:
                     missing.setdefault(product.name, []).append(f"{swath} burst {index + 1}")
-            if found[0] is not None and found[1] is not None:
-                pairs.append(BurstPair(swath, found[0], found[1], index))
+            one, other = found
+            if one is not None and other is not None:
+                pairs.append(BurstPair(swath, one.index, other.index, index))
+                common_band = min(common_band, _common_band(own, index, other.late_s - one.late_s))
     lacking = "; ".join(f"{name} does not hold {', '.join(bursts)}" for name, bursts in missing.items())
     if not pairs:
         raise PairError(f"the pair holds none of the bursts that show the area: {lacking} (counted in {stack.name})")
     if missing:
         warnings.warn(f"{lacking}; the map is NaN there", PartialCoverageWarning, stacklevel=3)
+    if common_band < ENOUGH_COMMON_BAND:
+        warnings.warn(
+            f"{first.name} and {second.name}: their bursts do not begin over the same ground, so their azimuth spectra "
+            f"share only {common_band:.0%} and coherence is lower by as much; prefer pairs of synchronised bursts",
+            UnlikeScenesWarning,
+            stacklevel=3,
+        )
     return tuple(pairs)
+
+
+@dataclass(frozen=True)
+class _Match:
+    """A burst of a date, and how much later it begins over the same ground than that of the stack reference."""
+
+    index: int
+    late_s: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,18 +115,32 @@ class _Shifted:
     swath: SubSwath | None
     shift_s: float
 
-    def seeing(self, time_s: float) -> int | None:
-        """Return which burst sees a time of the stack reference."""
-        return None if self.swath is None else matching_burst(self.swath, time_s + self.shift_s)
+    def seeing(self, middle_s: float, start_s: float, stop_s: float) -> _Match | None:
+        """Return the burst that sees what a burst of the stack reference shows between two of its times."""
+        if self.swath is None:
+            return None
+        middle, start, stop = (time + self.shift_s for time in (middle_s, start_s, stop_s))
+        index = matching_burst(self.swath, middle, start, stop)
+        return None if index is None else _Match(index, middle_of_burst_s(self.swath, index) - middle)
 
 
-def _shifted(
-    product: Product, stack: Product, swath: str, polarisation: str, heights: GridHeights, time: FloatArray
-) -> _Shifted | None:
-    """Return a date's sub-swath; None for the stack reference itself."""
+def _shifted(product: Product, stack: Product, swath: SubSwath, heights: GridHeights, time: FloatArray) -> _Shifted:
+    """Return a date's sub-swath, and when it sees the ground after the stack reference's `time`."""
     if product is stack:
-        return None
-    if (swath, polarisation) not in product.images:
+        return _Shifted(swath, 0.0)
+    if (swath.swath, swath.polarisation) not in product.images:
         return _Shifted(None, 0.0)
-    own = product.sub_swath(swath, polarisation)
+    own = product.sub_swath(swath.swath, swath.polarisation)
     return _Shifted(own, float(np.nanmedian(probe(own, heights)[0] - time)))
+
+
+def _common_band(swath: SubSwath, index: int, apart_s: float) -> float:
+    """Share of the azimuth spectrum that two dates have in common, 0..1.
+
+    The Doppler frequency of the focused burst grows with time, so that bursts which begin at other
+    places see the same ground at other frequencies (De Zan and Monti Guarnieri 2006,
+    doi:10.1109/TGRS.2006.873853).
+    """
+    ramp = tops_ramp(swath, index, np.array([swath.samples_per_burst / 2]))
+    shift_hz = abs(float(ramp.doppler_rate_hz_s[0]) * apart_s)
+    return max(1.0 - shift_hz / swath.azimuth_bandwidth.processed_hz, 0.0)

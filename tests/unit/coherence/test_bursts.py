@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from insar_mining.coherence.bursts import burst_cuts, matching_burst
+from insar_mining.coherence.bursts import burst_cuts, matching_burst, middle_of_burst_s
 from insar_mining.sentinel1.annotation import SPEED_OF_LIGHT_M_S
 
 
@@ -79,12 +79,28 @@ def test_a_sub_swath_without_a_burst_leaves_its_ground_to_the_neighbour(swaths):
 
 def test_bursts_are_matched_by_time(swaths, morocco_sub_swath):
     """The nine bursts of the pair match one to one, whatever their ids say; a lost burst has no match."""
-    secondary = morocco_sub_swath("20230916", "IW1")
-    shift = secondary.bursts[0].azimuth_time_s - swaths[0].bursts[0].azimuth_time_s
-    middles = [b.azimuth_time_s + 750 * swaths[0].azimuth_time_interval_s + shift for b in swaths[0].bursts]
-    assert [matching_burst(secondary, t) for t in middles] == list(range(9))
+    first, secondary = swaths[0], morocco_sub_swath("20230916", "IW1")
+    shift = secondary.bursts[0].azimuth_time_s - first.bursts[0].azimuth_time_s
+    middles = [middle_of_burst_s(first, index) + shift for index in range(9)]
+    assert [matching_burst(secondary, t, t - 1.0, t + 1.0) for t in middles] == list(range(9))
     fewer = replace(secondary, bursts=tuple(replace(b, burst_id=1) for b in secondary.bursts if b.index != 3))
-    assert matching_burst(fewer, middles[3]) is None
+    assert matching_burst(fewer, middles[3], middles[3] - 1.0, middles[3] + 1.0) is None
+
+
+def test_a_neighbour_is_no_match(swaths):
+    """At the seam two bursts see a strip: that of the burst is taken, 2 ms off or not, and none if it is missing."""
+    swath = swaths[0]
+    cuts = burst_cuts([swath])
+    for index in range(1, 8):
+        middle = middle_of_burst_s(swath, index)
+        without = replace(swath, bursts=tuple(b for b in swath.bursts if b.index != index))
+        for start, stop in (
+            (cuts[index].start_s, cuts[index].start_s + 0.004),
+            (cuts[index].stop_s - 0.004, cuts[index].stop_s),
+        ):
+            for late in (-0.004, 0.0, 0.004):
+                assert matching_burst(swath, middle + late, start + late, stop + late) == index
+                assert matching_burst(without, middle + late, start + late, stop + late) is None
 
 
 def test_cut_covers_the_valid_samples(swaths):
