@@ -23,7 +23,14 @@ from insar_mining.archive.dem_window import Heights
 from insar_mining.coherence.bursts import burst_cuts
 from insar_mining.coherence.ground import heights_for, probe
 from insar_mining.coherence.matching import BurstPair, bursts_over, match_bursts
-from insar_mining.errors import CoverageError, OptionError, OrbitError, PairError, PartialCoverageWarning
+from insar_mining.errors import (
+    CoverageError,
+    OptionError,
+    OrbitError,
+    PairError,
+    PartialCoverageWarning,
+    UnlikeScenesWarning,
+)
 from insar_mining.files import sha256
 from insar_mining.grid import MapGrid
 from insar_mining.sentinel1.product import Product, open_product
@@ -256,13 +263,20 @@ def make_plan(
     stack, stack_orbit = (first, first_orbit) if stack_reference is None else _open(stack_reference, orbits)
     for product in (first, second):
         check_track(stack, product)
+    if first.platform != second.platform:
+        warnings.warn(
+            f"{first.name} is of {first.platform} and {second.name} of {second.platform}: their antennas and clocks are "
+            "not the same, so their coherence may be lower; compare it with that of pairs of one satellite",
+            UnlikeScenesWarning,
+            stacklevel=2,
+        )
     polarisation = polarisation.upper()
 
     grid = grid or MapGrid.around(area, spacing_m)
     if stack.footprint.distance(box(*grid.bounds_lonlat())) > FAR_DEG:
         raise CoverageError(_not_seen(stack, grid, swaths))
     heights = heights_for(grid, Path(dem), dem_heights)
-    available = [stack.sub_swath(name, polarisation) for name in _named(stack, swaths)]
+    available = [stack.sub_swath(name, polarisation) for name in _named(stack, swaths, polarisation)]
     time, slant_range = probe(available[0], heights)
     seen = bursts_over(burst_cuts(available), time, slant_range)
     if not seen:
@@ -276,7 +290,7 @@ def make_plan(
         )
     bursts = match_bursts([cut for cut, _ in seen], (first, second, stack), polarisation, heights)
     lon, lat = (float(v.mean()) for v in grid.lonlat(slice(grid.height // 2, grid.height // 2 + 1)))
-    main = seen[0][0].swath
+    main = bursts[0].swath  # any that both dates hold: they have one orbit
     baseline = perpendicular_baseline_m(
         first.sub_swath(main, polarisation),
         second.sub_swath(main, polarisation),
@@ -380,9 +394,10 @@ def _open(product: Path | str | Product, orbits: Sequence[Path | str]) -> tuple[
     return with_orbit(opened, orbits)
 
 
-def _named(product: Product, swaths: Sequence[str] | None) -> tuple[str, ...]:
+def _named(product: Product, swaths: Sequence[str] | None, polarisation: str) -> tuple[str, ...]:
     if swaths is None:
-        return product.swaths
+        # single bursts may hold different polarisations of different sub-swaths; of none at all the product says why
+        return tuple(swath for swath, held in product.images if held == polarisation) or product.swaths
     names = tuple(name.upper() for name in swaths)
     unknown = [name for name in names if name not in product.swaths]
     if unknown:
