@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
+import geopandas as gpd
+import numpy as np
 import pandas as pd
+from shapely.geometry import Point
 
 from insar_mining.archive.baselines import MeasuredBaseline, measured_baseline
 from insar_mining.archive.state_vectors import StateVectors, from_text
-from insar_mining.errors import PairError
+from insar_mining.errors import InsarMiningError, PairError
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.product import open_product
+
+SAME_PASS = np.timedelta64(10, "m")
+"""Slices of one pass begin a minute apart at most, passes of one track many hours."""
 
 
 @dataclass
@@ -61,3 +68,38 @@ def _of_record(row: pd.Series, scene: str) -> StateVectors:
             "fetch it first"
         )
     return from_text(text, source=scene)
+
+
+def orbit_positions(scenes: gpd.GeoDataFrame, lon: float, lat: float, *, polarisation: str = "VV") -> pd.DataFrame:
+    """Return where every image of one track flew, seen from a place, across the line of sight.
+
+    Parameters
+    ----------
+    scenes : GeoDataFrame
+        As :func:`insar_mining.search` or :func:`insar_mining.scan_products` give it.
+    lon, lat : float
+        Degrees.
+
+    Returns
+    -------
+    DataFrame
+        One row per pass in the order of time: date (datetime64[ns], midnight), platform, scene
+        (a slice that sees the place, else the first), and position_m: the perpendicular
+        baseline from the first image whose orbit is known, NaN where an orbit is unknown.
+    """
+    baseline_of = SceneBaselines(polarisation)
+    place = Point(lon, lat)
+    ordered = scenes.sort_values(["start", "scene"], kind="stable")
+    new_pass = (ordered["start"].diff() > SAME_PASS).cumsum()
+    rows, first = [], None
+    for _, slices in ordered.groupby(new_pass.to_numpy(), sort=True):
+        seeing = slices[slices.covers(place)]
+        row = (slices if seeing.empty else seeing).iloc[0]
+        try:
+            baseline_of.orbit(row)
+            first = row if first is None else first
+            position = baseline_of(first, row, lon, lat).perpendicular_m
+        except InsarMiningError:
+            position = math.nan  # unknown is not 0
+        rows.append((row["start"].normalize(), row["platform"], row["scene"], position))
+    return pd.DataFrame(rows, columns=["date", "platform", "scene", "position_m"])

@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
 from insar_mining.archive.baselines import incidence_deg
-from insar_mining.archive.scene_orbits import SceneBaselines
+from insar_mining.archive.scene_orbits import SAME_PASS, SceneBaselines
 from insar_mining.errors import CoverageError, InsarMiningError
 
 REPEAT_DAYS = 12
@@ -26,8 +26,6 @@ BEST_INCIDENCE_DEG = 39.0
 """Middle of the swath: neither the layover of steep nor the shadow of flat looks into a pit."""
 
 _DAY = np.timedelta64(1, "D")
-# satellites of one track come at the same time of day to a second; slices of a pass a minute apart at most
-_SAME_PASS = np.timedelta64(10, "m")
 
 EVENTS = (
     ("2021-12-23", "Sentinel-1B failed; until 2025 only Sentinel-1A flew, every 12 days"),
@@ -134,7 +132,7 @@ def _reasons(rows: list[dict[str, Any]]) -> list[str]:
 def _passes(scenes: gpd.GeoDataFrame) -> list[gpd.GeoDataFrame]:
     """Slices and bursts of one passage together, in the order of time."""
     ordered = scenes.sort_values("start", kind="stable")
-    new = (ordered["start"].diff() > _SAME_PASS).cumsum()
+    new = (ordered["start"].diff() > SAME_PASS).cumsum()
     return [group for _, group in ordered.groupby(new.to_numpy(), sort=True)]
 
 

@@ -36,6 +36,7 @@ def pairs(
     pol: parameters.Polarisation = None,
     relative_orbit: parameters.RelativeOrbit = None,
     exclude: parameters.Exclude = None,
+    plot: parameters.Plot = None,
     as_json: parameters.Json = False,
 ) -> None:
     """List the pairs that a folder of products gives: consecutive dates, 12 days apart or else 24."""
@@ -51,7 +52,8 @@ def pairs(
         relative_orbit=relative_orbit,
         exclude=exclude,
     )
-    area = None if mine is None else mine_of(mine, mine_id).geometry
+    chosen_mine = None if mine is None else mine_of(mine, mine_id)
+    area = None if chosen_mine is None else chosen_mine.geometry
     found = read_records(scenes) if scenes.is_file() and scenes.suffix.lower() in TABLES else scan_products(scenes)
     table = choose_pairs(found, options, area=area)
     shown = table[list(SHOWN)]
@@ -60,6 +62,12 @@ def pairs(
         speech_of(ctx).detail(f"not used: {rejected['pair'] or rejected['scene']}: {rejected['reason']}")
     if out is not None:
         write_pairs(table, found, out)
+    if plot is not None:
+        from insar_mining.report.plots_archive import figure_of_images, save_figure
+
+        of_track = found[found["relative_orbit"].isin(table["relative_orbit"].unique())]
+        name = "mine" if chosen_mine is None else chosen_mine.name
+        save_figure(figure_of_images(of_track, area, table, name=name), plot)
 
 
 def for_people(table: pd.DataFrame) -> pd.DataFrame:

@@ -31,6 +31,10 @@ def option(model: type[Options], name: str, *flags: str, metavar: str | None = N
     return typer.Option(*flags, help=text, show_default=False, metavar=metavar)
 
 
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", help="Plot to write (.png, .svg or .pdf): calendar, footprints over the mine, pairs."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")]
 Config = Annotated[

@@ -38,6 +38,7 @@ def search(
     all_tracks: Annotated[
         bool, typer.Option("--all-tracks", help="Write every track, not only the one that is chosen.")
     ] = False,
+    plot: parameters.Plot = None,
     as_json: parameters.Json = False,
 ) -> None:
     """Search the archive, choose the track that shows the mine best, and say what is missing in it."""
@@ -91,3 +92,7 @@ def search(
         speech.say(f"pairs: {days}")
     if out is not None:
         write_records(table if all_tracks else chosen, out)
+    if plot is not None:
+        from insar_mining.report.plots_archive import figure_of_images, save_figure
+
+        save_figure(figure_of_images(chosen, found_mine.geometry, name=found_mine.name), plot)

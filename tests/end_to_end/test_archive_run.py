@@ -24,6 +24,8 @@ from shapely.geometry import box, mapping
 from shapely.geometry.base import BaseGeometry
 from typer.testing import CliRunner, Result
 
+from insar_mining.archive import search as search_module
+from insar_mining.archive.products import scan_products
 from insar_mining.cli import app, inputs
 from insar_mining.errors import ArchiveError, SkippedInputWarning
 from insar_mining.files import write_text
@@ -296,3 +298,42 @@ def test_products_for_snap_are_assembled_once(bench: Bench, monkeypatch: pytest.
     assert [path.stat().st_mtime_ns for path in safe] == made
     assert len(safe) == 3
     assert [len(open_product(path).sub_swath("IW1", "VV").bursts) for path in safe] == [2, 2, 2]
+
+
+def test_the_steps_one_by_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Search, pairs, fetch with orbits, elevation and SAFE products, verify: each by its own command."""
+    catalogue = bench.network.catalogue
+    monkeypatch.setattr(search_module, "catalogue_session", lambda: catalogue)
+
+    def command(*arguments: object) -> Result:
+        done = CliRunner().invoke(app, [str(a) for a in arguments])
+        assert done.exit_code == 0, done.output
+        return done
+
+    scenes, pairs, to = bench.folder / "scenes.parquet", bench.folder / "pairs.geojson", bench.folder / "fetched é"
+    command("search", bench.mine, "--start", "2022-01-01", "--end", "2022-12-31", "-o", scenes)
+    command("pairs", scenes, "--mine", bench.mine, "-o", pairs)
+    fetch = ("fetch", pairs, "--to", to, "--orbits", "--dem", "glo30", "--mine", bench.mine, "--safe", "--json")
+    said = json.loads(command(*fetch).stdout)
+    assert (said["fetched"], said["failed"], said["safe_products"]) == (12, 0, 3)
+    assert said["orbits"] == {"POEORB": 3, "RESORB": 0}
+    assert Path(said["dem"]).is_file()
+    assert len(list((to / "orbits").glob("*.EOF"))) == 3
+    asked = len(bench.server.asked)
+    again = json.loads(command(*fetch).stdout)
+    assert (again["there"], again["fetched"], again["dem"]) == (12, 0, said["dem"])
+    assert len(bench.server.asked) == asked
+    states = {row["state"] for row in json.loads(command("verify", to, "--json").stdout)}
+    assert states == {"whole"}
+    # the folder is a source like any other: one product of each date, the SAFE one, which both engines read
+    with pytest.warns(SkippedInputWarning, match="the same scene as"):
+        table = scan_products(to)
+    assert [Path(path).suffix for path in table["path"]] == [".SAFE"] * 3
+
+    bench.server.files[bench.mirror.orbits["20220124"]].always = "status:404"
+    next((to / "orbits").glob("*_V20220124*.EOF")).unlink()
+    bad = CliRunner().invoke(app, [str(a) for a in fetch])
+    assert bad.exit_code == 1
+    assert "1 products have no orbit file" in bad.stderr
+    no_mine = CliRunner().invoke(app, [str(a) for a in ("fetch", pairs, "--to", to, "--dem", "glo30")])
+    assert "name it with --mine" in no_mine.stderr

@@ -98,6 +98,67 @@ def test_a_year_of_a_mine_planned_without_fetching(loopback: Any, records: Load,
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("name", MINES)
+def test_a_year_of_a_mine_planned_by_a_dry_run(loopback: Any, records: Load, tmp_path: Path, name: str) -> None:
+    """Scenes against bursts, bytes, disk, hours, pairs and what is missing, held against the records' own text."""
+    loopback.records = records(name)
+    year, product = (2020, "burst") if name == "burst_166" else (2022, "scene")
+    days = days_of(records(name), year)
+    mine = mine_file(tmp_path, name)
+    done = command(
+        "run", mine, "--start", f"{year}-01-01", "--end", f"{year}-12-31", "--product", product, "--dry-run",
+        "--line", "5", "--bandwidth", "2", "--out", tmp_path / "out", "--json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    archive = said["archive"]
+    dates = {dt.datetime.strptime(d, "%Y%m%d").date() for row in said["list"] for d in row["pair"].split("_")}
+    assert dates <= set(days)
+    assert len(dates) == archive["dates"]
+    sizes = 0
+    for item in records(name):
+        day = re.search(r"_(\d{8})T", item["umm"]["GranuleUR"])
+        attributes = {a["Name"]: a["Values"][0] for a in item["umm"]["AdditionalAttributes"]}
+        if day is not None and dt.datetime.strptime(day[1], "%Y%m%d").date() in dates:
+            sizes += int(attributes["BYTE_LENGTH"]) + 5_000_000 if product == "burst" else int(attributes["BYTES"])
+    assert archive["bytes"] == archive["bytes_missing"] == sizes
+    beside = len(dates) * 4_600_000 + 90_000_000  # orbits, elevation
+    assert archive["disk_bytes"] == sizes + beside
+    assert archive["hours"] == pytest.approx((sizes + beside) / (0.8 * 2e6) / 3600, abs=0.01)
+    if product == "burst":
+        assert archive["bytes_as_whole_scenes"] == len(dates) * TYPICAL_SCENE_BYTES
+        assert sizes < 0.04 * archive["bytes_as_whole_scenes"]
+    else:
+        assert archive["bytes_as_whole_scenes"] == sizes
+    wide = [str((b - a).days) for a, b in itertools.pairwise(days) if (b - a).days > 12]
+    assert [gap["days"] for gap in archive["gaps"]] == wide
+    assert said["seconds"] > 0
+    assert not (tmp_path / "out").exists()
+    assert {urlsplit(a.path).path for a in loopback.asked} == {"/search/granules.umm_json"}
+    people = command(
+        "run", mine, "--start", f"{year}-01-01", "--end", f"{year}-12-31", "--product", product, "--dry-run"
+    )
+    assert f"{len(dates)} dates in {archive['files']} files" in people.stdout
+    assert ("of the" in people.stdout) == (product == "burst")
+
+
+def test_plots_are_written_beside_the_tables(loopback: Any, records: Load, tmp_path: Path) -> None:
+    loopback.records = records("burst_166")
+    mine, scenes = mine_file(tmp_path, "burst_166"), tmp_path / "scenes.geojson"
+    period = ("--start", "2020-01-01", "--end", "2020-06-30")
+    searched = command("search", mine, *period, "-o", scenes, "--plot", tmp_path / "search é.png")
+    assert searched.exit_code == 0, searched.output
+    paired = command("pairs", scenes, "--mine", mine, "--plot", tmp_path / "pairs.svg")
+    assert paired.exit_code == 0, paired.output
+    assert (tmp_path / "search é.png").read_bytes().startswith(b"\x89PNG")
+    drawing = (tmp_path / "pairs.svg").read_text()
+    for words in ("Network of pairs, track 174 descending", "Calendar of images, track 174 descending", "Around pit"):
+        assert f"<!-- {words} -->" in drawing
+    wrong = command("pairs", scenes, "--plot", tmp_path / "pairs.doc")
+    assert wrong.exit_code == 1
+    assert "plots are written as .png, .svg, .pdf, not as .doc" in wrong.stderr
+
+
 def test_bursts_are_fetched_into_products(loopback: Any, records: Load, tmp_path: Path) -> None:
     table = records_table(records("burst_166")[:3])
     write_plain_tiff(tmp_path / "b.tiff", pattern(np.arange(20), np.arange(30)))
