@@ -122,6 +122,9 @@ class PairOptions(Options):
         None, ge=1, le=175, description="Track (relative orbit) to use; by default the one that gives most pairs."
     )
     exclude: tuple[Day, ...] = Field((), description="Dates not to use; a longer pair bridges each.")
+    allow_mixed_platforms: bool = Field(
+        False, description="Also pair scenes of two satellites; each such pair is warned of and tagged."
+    )
 
 
 class ArchiveOptions(Options):

@@ -265,8 +265,8 @@ def make_plan(
         check_track(stack, product)
     if first.platform != second.platform:
         warnings.warn(
-            f"{first.name} is of {first.platform} and {second.name} of {second.platform}: their antennas and clocks are "
-            "not the same, so their coherence may be lower; compare it with that of pairs of one satellite",
+            f"{first.name} is of {first.platform} and {second.name} of {second.platform}: their antennas are not the "
+            "same, so coherence may be lower; compare it with that of pairs of one satellite",
             UnlikeScenesWarning,
             stacklevel=2,
         )

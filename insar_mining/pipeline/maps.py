@@ -247,7 +247,7 @@ def bad_date(
                 good.add(date)
             elif pair["pair"] in failed:
                 named, count = blame.get(date, (0, 0))
-                is_named = str(pair[side]) in str(failed[pair["pair"]])
+                is_named = any(scene in str(failed[pair["pair"]]) for scene in str(pair[side]).split("+"))
                 blame[date] = (named + is_named, count + 1)
     suspects = {date: how_much for date, how_much in blame.items() if date not in good}
     return max(suspects, key=lambda date: (*suspects[date], date)) if suspects else None

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 from shapely.geometry.base import BaseGeometry
+from shapely.ops import unary_union
 
 from insar_mining.archive.pairs import select_pairs
 from insar_mining.errors import ArchiveError, CoverageError, PairError
 from insar_mining.options import PairOptions
+from insar_mining.sentinel1.joined import SEPARATOR
 
 logger = logging.getLogger(__name__)
+
+NEXT_SLICE = pd.Timedelta("4s")  # bursts begin every 2.8 s: two slices further apart lack one between them
 
 
 def scenes_for(
@@ -26,6 +32,9 @@ def scenes_for(
     polarisation: str = "VV",
 ) -> gpd.GeoDataFrame:
     """Keep the scenes of a period that see an area in a polarisation.
+
+    Slices of one pass that both see the area become one scene, whose path names them all
+    (:func:`insar_mining.sentinel1.product.open_product` takes it).
 
     Parameters
     ----------
@@ -62,12 +71,62 @@ def scenes_for(
         sees = chosen.intersects(area).to_numpy()
         if not sees.any():
             raise CoverageError(_far_away(chosen, area))
-        chosen = chosen[sees]
+        chosen = join_slices(chosen[sees])
     has = chosen["polarisations"].map(lambda names: polarisation in names.split("+")).to_numpy(dtype=bool)
     if not has.any():
         known = sorted({name for names in chosen["polarisations"] for name in names.split("+")})
         raise PairError(f"no scene has polarisation {polarisation}; there is {', '.join(known)} (--pol)")
     return chosen[has]
+
+
+def join_slices(scenes: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Make one scene of the slices of a pass that lie on the disk and follow one another.
+
+    Scenes that are still to be fetched stay as they are: an archive knows them one by one.
+    """
+    groups: list[list[int]] = []
+    ordered = scenes.sort_values(["start", "scene"], kind="stable")
+    rows = ordered.to_dict("records")
+    for number, row in enumerate(rows):
+        previous = rows[groups[-1][-1]] if groups else None
+        if previous is not None and _follows(row, previous):
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    if len(groups) == len(rows):
+        return scenes
+    joined = [_as_one([rows[number] for number in group]) for group in groups]
+    table = gpd.GeoDataFrame(joined, columns=list(scenes.columns), geometry="geometry", crs=scenes.crs)
+    table = table.astype({name: kind for name, kind in scenes.dtypes.items() if name != "geometry"})
+    table.attrs.update(scenes.attrs)
+    return table
+
+
+def _follows(row: Mapping[Hashable, Any], previous: Mapping[Hashable, Any]) -> bool:
+    same = all(
+        row[name] == previous[name] for name in ("platform", "absolute_orbit", "relative_orbit", "direction")
+        if name in row and not pd.isna(row[name])
+    )  # fmt: skip
+    on_disk = all(isinstance(one.get("path"), str) and one["path"] for one in (row, previous))
+    return bool(same and on_disk and row["start"] - previous["stop"] < NEXT_SLICE)
+
+
+def _as_one(slices: Sequence[Mapping[Hashable, Any]]) -> dict[Hashable, Any]:
+    """Describe joined slices as a scene; they have the polarisations and sub-swaths that any of them has."""
+    if len(slices) == 1:
+        return dict(slices[0])
+
+    def either(name: str) -> str:
+        return "+".join(sorted({one for row in slices for one in str(row[name]).split("+")}))
+
+    return dict(slices[0]) | {
+        "scene": "+".join(str(row["scene"]) for row in slices),
+        "path": SEPARATOR.join(str(row["path"]) for row in slices),
+        "stop": max(row["stop"] for row in slices),
+        "polarisations": either("polarisations"),
+        "swaths": either("swaths"),
+        "geometry": unary_union([row["geometry"] for row in slices]),
+    }
 
 
 def _far_away(scenes: gpd.GeoDataFrame, area: BaseGeometry) -> str:
@@ -114,6 +173,7 @@ def choose_pairs(
             temporal_baseline_days=options.temporal_baseline_days,
             exclude=options.exclude,
             polarisation=options.polarisation,
+            allow_mixed_platforms=options.allow_mixed_platforms,
             at=at,
         )
     best = max(tracks, key=lambda track: (len(tracks[track]), (scenes["relative_orbit"] == track).sum(), -track))

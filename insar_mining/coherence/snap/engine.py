@@ -103,6 +103,8 @@ def map_with(
 
 
 def _refuse_bursts(path: Path) -> None:
+    if not path.exists():
+        raise EngineError(f"{path}: joined slices cannot be given to SNAP here; use --engine builtin for them")
     if path.suffix.lower() != ".zip" and not (path / "manifest.safe").is_file():
         raise EngineError(
             f"{path} has no manifest.safe, and SNAP reads whole products only; use --engine builtin for single bursts"
