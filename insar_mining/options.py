@@ -100,6 +100,19 @@ Upper = pydantic.BeforeValidator(_upper)
 Day = Annotated[dt.date, pydantic.BeforeValidator(_day)]
 Days = Annotated[int, Field(ge=1, le=366)]
 Year = Annotated[int, Field(ge=2014, le=2100)]
+BandName = Literal[
+    "unbiased",
+    "standard_error",
+    "lower",
+    "upper",
+    "phase",
+    "filtered_phase",
+    "amplitude_reference",
+    "amplitude_secondary",
+    "mask",
+    "incidence",
+    "baseline",
+]
 WindowSide = Annotated[int, Field(ge=1, le=99)]
 
 
@@ -125,6 +138,12 @@ class PairOptions(Options):
     allow_mixed_platforms: bool = Field(
         False, description="Also pair scenes of two satellites; each such pair is warned of and tagged."
     )
+    network: Literal["consecutive", "all", "small-baseline"] = Field(
+        "consecutive", description="Pairs of each image: the next; every one up to the longest span; the shortest few."
+    )
+    connections: int = Field(3, ge=1, le=100, description="Pairs of each image to later ones, of small-baseline.")
+    max_pairs: int | None = Field(None, ge=1, description="Cap on the number of pairs; the shortest stay.")
+    allow_mixed_platforms: bool = Field(False, description="Also pair images of different satellites (at 6 days, say).")
 
 
 class ArchiveOptions(Options):
@@ -132,8 +151,7 @@ class ArchiveOptions(Options):
 
     folder: Path | None = Field(
         None,
-        description="Folder for what is fetched: products, orbits, elevation; by default archive in the result's "
-        "folder. Several mines may share one.",
+        description="Folder for what is fetched, which several mines may share; by default archive in the result's.",
     )
     product: Literal["burst", "scene"] = Field(
         "burst", description="What is fetched of each date: the bursts over the mine, or whole scenes."
@@ -175,6 +193,22 @@ class CoherenceOptions(Options):
     window_anchor: Literal["centre", "snap"] = Field(
         "centre",
         description="Where the value of a window lies on the map: its centre, or its pixel as SNAP has it (7 m away).",
+    )
+    estimator: Literal["boxcar", "adaptive"] = Field(
+        "boxcar", description="Window of coherence: as it is, or 5 x 15 cut at edges of brightness (roads, pit walls)."
+    )
+    remove_fringes: bool = Field(False, description="Take a local ramp of phase out of the window before it is summed.")
+    common_band: bool = Field(False, description="Filter both dates to the range band that they share.")
+    refine: Literal["none", "auto"] = Field(
+        "none", description="Measure what geometry leaves of a shift between two dates, and take it out."
+    )
+    goldstein_alpha: float = Field(
+        1.0, ge=0, le=1, description="Exponent of the Goldstein filter of the band filtered_phase; 0 filters nothing."
+    )
+    bands: tuple[BandName, ...] = Field(
+        (),
+        description="Bands beside coherence: unbiased, standard_error, lower, upper, phase, filtered_phase, "
+        "amplitude_reference, amplitude_secondary, mask, incidence, baseline.",
     )
     orbits: tuple[Path, ...] = Field((), description="Orbit files (EOF) to use instead of the annotation's vectors.")
     stack_reference: Day | None = Field(

@@ -43,6 +43,22 @@ def coherence(
         str | None, parameters.option(CoherenceOptions, "window_anchor", "--window-anchor", metavar="WHERE")
     ] = None,
     engine: parameters.Engine = None,
+    estimator: Annotated[
+        str | None, parameters.option(CoherenceOptions, "estimator", "--estimator", metavar="NAME")
+    ] = None,
+    band: Annotated[list[str] | None, parameters.option(CoherenceOptions, "bands", "--band", metavar="NAME")] = None,
+    remove_fringes: Annotated[
+        bool | None, parameters.option(CoherenceOptions, "remove_fringes", "--remove-fringes")
+    ] = None,
+    common_band: Annotated[bool | None, parameters.option(CoherenceOptions, "common_band", "--common-band")] = None,
+    refine: Annotated[str | None, parameters.option(CoherenceOptions, "refine", "--refine", metavar="HOW")] = None,
+    goldstein_alpha: Annotated[
+        float | None, parameters.option(CoherenceOptions, "goldstein_alpha", "--goldstein-alpha", metavar="ALPHA")
+    ] = None,
+    keep_topography: Annotated[
+        bool, typer.Option("--keep-topography", help="Leave the topographic phase in (see remove_topography).")
+    ] = False,
+    threads: Annotated[int | None, parameters.option(CoherenceOptions, "threads", "--threads", metavar="N")] = None,
     dry_run: parameters.DryRun = False,
     as_json: parameters.Json = False,
 ) -> None:
@@ -51,6 +67,7 @@ def coherence(
     Without --mine and --bbox the area is what both products see.
     """
     from insar_mining.coherence.engine import coherence as carry_out
+    from insar_mining.coherence.engine import engine_for
 
     speech = speech_of(ctx)
     options = CoherenceOptions().replace(
@@ -61,6 +78,14 @@ def coherence(
         orbits=orbit,
         dem_heights=dem_heights,
         window_anchor=window_anchor,
+        estimator=estimator,
+        bands=band,
+        remove_fringes=remove_fringes,
+        common_band=common_band,
+        refine=refine,
+        goldstein_alpha=goldstein_alpha,
+        remove_topography=False if keep_topography else None,
+        threads=threads,
     )
     polarisation = PairOptions().replace(polarisation=pol).polarisation
     plan = _plan(reference, secondary, area_of(mine, mine_id, bbox), dem, out, polarisation, options)
@@ -70,7 +95,7 @@ def coherence(
     if options.engine == "builtin" and not _compiled():
         speech.say("compiling the kernels, once on this machine: about a minute")
     with speech.progress() as show:
-        path = carry_out(plan, options.engine, progress=lambda share: show("coherence", round(100 * share), 100))
+        path = carry_out(plan, engine_for(options), progress=lambda share: show("coherence", round(100 * share), 100))
     print_record({"pair": plan.pair, "path": str(path), **_summary(path)}, as_json=as_json)
 
 
@@ -90,6 +115,7 @@ def _plan(
     options: CoherenceOptions,
 ) -> CoherencePlan:
     from insar_mining.coherence.plan import Window, make_plan
+    from insar_mining.coherence.recipe import Recipe
     from insar_mining.errors import PairError
     from insar_mining.sentinel1.product import open_product
 
@@ -112,6 +138,7 @@ def _plan(
         dem_heights=options.dem_heights,
         remove_topography=options.remove_topography,
         window_anchor=options.window_anchor,
+        recipe=Recipe.of(options),
     )
 
 

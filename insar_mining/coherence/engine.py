@@ -6,24 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from insar_mining.coherence.plan import CoherencePlan, Progress
-from insar_mining.coherence.product import is_current, write_product
+from insar_mining.coherence.product import Layers, is_current, write_product
 from insar_mining.errors import EngineError
+from insar_mining.options import CoherenceOptions
 
 
 class Engine(Protocol):
-    """What carries out a plan: it returns the map as an array on the plan's grid.
+    """What carries out a plan: it returns the bands as arrays on the plan's grid.
 
-    An engine that runs another program says which in `version`, once it is known.
+    An engine that runs another program says which in `version`, once it is known; what it finds on
+    its way and wants to be recorded it leaves in `notes`.
     """
 
     name: str
 
-    def map_coherence(self, plan: CoherencePlan, progress: Progress) -> npt.NDArray[np.float32]:
-        """Compute coherence on the plan's grid: float32, shape (height, width), NaN outside."""
+    def map_layers(self, plan: CoherencePlan, progress: Progress) -> Layers:
+        """Compute coherence and the bands of the plan's recipe: float32, shape (height, width), NaN outside."""
         ...
 
 
@@ -61,6 +60,23 @@ def open_engine(name: str) -> Engine:
     return ENGINES[name]()
 
 
+def engine_for(options: CoherenceOptions, cache: Path | None = None) -> Engine:
+    """Return the engine that the options of the step name, set up as they say.
+
+    Parameters
+    ----------
+    cache : Path, optional
+        Folder where the built-in engine may keep dates for further pairs of a stack.
+    """
+    if options.engine != "builtin":
+        return open_engine(options.engine)
+    from insar_mining.coherence.builtin.cache import ArrayCache
+    from insar_mining.coherence.builtin.engine import BuiltinEngine
+
+    limit = round(options.cache_gb * 1e9)
+    return BuiltinEngine(ArrayCache(cache, limit) if cache and limit else None, options.threads)
+
+
 def coherence(
     plan: CoherencePlan, engine: str | Engine = "builtin", *, progress: Progress | None = None, again: bool = False
 ) -> Path:
@@ -93,5 +109,5 @@ def coherence(
     chosen = open_engine(engine) if isinstance(engine, str) else engine
     if not again and is_current(plan, chosen.name):
         return plan.out
-    values = chosen.map_coherence(plan, progress or (lambda share: None))
-    return write_product(plan, values, chosen.name, getattr(chosen, "version", None))
+    layers = chosen.map_layers(plan, progress or (lambda share: None))
+    return write_product(plan, layers, chosen.name, getattr(chosen, "version", None), getattr(chosen, "notes", None))

@@ -23,6 +23,8 @@ from insar_mining.archive.dem_window import Heights
 from insar_mining.coherence.bursts import burst_cuts
 from insar_mining.coherence.ground import heights_for, probe
 from insar_mining.coherence.matching import BurstPair, bursts_over, match_bursts
+from insar_mining.coherence.recipe import Recipe
+from insar_mining.coherence.recipe import Window as Window
 from insar_mining.errors import (
     CoverageError,
     OptionError,
@@ -40,38 +42,6 @@ Progress = Callable[[float], None]
 
 ALGORITHM = 2  # raised whenever the built-in engine gives other numbers for the same plan
 FAR_DEG = 0.5  # footprints are drawn for one height and may be kilometres off; beyond this an area is elsewhere
-
-
-@dataclass(frozen=True)
-class Window:
-    """Size of the coherence window: lines in azimuth, samples in range."""
-
-    azimuth: int = 2
-    range: int = 7
-
-    def __post_init__(self) -> None:
-        """Refuse windows in which coherence means nothing."""
-        if not (1 <= self.azimuth <= 101 and 1 <= self.range <= 501 and self.azimuth * self.range >= 2):
-            raise OptionError(f"window {self}: 1..101 lines x 1..501 samples, at least 2 pixels in all (default 2x7)")
-
-    @classmethod
-    def parse(cls, text: str) -> Window:
-        """Read ``"2x7"`` (azimuth x range).
-
-        Examples
-        --------
-        >>> Window.parse("2x7")
-        Window(azimuth=2, range=7)
-        """
-        try:
-            azimuth, range_ = (int(part) for part in text.lower().split("x"))
-        except ValueError as error:
-            raise OptionError(f"window {text!r}: write lines x samples, azimuth first, such as 2x7") from error
-        return cls(azimuth, range_)
-
-    def __str__(self) -> str:
-        """Write ``"2x7"``."""
-        return f"{self.azimuth}x{self.range}"
 
 
 @dataclass(frozen=True)
@@ -162,6 +132,7 @@ class CoherencePlan:
     remove_flat_earth: bool
     remove_topography: bool
     window_anchor: str
+    recipe: Recipe
     out: Path
 
     @property
@@ -219,6 +190,7 @@ def make_plan(
     remove_flat_earth: bool = True,
     remove_topography: bool = True,
     window_anchor: str = "centre",
+    recipe: Recipe | None = None,
 ) -> CoherencePlan:
     """Plan the coherence map of a pair over an area.
 
@@ -242,6 +214,9 @@ def make_plan(
         EOF files; each product takes the first that covers it.  Without any, the
         annotation's state vectors are used.
 
+    recipe : Recipe, optional
+        What is done beyond the published estimator, and bands to write beside coherence.
+
     Raises
     ------
     PairError
@@ -257,6 +232,9 @@ def make_plan(
         raise OptionError(
             "topographic phase without flat-earth phase cannot be removed; remove both, or only flat earth"
         )
+    recipe = recipe or Recipe()
+    if recipe.common_band and not remove_topography:
+        raise OptionError("common_band takes the shift from the topographic phase; remove that, or leave the full band")
     first, first_orbit = _open(reference, orbits)
     second, second_orbit = _open(secondary, orbits)
     check_pair(first, second)
@@ -330,6 +308,7 @@ def make_plan(
         remove_flat_earth=remove_flat_earth,
         remove_topography=remove_topography,
         window_anchor=window_anchor,
+        recipe=recipe,
         out=Path(out),
     )
 

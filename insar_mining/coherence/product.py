@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib.metadata import version as version_of
 from pathlib import Path
 
@@ -12,8 +13,12 @@ import rasterio
 from shapely.geometry import box, mapping
 
 from insar_mining.coherence.plan import CoherencePlan
+from insar_mining.coherence.recipe import DESCRIPTIONS, Recipe
 from insar_mining.files import sha256, write_text
 from insar_mining.raster import write_cog
+
+Layers = Mapping[str, npt.NDArray[np.float32]]
+"""Bands by name, each on a plan's grid."""
 
 STAC_VERSION = "1.0.0"
 PROJECTION = "https://stac-extensions.github.io/projection/v1.1.0/schema.json"
@@ -25,18 +30,20 @@ C_BAND_GHZ = 5.405
 
 
 def write_product(
-    plan: CoherencePlan, coherence: npt.NDArray[np.float32], engine: str, version: str | None = None
+    plan: CoherencePlan, layers: Layers, engine: str, version: str | None = None, notes: Mapping[str, str] | None = None
 ) -> Path:
     """Write the map and, once it is complete, its STAC item beside it.
 
     Parameters
     ----------
-    coherence : ndarray of float32, shape of the plan's grid
-        0..1, NaN where there is none.
+    layers : mapping of str to ndarray of float32, shape of the plan's grid
+        ``coherence`` (0..1, NaN where there is none) and the bands of the plan's recipe.
     engine : str
         Name of the engine that made it.
     version : str, optional
         Of what the engine runs, where that is not this package.
+    notes : mapping, optional
+        What the engine found on its way, as further tags.
 
     Returns
     -------
@@ -47,15 +54,17 @@ def write_product(
     ------
     OutputError
     """
+    names = ["coherence", *plan.recipe.bands]
+    found = tags(plan, engine, version) | dict(notes or {})
     path = write_cog(
         plan.out,
-        coherence,
+        [layers[name] for name in names],
         crs=plan.grid.crs,
         transform=plan.grid.transform,
-        names=["coherence"],
-        tags=tags(plan, engine, version),
+        names=names,
+        tags=found,
     )
-    item = stac_item(plan, engine, path, version)
+    item = stac_item(plan, path, found)
     write_text(path.with_suffix(".json"), json.dumps(item, indent=2, ensure_ascii=False) + "\n")
     return path
 
@@ -89,6 +98,7 @@ def tags(plan: CoherencePlan, engine: str, version: str | None = None) -> dict[s
         "PERPENDICULAR_BASELINE_M": f"{plan.perpendicular_baseline_m:.3f}",
         "WINDOW": str(plan.window),
         "WINDOW_ANCHOR": plan.window_anchor,
+        "ESTIMATOR": _estimator(plan.recipe),
         "PHASES_REMOVED": " ".join(_phases(plan)) or "none",
         "REFERENCE_ORBIT": _orbit(plan.reference_orbit),
         "SECONDARY_ORBIT": _orbit(plan.secondary_orbit),
@@ -102,8 +112,8 @@ def tags(plan: CoherencePlan, engine: str, version: str | None = None) -> dict[s
     }
 
 
-def stac_item(plan: CoherencePlan, engine: str, path: Path, version: str | None = None) -> dict[str, object]:
-    """Describe a map as a STAC 1.0 item (https://stacspec.org)."""
+def stac_item(plan: CoherencePlan, path: Path, found: Mapping[str, str]) -> dict[str, object]:
+    """Describe a map and its tags as a STAC 1.0 item (https://stacspec.org)."""
     footprint = box(*plan.grid.bounds_lonlat())
     start, stop = (f"{date}T00:00:00Z" for date in (plan.reference_date, plan.secondary_date))
     return {
@@ -130,7 +140,7 @@ def stac_item(plan: CoherencePlan, engine: str, path: Path, version: str | None 
             "proj:epsg": plan.grid.epsg,
             "proj:shape": list(plan.grid.shape),
             "proj:transform": list(plan.grid.transform)[:6],
-            **{f"insar_mining:{name.lower()}": value for name, value in tags(plan, engine, version).items()},
+            **{f"insar_mining:{name.lower()}": value for name, value in found.items()},
         },
         "links": [],
         "assets": {
@@ -139,11 +149,20 @@ def stac_item(plan: CoherencePlan, engine: str, path: Path, version: str | None 
                 "type": "image/tiff; application=geotiff; profile=cloud-optimized",
                 "title": f"Coherence {plan.reference_date} to {plan.secondary_date}",
                 "roles": ["data"],
+                "bands": [
+                    {"name": name, "description": DESCRIPTIONS[name][1], "unit": DESCRIPTIONS[name][0]}
+                    for name in ("coherence", *plan.recipe.bands)
+                ],
                 "file:size": path.stat().st_size,
                 "file:checksum": SHA256_MULTIHASH + sha256(path),
             }
         },
     }
+
+
+def _estimator(recipe: Recipe) -> str:
+    added = {"fringes removed": recipe.remove_fringes, "common band": recipe.common_band}
+    return ", ".join([recipe.estimator, *(name for name, is_on in added.items() if is_on)])
 
 
 def _phases(plan: CoherencePlan) -> list[str]:

@@ -13,11 +13,10 @@ from pathlib import Path
 import geopandas as gpd
 from shapely.geometry.base import BaseGeometry
 
-from insar_mining.coherence.builtin.cache import ArrayCache
-from insar_mining.coherence.builtin.engine import BuiltinEngine
-from insar_mining.coherence.engine import Engine, coherence, open_engine
+from insar_mining.coherence.engine import Engine, coherence, engine_for
 from insar_mining.coherence.plan import CoherencePlan, Window, make_plan
 from insar_mining.coherence.product import is_current
+from insar_mining.coherence.recipe import Recipe
 from insar_mining.coherence.stack import choose_stack_reference
 from insar_mining.errors import (
     CoverageError,
@@ -137,11 +136,7 @@ class Planner:
 
     def engine(self) -> Engine:
         """Return the engine for all pairs; the built-in one keeps the dates that it has brought to the geometry."""
-        options = self.options.coherence
-        if options.engine != "builtin":
-            return open_engine(options.engine)
-        limit = round(options.cache_gb * 1e9)
-        return BuiltinEngine(ArrayCache(self.folder / DATES, limit) if limit else None, options.threads)
+        return engine_for(self.options.coherence, self.folder / DATES)
 
     def plan(self, pair: Mapping[str, object]) -> CoherencePlan:
         """Plan one row of a pair table."""
@@ -161,6 +156,7 @@ class Planner:
             dem_heights=options.dem_heights,
             remove_topography=options.remove_topography,
             window_anchor=options.window_anchor,
+            recipe=Recipe.of(options),
         )
 
     def _product(self, path: str) -> Product:

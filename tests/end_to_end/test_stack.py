@@ -60,7 +60,7 @@ def _plan(stack, first, second, reference=0, **how):
 
 
 def _map(plan, engine=None):
-    return (engine or BuiltinEngine()).map_coherence(plan, lambda share: None)
+    return (engine or BuiltinEngine()).map_layers(plan, lambda share: None)["coherence"]
 
 
 PAIRS = list(itertools.combinations(range(4), 2))

@@ -43,7 +43,7 @@ def threads(count: int | None = None) -> Iterator[int]:
     """
     with _ONE_AT_A_TIME:
         before = numba.get_num_threads()
-        numba.set_num_threads(max(1, min(count or processors(), numba.config.NUMBA_NUM_THREADS)))
+        numba.set_num_threads(max(1, min(count or processors(), numba.config.NUMBA_NUM_THREADS)))  # type: ignore[attr-defined]
         try:
             yield numba.get_num_threads()
         finally:

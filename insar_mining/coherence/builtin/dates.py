@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -57,6 +57,10 @@ class DateLines(Protocol):
 
     def lines(self, block: Region) -> ComplexImage:
         """Return the pixels of a block, NaN where the date has no data."""
+        ...
+
+    def range_offset(self, block: Region) -> FloatArray:
+        """Slant range of the date less that of the stack reference at the posts of a block, metres."""
         ...
 
 
@@ -124,18 +128,27 @@ class OwnPixels:
         """Return the pixels of a block as they were taken."""
         return _frozen(valid_pixels(self.side, block))
 
+    def range_offset(self, block: Region) -> FloatArray:
+        """Return zeros."""
+        return np.zeros((block.shape[0], block.posts))
+
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """A date that was brought to the geometry before."""
+    """A date that was brought to the geometry before, and how it was."""
 
     region: Region
     image: ComplexImage
+    resampler: Callable[[], Resampler]
 
     def lines(self, block: Region) -> ComplexImage:
         """Return the pixels of a block."""
         first = block.line_start - self.region.line_start
         return self.image[first : first + block.shape[0]]
+
+    def range_offset(self, block: Region) -> FloatArray:
+        """Return the slant range of the date less that of the stack reference."""
+        return self.resampler().range_offset(block)
 
 
 @dataclass(frozen=True)
@@ -226,6 +239,12 @@ class Resampler:
             block.sample_start,
         )
         return _frozen(on_reference)
+
+    def range_offset(self, block: Region) -> FloatArray:
+        """Slant range of the date less that of the stack reference at the posts of a block, metres."""
+        height = self.relief.heights(block.line_start, block.line_stop)
+        offset: FloatArray = field_at_posts(self.offsets, 2, height, block.line_start, block.sample_start)
+        return offset
 
     def _source(self, block: Region, line_offset: FloatArray, sample_offset: FloatArray) -> Region | None:
         """Return the valid part of the burst that the block's pixels come from."""

@@ -9,6 +9,7 @@ pair is then an interferogram, a window and a look-up.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,25 +17,33 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from insar_mining.coherence.builtin import compiled, estimate
+from insar_mining.coherence.builtin import compiled
 from insar_mining.coherence.builtin.burst import Side
 from insar_mining.coherence.builtin.cache import ArrayCache
 from insar_mining.coherence.builtin.coregister import Region
 from insar_mining.coherence.builtin.dates import DateLines, Kept, OwnPixels, Phases, Relief, Resampler, blocks_of
-from insar_mining.coherence.builtin.geocode import Look, bilinear, look_up
+from insar_mining.coherence.builtin.geocode import Look, bilinear, look_up, nearest
 from insar_mining.coherence.builtin.geometry import DemArrays
+from insar_mining.coherence.builtin.layers import PHASES, Dates, burst_layers, halo
+from insar_mining.coherence.builtin.masks import cell_heights, geometry_mask
 from insar_mining.coherence.builtin.resample import ComplexImage
+from insar_mining.coherence.builtin.view import local_incidence_deg, perpendicular_baseline_map, sight_lines
 from insar_mining.coherence.bursts import BurstCut, burst_cuts
 from insar_mining.coherence.ground import dem_arrays, heights_for
 from insar_mining.coherence.matching import BurstPair
 from insar_mining.coherence.plan import ALGORITHM, Acquisition, CoherencePlan, Progress
+from insar_mining.coherence.product import Layers
+from insar_mining.coherence.recipe import BIAS_BANDS
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.product import Product
 
 logger = logging.getLogger(__name__)
 
-FloatArray = npt.NDArray[np.float64]
+FloatMap = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
+
+
+MAP_BANDS = ("mask", "incidence", "baseline")  # of orbits and terrain alone, whatever the pixels say
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,15 +87,35 @@ class BuiltinEngine:
         self._products: dict[Acquisition, Product] = {}
         self._scene: Scene | None = None
 
-    def map_coherence(self, plan: CoherencePlan, progress: Progress) -> npt.NDArray[np.float32]:
-        """Compute coherence on the plan's grid: float32, shape (height, width), NaN outside."""
+    def map_layers(self, plan: CoherencePlan, progress: Progress) -> Layers:
+        """Compute coherence and the bands of the plan's recipe: float32, shape (height, width), NaN outside."""
         if not compiled.are_compiled():
             logger.info("compiling the kernels, once on this machine: about a minute")
         with compiled.threads(self._threads):
             scene = self._scene_of(plan)
-            out = np.full(plan.grid.shape, np.nan, dtype=np.float32)
+            names = [name for name in ("coherence", *plan.recipe.bands) if name not in MAP_BANDS]
+            out = {name: np.full(plan.grid.shape, np.nan, dtype=np.float32) for name in names}
             for done, pair in enumerate(plan.bursts):
                 self._fill_from_burst(out, scene, pair, plan, _part(progress, done, len(plan.bursts)))
+            return out | self._map_bands(scene, plan)
+
+    def _map_bands(self, scene: Scene, plan: CoherencePlan) -> dict[str, FloatMap]:
+        """Compute the bands that depend on orbits and terrain alone."""
+        wanted = set(plan.recipe.bands) & set(MAP_BANDS)
+        if not wanted:
+            return {}
+        swath = scene.swaths[plan.bursts[0].swath]
+        heights = cell_heights(plan.grid, scene.dem)
+        out: dict[str, FloatMap] = {}
+        if "mask" in wanted:
+            out["mask"] = geometry_mask(swath, plan.grid, scene.dem).astype(np.float32)
+        if "incidence" in wanted:
+            out["incidence"] = local_incidence_deg(heights, plan.grid.spacing_m, sight_lines(swath, plan.grid, heights))
+        if "baseline" in wanted:
+            first, second = (
+                self._product(date).sub_swath(swath.swath, plan.polarisation) for date in plan.acquisitions[:2]
+            )
+            out["baseline"] = perpendicular_baseline_map(first, second, plan.grid, heights)
         return out
 
     def _scene_of(self, plan: CoherencePlan) -> Scene:
@@ -108,7 +137,7 @@ class BuiltinEngine:
 
     def _fill_from_burst(
         self,
-        out: npt.NDArray[np.float32],
+        out: dict[str, FloatMap],
         scene: Scene,
         pair: BurstPair,
         plan: CoherencePlan,
@@ -123,18 +152,25 @@ class BuiltinEngine:
         line = stack.frame.line_of(scene.look.time_s) - down
         sample = stack.frame.sample_of(scene.look.slant_range_m) - right
         region = Region.around(line[chosen], sample[chosen], stack.frame)
-        dates = self._dates(region, stack, scene, pair, plan)
-        image = burst_coherence(region, dates, plan, progress)
-        bilinear(image, line - region.line_start, sample - region.sample_start, chosen, out)
+        layers = burst_layers(region, self._dates(region, stack, scene, pair, plan), plan, progress)
+        at = line - region.line_start, sample - region.sample_start
+        for name, target in out.items():
+            if name in PHASES:
+                parts = [np.full(target.shape, np.nan, np.float32) for _ in range(2)]
+                for part, values in zip(parts, (layers[name].real, layers[name].imag), strict=True):
+                    bilinear(np.ascontiguousarray(values), *at, chosen, part)
+                target[chosen] = np.arctan2(parts[1][chosen], parts[0][chosen])
+            else:
+                put = nearest if name in BIAS_BANDS else bilinear
+                put(layers[name], *at, chosen, target)
 
-    def _dates(
-        self, region: Region, stack: Side, scene: Scene, pair: BurstPair, plan: CoherencePlan
-    ) -> tuple[DateLines, DateLines]:
+    def _dates(self, region: Region, stack: Side, scene: Scene, pair: BurstPair, plan: CoherencePlan) -> Dates:
         """Bring both dates of a pair to the geometry of the burst of the stack reference."""
-        wide = region.padded(plan.window.azimuth, plan.window.range).aligned()
+        wide = region.padded(*halo(plan.window, plan.recipe)).aligned()
         relief = self._relief(wide, stack, scene, plan)
         reference, secondary, _ = plan.acquisitions
-        return (
+        return Dates(
+            stack,
             self._date(reference, pair.reference_index, relief, stack, plan),
             self._date(secondary, pair.secondary_index, relief, stack, plan),
         )
@@ -157,16 +193,16 @@ class BuiltinEngine:
         side = Side(self._product(date), self._product(date).sub_swath(stack.swath.swath, plan.polarisation), index)
         phases = Phases(plan.remove_flat_earth, plan.remove_topography)
         shape = relief.region.shape
+        resampler = functools.cache(lambda: Resampler.of(relief, side, stack, phases))
         if self._cache is None or not self._cache.holds(shape, np.complex64):
-            return Resampler.of(relief, side, stack, phases)
+            return resampler()
         key = _key("date on the geometry of a burst", plan, stack, relief.region)
         key |= {"date": (date.identity, index), "phases": (plan.remove_flat_earth, plan.remove_topography)}
 
         def blocks() -> Iterator[ComplexImage]:
-            resampler = Resampler.of(relief, side, stack, phases)
-            return (resampler.lines(block) for block in blocks_of(relief.region))
+            return (resampler().lines(block) for block in blocks_of(relief.region))
 
-        return Kept(relief.region, self._cache.get(key, shape, np.complex64, blocks))
+        return Kept(relief.region, self._cache.get(key, shape, np.complex64, blocks), resampler)
 
 
 def _key(what: str, plan: CoherencePlan, stack: Side, region: Region) -> dict[str, object]:
@@ -192,22 +228,3 @@ def _anchor(plan: CoherencePlan) -> tuple[float, float]:
         return 0.0, 0.0
     # the window of pixel y takes the lines y - (n - 1) // 2 and the next n - 1: an even one is centred on y + 0.5
     return 0.5 * (plan.window.azimuth % 2 == 0), 0.5 * (plan.window.range % 2 == 0)
-
-
-def burst_coherence(
-    region: Region, dates: tuple[DateLines, DateLines], plan: CoherencePlan, progress: Progress
-) -> npt.NDArray[np.float32]:
-    """Coherence of the pixels of a region of a burst, NaN where either date has no data."""
-    above = (plan.window.azimuth - 1) // 2
-    below = plan.window.azimuth - 1 - above
-    wide = region.padded(plan.window.azimuth, plan.window.range).aligned()
-    image = np.empty(region.shape, dtype=np.float32)
-    columns = slice(region.sample_start - wide.sample_start, region.sample_stop - wide.sample_start)
-    for part in blocks_of(region):
-        block = wide.lines_between(part.line_start - above, part.line_stop + below)
-        reference, secondary = (date.lines(block) for date in dates)
-        values = estimate.coherence(reference, secondary, plan.window.azimuth, plan.window.range)
-        first = part.line_start - region.line_start
-        image[first : first + part.shape[0]] = values[above : above + part.shape[0], columns]
-        progress((part.line_stop - region.line_start) / region.shape[0])
-    return image

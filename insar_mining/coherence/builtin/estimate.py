@@ -1,4 +1,4 @@
-"""The coherence estimator."""
+"""Sums over the window: the coherence estimator, and the interferogram."""
 
 from __future__ import annotations
 
@@ -68,4 +68,32 @@ def coherence(reference, secondary, azimuth, range_):  # type: ignore[no-untyped
             if x >= range_ - 1 and bad == 0 and pr * ps > 0:
                 value = math.sqrt((re * re + im * im) / (pr * ps))
                 out[y, x - (range_ - 1) + left] = min(value, 1.0)
+    return out
+
+
+@numba.njit(cache=True, parallel=True)
+def window_mean(image, azimuth, range_):  # type: ignore[no-untyped-def]
+    """Mean of a complex image over the window of :func:`coherence`.
+
+    Parameters
+    ----------
+    image : ndarray of complex64, shape (lines, samples)
+        An interferogram; NaN is not data.
+
+    Returns
+    -------
+    ndarray of complex64, shape (lines, samples)
+        NaN where the window leaves the image or holds a pixel without data.
+    """
+    lines, samples = image.shape
+    above = (azimuth - 1) // 2
+    left = (range_ - 1) // 2
+    out = np.full((lines, samples), np.nan, np.complex64)
+    for y in numba.prange(above, lines - (azimuth - 1 - above)):
+        for x in range(left, samples - (range_ - 1 - left)):
+            total = complex(0)
+            for k in range(y - above, y - above + azimuth):
+                for j in range(x - left, x - left + range_):
+                    total += image[k, j]
+            out[y, x] = np.complex64(total / (azimuth * range_))
     return out

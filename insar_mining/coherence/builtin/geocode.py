@@ -151,3 +151,22 @@ def bilinear(image, line, sample, chosen, out):  # type: ignore[no-untyped-def]
             if v * u > 0:
                 total += v * u * image[i + 1, j + 1]
             out[r, c] = total
+
+
+@numba.njit(cache=True, parallel=True)
+def nearest(image, line, sample, chosen, out):  # type: ignore[no-untyped-def]
+    """Fill the chosen cells of a map with the nearest pixel: for values that must not be averaged.
+
+    Parameters are those of :func:`bilinear`.
+    """
+    lines, samples = image.shape
+    for r in numba.prange(out.shape[0]):
+        for c in range(out.shape[1]):
+            if not chosen[r, c]:
+                continue
+            y = math.floor(line[r, c] + 0.5)
+            x = math.floor(sample[r, c] + 0.5)
+            if y >= 0 and x >= 0 and y < lines and x < samples:
+                out[r, c] = image[y, x]
+            else:
+                out[r, c] = np.nan

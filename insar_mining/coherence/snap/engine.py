@@ -17,6 +17,7 @@ import numpy.typing as npt
 from shapely.geometry import box
 
 from insar_mining.coherence.plan import CoherencePlan, Progress
+from insar_mining.coherence.product import Layers
 from insar_mining.coherence.snap.catalogue import VERSIONS
 from insar_mining.coherence.snap.dimap import Dimap, check_content, coherence_band, move_origin, read_dimap
 from insar_mining.coherence.snap.gpt import Gpt, Runner
@@ -52,6 +53,11 @@ class SnapEngine:
 
     name = "snap"
     version: str | None = None
+
+    def map_layers(self, plan: CoherencePlan, progress: Progress) -> Layers:
+        """Run SNAP on the plan; it gives coherence alone."""
+        plan.recipe.refuse_unless_plain(self.name)
+        return {"coherence": self.map_coherence(plan, progress)}
 
     def map_coherence(self, plan: CoherencePlan, progress: Progress) -> FloatMap:
         """Compute coherence on the plan's grid: float32, shape (height, width), NaN outside.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from insar_mining.coherence.plan import CoherencePlan, Progress
+from insar_mining.coherence.product import Layers
 from insar_mining.coherence.snap.engine import FloatMap, map_with, warn_of_version
 from insar_mining.coherence.snap.gpt import Listener, supervise
 from insar_mining.coherence.snap.graphs import known_version
@@ -40,6 +41,11 @@ class SnappyEngine:
 
     name = "snappy"
     version: str | None = None
+
+    def map_layers(self, plan: CoherencePlan, progress: Progress) -> Layers:
+        """Run SNAP on the plan; it gives coherence alone."""
+        plan.recipe.refuse_unless_plain(self.name)
+        return {"coherence": self.map_coherence(plan, progress)}
 
     def map_coherence(self, plan: CoherencePlan, progress: Progress) -> FloatMap:
         """Compute coherence on the plan's grid: float32, shape (height, width), NaN outside.

@@ -1,0 +1,152 @@
+"""The layers of a burst: coherence and whatever else a recipe asks for, on the pixels of the stack reference."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from insar_mining.coherence.builtin.adaptive import adaptive_coherence
+from insar_mining.coherence.builtin.bias import correct_map
+from insar_mining.coherence.builtin.burst import Side
+from insar_mining.coherence.builtin.common_band import common_band, shift_of_offsets
+from insar_mining.coherence.builtin.coregister import POST_SAMPLES, Region
+from insar_mining.coherence.builtin.dates import DateLines, blocks_of
+from insar_mining.coherence.builtin.estimate import coherence, window_mean
+from insar_mining.coherence.builtin.fringes import coherence_without_fringes
+from insar_mining.coherence.builtin.goldstein import goldstein
+from insar_mining.coherence.builtin.looks import window_looks
+from insar_mining.coherence.builtin.masks import mean_power
+from insar_mining.coherence.builtin.resample import ComplexImage
+from insar_mining.coherence.builtin.spectrum import range_spectrum
+from insar_mining.coherence.plan import CoherencePlan, Progress
+from insar_mining.coherence.recipe import BIAS_BANDS, Recipe, Window
+
+FloatArray = npt.NDArray[np.float64]
+FloatImage = npt.NDArray[np.float32]
+BurstLayers = dict[str, npt.NDArray[np.generic]]
+
+ADAPTIVE_HALO = (3, 9)  # of 5 lines x 15 samples: half of it and a cell's neighbours
+FRINGE_HALO = (6, 20)
+POWER_HALO = (2, 10)
+COMMON_BAND_HALO = (0, 24)
+PATCH = 64  # of the phase filter: it needs a whole one around each pixel
+PHASES = ("phase", "filtered_phase")
+AMPLITUDES = ("amplitude_reference", "amplitude_secondary")
+
+
+@dataclass(frozen=True, eq=False)
+class Dates:
+    """The two dates of a pair on a burst of the stack reference."""
+
+    stack: Side
+    reference: DateLines
+    secondary: DateLines
+
+
+def halo(window: Window, recipe: Recipe) -> tuple[int, int]:
+    """Lines and samples that a block needs on every side for all layers of a recipe."""
+    reaches = [(window.azimuth, window.range)]
+    if recipe.estimator == "adaptive":
+        reaches.append(ADAPTIVE_HALO)
+    if recipe.remove_fringes:
+        reaches.append(FRINGE_HALO)
+    if set(AMPLITUDES) & set(recipe.bands):
+        reaches.append(POWER_HALO)
+    if "filtered_phase" in recipe.bands:
+        reaches.append((PATCH + window.azimuth, PATCH + window.range))
+    lines, samples = (max(reach) for reach in zip(*reaches, strict=True))
+    if recipe.common_band:
+        return lines + COMMON_BAND_HALO[0], samples + COMMON_BAND_HALO[1]
+    return lines, samples
+
+
+def burst_layers(region: Region, dates: Dates, plan: CoherencePlan, progress: Progress) -> BurstLayers:
+    """Compute the layers of a region of a burst, block by block; NaN where either date has no data.
+
+    Returns
+    -------
+    dict
+        ``coherence``; the bands of bias correction; amplitudes; and for phases the complex means of the
+        window.  Each of the region's shape.
+    """
+    reach, across = halo(plan.window, plan.recipe)
+    wide = region.padded(reach, across).aligned()
+    columns = slice(region.sample_start - wide.sample_start, region.sample_stop - wide.sample_start)
+    out: BurstLayers = {}
+    for part in blocks_of(region):
+        block = wide.lines_between(part.line_start - reach, part.line_stop + reach)
+        first = part.line_start - region.line_start
+        for name, values in _layers_of(block, dates, plan).items():
+            image = out.setdefault(name, np.empty(region.shape, dtype=values.dtype))
+            image[first : first + part.shape[0]] = values[reach : reach + part.shape[0], columns]
+        progress((part.line_stop - region.line_start) / region.shape[0])
+    if "filtered_phase" in plan.recipe.bands:
+        out["filtered_phase"] = _filtered(region, wide, dates, plan)
+    if set(BIAS_BANDS) & set(plan.recipe.bands):
+        looks = window_looks(dates.stack.swath, plan.window.azimuth, plan.window.range)
+        corrected = correct_map(np.asarray(out["coherence"], np.float32), looks)
+        out |= dict(zip(BIAS_BANDS, corrected, strict=True))
+    return out
+
+
+def _layers_of(block: Region, dates: Dates, plan: CoherencePlan) -> BurstLayers:
+    """Compute the layers of a block, its halo included."""
+    window, recipe = plan.window, plan.recipe
+    reference, secondary = images_of(block, dates, recipe)
+    out: BurstLayers = {"coherence": estimated(reference, secondary, window, recipe)}
+    if "phase" in recipe.bands:
+        out["phase"] = window_mean(reference * secondary.conj(), window.azimuth, window.range)
+    for name, image in zip(AMPLITUDES, (reference, secondary), strict=True):
+        if name in recipe.bands:
+            out[name] = np.sqrt(mean_power(image))
+    return out
+
+
+def estimated(reference: ComplexImage, secondary: ComplexImage, window: Window, recipe: Recipe) -> FloatImage:
+    """Coherence of a block by the estimator of a recipe."""
+    if recipe.estimator == "adaptive":
+        return adaptive_coherence(reference, secondary)[0]
+    if recipe.remove_fringes:
+        return coherence_without_fringes(reference, secondary, window.azimuth, window.range)
+    values: FloatImage = coherence(reference, secondary, window.azimuth, window.range)
+    return values
+
+
+def images_of(block: Region, dates: Dates, recipe: Recipe) -> tuple[ComplexImage, ComplexImage]:
+    """Both dates on a block, filtered to the band that they share if the recipe says so."""
+    reference, secondary = dates.reference.lines(block), dates.secondary.lines(block)
+    if not recipe.common_band:
+        return reference, secondary
+    swath = dates.stack.swath
+    own = dates.reference.range_offset(block)
+    if own.any():  # the reference's band lies off centre too: put it back, and turn the secondary with it
+        turn = np.exp(-4j * math.pi / swath.wavelength_m * _between_posts(own, block.shape[1])).astype(np.complex64)
+        reference, secondary = reference * turn, secondary * turn
+    shift = shift_of_offsets(dates.secondary.range_offset(block) - own, POST_SAMPLES, swath.wavelength_m)
+    return common_band(reference, secondary, shift[:, : block.shape[1]], range_spectrum(swath))
+
+
+def _between_posts(field: FloatArray, samples: int) -> FloatArray:
+    """Values at every sample, linear between posts."""
+    place = np.arange(samples)
+    post, part = place // POST_SAMPLES, place % POST_SAMPLES / POST_SAMPLES
+    return np.asarray(field[:, post] * (1 - part) + field[:, post + 1] * part)
+
+
+def _filtered(region: Region, wide: Region, dates: Dates, plan: CoherencePlan) -> ComplexImage:
+    """Filter the phase of the interferogram of a region, and average it over the window."""
+    whole = np.empty(wide.shape, dtype=np.complex64)
+    for block in blocks_of(wide):
+        reference, secondary = images_of(block, dates, plan.recipe)
+        first = block.line_start - wide.line_start
+        whole[first : first + block.shape[0]] = reference * secondary.conj()
+    filtered = goldstein(
+        whole, alpha=plan.recipe.goldstein_alpha, first_line=wide.line_start, first_sample=wide.sample_start
+    )
+    mean = window_mean(filtered, plan.window.azimuth, plan.window.range)
+    first, left = region.line_start - wide.line_start, region.sample_start - wide.sample_start
+    cut: ComplexImage = mean[first : first + region.shape[0], left : left + region.shape[1]]
+    return cut
