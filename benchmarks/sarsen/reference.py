@@ -4,7 +4,7 @@ sarsen (Apache-2.0, PyPI) brings dask, flox and rioxarray with it, so it is no d
 In an environment of its own:
 
     python -m venv .venv-sarsen && .venv-sarsen/bin/pip install sarsen==0.9.6
-    .venv-sarsen/bin/python benchmarks/sarsen_reference.py
+    .venv-sarsen/bin/python benchmarks/sarsen/reference.py
 
 Nothing of insar_mining is imported: state vectors are read from the XML here.
 """
@@ -23,7 +23,7 @@ import pyproj
 import xarray as xr
 from sarsen import geocoding, orbit
 
-DATA = Path(__file__).parents[1] / "tests" / "data"
+DATA = Path(__file__).parents[2] / "tests" / "data"
 POINTS = 40
 TIME_TOLERANCE_M = 1e-5  # along the track: 1.3 ns
 
