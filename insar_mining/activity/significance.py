@@ -19,7 +19,7 @@ import pandas as pd
 import xarray as xr
 from scipy import ndimage, optimize, special
 
-from insar_mining.activity.blocks import Block, held, is_lazy, map_blocks
+from insar_mining.activity.blocks import Block, held, layers_of, map_blocks
 from insar_mining.activity.cells import on_cells_of
 from insar_mining.activity.decision import (
     HALO,
@@ -65,7 +65,7 @@ _VALUE_STEPS = 1024
 _SQUARE = np.ones((3, 3), np.bool_)
 
 # prepared blocks of a year up to this size are kept between the two passes
-KEEP_BYTES = 256 * 2**20
+KEEP_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,34 +200,83 @@ def significant_activity(
     FewObservationsWarning
         A year has none, and is left out; or too few stable points to estimate looks.
     """
+    coh = held(coh)
+    layers: dict[int, _Layers] = {}
+    tables: list[pd.DataFrame] = []
+    references: dict[int, YearReference] = {}
+    found = _by_year(
+        coh, false_discovery_rate, min_loss,
+        (stable_mean_min, stable_std_max, scene_mean_min, scene_std_max, stable_method), block_bytes,
+    )  # fmt: skip
+    for reference, scenes, ready in found:
+        tables.append(scenes)
+        references[reference.year] = reference
+        # decided at once, so that what was prepared of a year can go before the next
+        layers[reference.year] = _decided_year(coh, reference, min_pairs, block_bytes, ready)
+    return _significance(coh, references, layers, pd.concat(tables, ignore_index=True))
+
+
+def find_references(
+    coh: xr.DataArray,
+    *,
+    false_discovery_rate: float = FALSE_DISCOVERY_RATE,
+    min_loss: float = MIN_LOSS,
+    stable_mean_min: float = 0.8,
+    stable_std_max: float = 0.2,
+    scene_mean_min: float = 0.8,
+    scene_std_max: float = 0.2,
+    stable_method: str = "iterated",
+    block_bytes: int | None = None,
+) -> tuple[dict[int, YearReference], pd.DataFrame]:
+    """Find what every year is decided against, without deciding.
+
+    Parameters, errors and warnings are those of `significant_activity`; `walk_disturbed` takes the references.
+
+    Returns
+    -------
+    references : dict of int to YearReference
+    scenes : DataFrame
+        As of `scene_table`, every pair against the stable ground of its own year.
+    """
+    limits = stable_mean_min, stable_std_max, scene_mean_min, scene_std_max, stable_method
+    found = list(_by_year(coh, false_discovery_rate, min_loss, limits, block_bytes, keep_bytes=0))
+    scenes = pd.concat([table for _, table, _ in found], ignore_index=True)
+    return {reference.year: reference for reference, _, _ in found}, scenes
+
+
+def _by_year(
+    coh: xr.DataArray,
+    false_discovery_rate: float,
+    min_loss: float,
+    limits: tuple[float, float, float, float, str],
+    block_bytes: int | None,
+    keep_bytes: int | None = None,
+) -> Iterator[tuple[YearReference, pd.DataFrame, list[_Prepared] | None]]:
+    """Yield the reference of every year that has one, its table of scenes, and its prepared blocks if small."""
     if not 0 < false_discovery_rate < 1 or not 0 < min_loss < 1:
         raise OptionError(
             f"false_discovery_rate={false_discovery_rate}, min_loss={min_loss}: both must lie between 0 and 1"
         )
-    references: dict[int, YearReference] = {}
-    tables: list[pd.DataFrame] = []
     failed: ActivityError | None = None
-    limits = stable_mean_min, stable_std_max, scene_mean_min, scene_std_max, stable_method
-    coh = held(coh)
+    some = False
+    keep_bytes = KEEP_BYTES if keep_bytes is None else keep_bytes
     numbers = coh["year"].values
-    prepared: dict[int, _Prepared] = {}
     for year in sorted({int(number) for number in numbers}):
-        of_year = coh.isel(pair=np.flatnonzero(numbers == year))
+        of_year = layers_of(coh, np.flatnonzero(numbers == year))
         try:
             stable, kept, scenes = stable_of_year(of_year, *limits, block_bytes=block_bytes)
         except ActivityError as error:
-            warnings.warn(f"{year} is left out: {error}", FewObservationsWarning, stacklevel=2)
+            warnings.warn(f"{year} is left out: {error}", FewObservationsWarning, stacklevel=3)
             failed = error
             continue
-        tables.append(scenes)
         places = np.flatnonzero(numbers == year)[scenes["kept"].to_numpy()]
-        found, ready = _reference(coh, kept, year, places, stable, false_discovery_rate, min_loss, block_bytes)
-        references[year] = found
-        if ready is not None:
-            prepared[year] = ready
-    if not references:
+        found, ready = _reference(
+            coh, kept, year, places, stable, false_discovery_rate, min_loss, block_bytes, keep_bytes
+        )
+        some = True
+        yield found, scenes, ready
+    if not some:
         raise failed or ActivityError("the cube has no pair")
-    return _decided(coh, references, pd.concat(tables, ignore_index=True), min_pairs, block_bytes, prepared)
 
 
 def stable_of_year(
@@ -378,39 +427,46 @@ def walk_disturbed(
         The cube the references are of.
     references : mapping of int to YearReference
     """
-    yield from _walk(coh, references, block_bytes, {})
+    places = np.concatenate([reference.pairs for reference in references.values()])
+    for block in map_blocks(coh, block_bytes):
+        disturbed, finite, active = [], [], {}
+        for year, reference in references.items():
+            active[year], found, there = _decide_block(coh, reference, block, None)
+            disturbed.append(found)
+            finite.append(there)
+        yield DisturbedBlock(block, places, np.concatenate(disturbed), np.concatenate(finite), active)
 
 
 class _Prepared(NamedTuple):
-    """A block of a year with its margin, and what is decided on: local means, own ratios, local scores."""
+    """What a block of a year, with its margin, is decided on: local means, own ratios, local scores."""
 
-    values: FloatBlock
     mean: FloatBlock
     ratio: FloatArray
     scores: FloatBlock
 
 
-def _walk(
-    coh: xr.DataArray,
-    references: Mapping[int, YearReference],
-    block_bytes: int | None,
-    prepared: Mapping[int, _Prepared],
-) -> Iterator[DisturbedBlock]:
-    for block in map_blocks(coh, block_bytes):
-        rows, cols, inner = _with_margin(block, coh)
-        disturbed, finite, active = [], [], {}
-        for year, reference in references.items():
-            ready = prepared.get(year) or _prepare(coh, reference.pairs, rows, cols, reference)
-            tables = reference.tables
-            found, codes, _ = decide(
-                ready.mean, ready.scores, reference.stable_true, reference.spans, ready.ratio, tables.expected,
-                tables.true, reference.critical, reference.min_loss,
-            )  # fmt: skip
-            active[year] = found[inner]
-            disturbed.append(disturbed_in(codes, found)[(slice(None), *inner)])
-            finite.append(np.isfinite(ready.values[(slice(None), *inner)]))
-        places = np.concatenate([reference.pairs for reference in references.values()])
-        yield DisturbedBlock(block, places, np.concatenate(disturbed), np.concatenate(finite), active)
+class _Layers(NamedTuple):
+    """Maps of one year: active (uint8), pairs disturbed and pairs with data (int16)."""
+
+    active: npt.NDArray[np.uint8]
+    disturbed: npt.NDArray[np.int16]
+    n_pairs: npt.NDArray[np.int16]
+
+
+def _decide_block(
+    coh: xr.DataArray, reference: YearReference, block: Block, ready: _Prepared | None
+) -> tuple[BoolArray, BoolArray, BoolArray]:
+    """Decide one block of a year: active (rows, columns), disturbed and with data (pairs, rows, columns)."""
+    rows, cols, inner = _with_margin(block, coh)
+    ready = ready or _prepare(coh, reference.pairs, rows, cols, reference)
+    tables = reference.tables
+    found, codes, _ = decide(
+        ready.mean, ready.scores, reference.stable_true, reference.spans, ready.ratio, tables.expected,
+        tables.true, reference.critical, reference.min_loss,
+    )  # fmt: skip
+    everywhere = (slice(None), *inner)
+    # a local mean is finite where the cell's own value is
+    return found[inner], disturbed_in(codes, found)[everywhere], np.isfinite(ready.mean[everywhere])
 
 
 def _with_margin(block: Block, coh: xr.DataArray) -> tuple[slice, slice, tuple[slice, slice]]:
@@ -438,7 +494,7 @@ def _prepare(coh: xr.DataArray, pairs: IntArray, rows: slice, cols: slice, refer
 def _prepared_of(values: FloatBlock, stable: FloatArray, spans: FloatArray, tables: LookTables) -> _Prepared:
     mean = local_means(values)
     ratio = own_ratio(mean, stable, spans, tables.expected, tables.true)
-    return _Prepared(values, mean, ratio, local_scores(values, stable, spans, ratio, tables.score))
+    return _Prepared(mean, ratio, local_scores(values, stable, spans, ratio, tables.score))
 
 
 def _reference(
@@ -450,8 +506,9 @@ def _reference(
     rate: float,
     min_loss: float,
     block_bytes: int | None,
-) -> tuple[YearReference, _Prepared | None]:
-    """Find what a year is decided against; and its prepared block, where one block holds the map."""
+    keep_bytes: int,
+) -> tuple[YearReference, list[_Prepared] | None]:
+    """Find what a year is decided against; and its prepared blocks, where they are small."""
     looks = estimate_looks(_stable_samples(coh, places, stable.values, block_bytes))
     means = stable_means(kept, stable, block_bytes=block_bytes)
     days = kept["days"].values.astype(np.float64) if "days" in kept.coords else np.ones(places.size)
@@ -460,11 +517,13 @@ def _reference(
     )
     steps = round((_SCORE_HIGH - _SCORE_LOW) / _SCORE_STEP)
     on_stable, least = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
-    blocks = map_blocks(coh, block_bytes)
-    ready = None
-    for block in blocks:
+    keep = 2 * 4 * places.size * coh.sizes["y"] * coh.sizes["x"] <= keep_bytes
+    prepared: list[_Prepared] = []
+    for block in map_blocks(coh, block_bytes):
         rows, cols, inner = _with_margin(block, coh)
         ready = _prepare(coh, places, rows, cols, first)
+        if keep:
+            prepared.append(ready)
         scores = ready.scores[(slice(None), *inner)]
         on_stable += _count(scores[:, stable.values[block.rows, block.cols]])
         least += _count(least_scores(np.ascontiguousarray(scores)))
@@ -477,8 +536,7 @@ def _reference(
     found = YearReference(
         year, places, stable, first.stable_true, first.spans, looks, centre, scale, critical, rate, min_loss
     )
-    keep = len(blocks) == 1 and ready is not None and ready.mean.nbytes <= KEEP_BYTES and not is_lazy(coh)
-    return found, ready if keep else None
+    return found, prepared if keep else None
 
 
 def _stable_samples(coh: xr.DataArray, places: IntArray, stable: BoolArray, block_bytes: int | None) -> FloatBlock:
@@ -556,38 +614,44 @@ def _tables(looks: float) -> LookTables:
     return look_tables(looks)
 
 
-def _decided(
+def _decided_year(
     coh: xr.DataArray,
-    references: Mapping[int, YearReference],
-    scenes: pd.DataFrame,
+    reference: YearReference,
     min_pairs: int,
     block_bytes: int | None,
-    prepared: Mapping[int, _Prepared],
+    prepared: list[_Prepared] | None,
+) -> _Layers:
+    """Decide a whole year."""
+    shape = coh.sizes["y"], coh.sizes["x"]
+    layers = _Layers(np.full(shape, NO_DECISION, np.uint8), np.zeros(shape, np.int16), np.zeros(shape, np.int16))
+    for number, block in enumerate(map_blocks(coh, block_bytes)):
+        ready = None if prepared is None else prepared[number]
+        active, disturbed, finite = _decide_block(coh, reference, block, ready)
+        where = block.rows, block.cols
+        layers.n_pairs[where] = finite.sum(axis=0)
+        layers.disturbed[where] = disturbed.sum(axis=0)
+        layers.active[where] = np.where(layers.n_pairs[where] >= max(min_pairs, 1), active, NO_DECISION)
+    return layers
+
+
+def _significance(
+    coh: xr.DataArray, references: Mapping[int, YearReference], layers: Mapping[int, _Layers], scenes: pd.DataFrame
 ) -> Significance:
-    shape = len(references), coh.sizes["y"], coh.sizes["x"]
-    active = np.full(shape, NO_DECISION, np.uint8)
-    disturbed, n_pairs = np.zeros(shape, np.int16), np.zeros(shape, np.int16)
     years = np.array(list(references))
-    in_year = np.concatenate([np.full(r.pairs.size, y) for y, r in references.items()])
-    for part in _walk(coh, references, block_bytes, prepared):
-        for number, year in enumerate(years):
-            where = number, part.block.rows, part.block.cols
-            n_pairs[where] = part.finite[in_year == year].sum(axis=0)
-            disturbed[where] = part.disturbed[in_year == year].sum(axis=0)
-            active[where] = np.where(n_pairs[where] >= max(min_pairs, 1), part.active[int(year)], NO_DECISION)
     coords = {
         "year": ("year", years),
         "pairs_in_year": ("year", np.array([reference.pairs.size for reference in references.values()])),
     }
     attrs = {"long_name": "disturbed in at least one pair of the year", "nodata": NO_DECISION, "method": "significant"}
 
-    def of(values: npt.NDArray[np.generic], name: str, said: Mapping[str, object]) -> xr.DataArray:
-        return on_cells_of(coh, ("year", "y", "x"), values, name, said, coords)
+    def of(field: str, said: Mapping[str, object]) -> xr.DataArray:
+        values = np.stack([getattr(layers[int(year)], field) for year in years])
+        return on_cells_of(coh, ("year", "y", "x"), values, field, said, coords)
 
     return Significance(
-        of(active, "active", attrs),
-        of(disturbed, "disturbed", {"long_name": "pairs in which the ground was disturbed"}),
-        of(n_pairs, "n_pairs", {"long_name": "pairs with data"}),
+        of("active", attrs),
+        of("disturbed", {"long_name": "pairs in which the ground was disturbed"}),
+        of("n_pairs", {"long_name": "pairs with data"}),
         references,
         scenes[list(SCENE_COLUMNS)],
     )
