@@ -28,8 +28,9 @@ CORE, LOW, NEAR = 1, 2, 4
 SUPPORT = 7
 # cells around a certain one in which the border is drawn, and in which the level of disturbed ground is taken
 REACH, LEVEL_REACH = 2, 3
-# pairs from which a border that stays in its place is told by their mean
+# pairs from which a border that stays in its place is told by their mean alone; what is added to losses of fewer
 POOLED_PAIRS = 4
+FEW_SLACK = 0.3
 # cells over which a seam between active ground is closed
 SEAM = 2
 # a year of fewer pairs does not tell a cell's own level; one with a smaller share of undisturbed pairs neither
@@ -37,6 +38,9 @@ OWN_LEVEL_PAIRS = 4
 OWN_LEVEL_SHARE = 0.1
 # ground is at most so much more coherent than the stable mean
 MOST_RATIO = 1.15
+UNKNOWN = -1.0
+# ratios that differ by less are of the same undisturbed ground
+NEARLY = 0.1
 
 # weight of a core all of whose neighbours are low, in that level
 CORE_WEIGHT = 16.0
@@ -86,31 +90,26 @@ def local_means(values: FloatBlock) -> FloatBlock:
     """Mean over the finite cells of the 3 x 3 around each finite cell; NaN elsewhere. Shape (pairs, rows, columns)."""
     pairs, rows, cols = values.shape
     out = np.empty(values.shape, np.float32)
-    total = np.empty((rows, cols), np.float32)
-    count = np.empty((rows, cols), np.float32)
+    # sums along the rows, with a row of nothing above and below, so that no loop asks where it is
+    total = np.zeros((rows + 2, cols), np.float32)
+    count = np.zeros((rows + 2, cols), np.float32)
+    known = np.zeros(cols + 2, np.float32)
+    there = np.zeros(cols + 2, np.float32)
     for p in range(pairs):
         for y in range(rows):
             for x in range(cols):
-                s = np.float32(0.0)
-                n = np.float32(0.0)
-                for k in range(max(x - 1, 0), min(x + 2, cols)):
-                    v = values[p, y, k]
-                    if v == v:
-                        s += v
-                        n += np.float32(1.0)
-                total[y, x] = s
-                count[y, x] = n
+                v = values[p, y, x]
+                known[x + 1] = v if v == v else np.float32(0.0)
+                there[x + 1] = np.float32(1.0) if v == v else np.float32(0.0)
+            for x in range(cols):
+                total[y + 1, x] = known[x] + known[x + 1] + known[x + 2]
+                count[y + 1, x] = there[x] + there[x + 1] + there[x + 2]
         for y in range(rows):
             for x in range(cols):
-                if values[p, y, x] != values[p, y, x]:
-                    out[p, y, x] = np.nan
-                    continue
-                s = np.float32(0.0)
-                n = np.float32(0.0)
-                for k in range(max(y - 1, 0), min(y + 2, rows)):
-                    s += total[k, x]
-                    n += count[k, x]
-                out[p, y, x] = s / n
+                v = values[p, y, x]
+                s = total[y, x] + total[y + 1, x] + total[y + 2, x]
+                n = count[y, x] + count[y + 1, x] + count[y + 2, x]
+                out[p, y, x] = s / n if v == v else np.nan
     return out
 
 
@@ -121,7 +120,7 @@ def own_ratio(  # type: ignore[no-untyped-def]
     """How coherent each cell is beside the stable ground when nobody works on it, over the shortest span.
 
     From the mean over the pairs in which its local mean lies above the middle of stable and decorrelated ground;
-    1 where there are too few of these.
+    UNKNOWN where there are too few of these: such a cell is taken for as coherent as the stable ground.
     """
     pairs, rows, cols = mean.shape
     total = np.zeros((rows, cols))
@@ -141,7 +140,7 @@ def own_ratio(  # type: ignore[no-untyped-def]
                         total[y, x] += v
                         reference[y, x] += stable[p]
                         span[y, x] += spans[p]
-    ratio = np.ones((rows, cols))
+    ratio = np.full((rows, cols), UNKNOWN)
     for y in range(rows):
         for x in range(cols):
             n = used[y, x]
@@ -152,30 +151,41 @@ def own_ratio(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _largest_near(ratio, reach):  # type: ignore[no-untyped-def]
-    """Largest value in the square of `reach` cells around each."""
+def ratio_near(ratio):  # type: ignore[no-untyped-def]
+    """Ratio of the undisturbed ground around each cell: the mean of those near it that are nearly as large as any.
+
+    A cell on the border mixes both grounds in every pair; what it is undisturbed the cells beside it tell.
+    UNKNOWN where none of them knows.
+    """
     rows, cols = ratio.shape
     part = np.empty((rows, cols))
     out = np.empty((rows, cols))
     for y in range(rows):
         for x in range(cols):
             top = ratio[y, x]
-            for k in range(max(x - reach, 0), min(x + reach + 1, cols)):
+            for k in range(max(x - LEVEL_REACH, 0), min(x + LEVEL_REACH + 1, cols)):
                 top = max(top, ratio[y, k])
             part[y, x] = top
     for y in range(rows):
         for x in range(cols):
             top = part[y, x]
-            for k in range(max(y - reach, 0), min(y + reach + 1, rows)):
+            for k in range(max(y - LEVEL_REACH, 0), min(y + LEVEL_REACH + 1, rows)):
                 top = max(top, part[k, x])
-            out[y, x] = top
+            total = 0.0
+            count = 0
+            for v in range(max(y - LEVEL_REACH, 0), min(y + LEVEL_REACH + 1, rows)):
+                for u in range(max(x - LEVEL_REACH, 0), min(x + LEVEL_REACH + 1, cols)):
+                    if ratio[v, u] >= top - NEARLY and ratio[v, u] != UNKNOWN:
+                        total += ratio[v, u]
+                        count += 1
+            out[y, x] = total / count if count > 0 else UNKNOWN
     return out
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def undisturbed(stable, ratio, span):  # type: ignore[no-untyped-def]
     """Return the true coherence that a cell has in a pair in which nobody works on it."""
-    factor = ratio if span == 1.0 else ratio**span
+    factor = 1.0 if ratio == UNKNOWN else ratio if span == 1.0 else ratio**span
     return min(stable * factor, SCORE_TRUE_MAX)
 
 
@@ -327,8 +337,7 @@ def decide(  # type: ignore[no-untyped-def]
     nears = np.zeros((rows, cols), np.int64)
     some = np.zeros((rows, cols), np.uint8)
     floor = expected[0]
-    # a cell on the border mixes both grounds in every pair; what it was undisturbed its neighbours tell
-    beside = _largest_near(ratio, LEVEL_REACH)
+    beside = ratio_near(ratio)
     for p in range(pairs):
         seeds = 0
         for y in range(rows):
@@ -384,8 +393,10 @@ def decide(  # type: ignore[no-untyped-def]
     pooled = np.zeros((rows, cols), np.bool_)
     for y in range(rows):
         for x in range(cols):
-            within = losses[y, x] >= min_loss * nears[y, x]
-            steady = nears[y, x] >= POOLED_PAIRS
+            # with few pairs a face that moves on looks like a border that stays: the mean must say more
+            slack = FEW_SLACK if nears[y, x] < POOLED_PAIRS else 0.0
+            within = losses[y, x] >= min_loss * nears[y, x] - slack
+            steady = nears[y, x] >= 2
             pooled[y, x] = steady and within
             if some[y, x] & CORE or (some[y, x] & LOW and (within or not steady)):
                 active[y, x] = True

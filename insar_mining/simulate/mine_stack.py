@@ -71,7 +71,8 @@ class MineStack:
     coh : DataArray (pair, y, x), float32
         As `open_stack` returns it.
     active_m2 : dict of int to float
-        Ground disturbed in at least one pair of the year, within the map.
+        Ground disturbed in at least one pair of the year, within the map. Work under snow, which no pair can show,
+        does not count.
     active : dict of int to ndarray (y, x)
         The share of each cell that was disturbed in at least one pair of the year.
     worked : ndarray of bool, shape (pair, zone)
@@ -137,14 +138,14 @@ def simulate_mine_stack(
     layers, kept, worked = [], [], []
     noise = np.float32(SIGNAL_TO_NOISE**-0.5)
     last = _image(rng, shape)
-    seen = last + noise * _image(rng, shape)
+    seen = np.asarray(last + noise * _image(rng, shape), np.complex64)
     for i in range(len(dates) - 1):
         span = int((dates[i + 1] - dates[i]).astype(int))
         temporal, was_worked = steps[i]
         rho = np.where(snowy[i] or snowy[i + 1], np.minimum(temporal, 0.3), temporal).astype(np.float32)[labels]
         scene = _image(rng, shape)
-        last = rho * last + np.sqrt(1 - rho**2) * scene
-        before, seen = seen, last + noise * _image(rng, shape)
+        last = np.asarray(rho * last + np.sqrt(1 - rho**2) * scene, np.complex64)
+        before, seen = seen, np.asarray(last + noise * _image(rng, shape), np.complex64)
         if span > 24 or near[i] != near[i + 1]:
             continue
         stale = 1 - STALE_LOSS_250M * ((position_m[i + 1] - position_m[i]) / 250) ** 2
@@ -153,7 +154,8 @@ def simulate_mine_stack(
         layers.append(_mapped(sample, cells))
         kept.append((dates[i], dates[i + 1], position_m[i + 1] - position_m[i]))
         worked.append([was_worked[owner == z].any() for z in range(len(zones))])
-        worked_samples[int(near[i])] |= was_worked[labels]
+        if not (snowy[i] or snowy[i + 1]):
+            worked_samples[int(near[i])] |= was_worked[labels]
     active = {year: _shares(mask & inside, cells) for year, mask in worked_samples.items()}
     areas = {year: float((mask & inside).sum() * LINE_M * SAMPLE_M) for year, mask in worked_samples.items()}
     return MineStack(_cube(np.stack(layers), kept), areas, active, np.array(worked, np.bool_))
