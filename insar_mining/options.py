@@ -143,7 +143,6 @@ class PairOptions(Options):
     )
     connections: int = Field(3, ge=1, le=100, description="Pairs of each image to later ones, of small-baseline.")
     max_pairs: int | None = Field(None, ge=1, description="Cap on the number of pairs; the shortest stay.")
-    allow_mixed_platforms: bool = Field(False, description="Also pair images of different satellites (at 6 days, say).")
 
 
 class ArchiveOptions(Options):

@@ -30,7 +30,13 @@ from insar_mining.archive.baselines import (
 from insar_mining.archive.scene_orbits import SceneBaselines
 from insar_mining.errors import InsarMiningError, OptionError, PairError, SkippedInputWarning
 
-__all__ = ["PAIR_COLUMNS", "parallel_baseline_m", "perpendicular_baseline_m", "select_pairs"]
+__all__ = [
+    "PAIR_COLUMNS",
+    "parallel_baseline_m",
+    "perpendicular_baseline_m",
+    "rejected_candidates",
+    "select_pairs",
+]
 
 PAIR_COLUMNS = (
     "pair",
@@ -181,6 +187,20 @@ def select_pairs(
         reason = f"it is beyond the cap of {max_pairs} pairs, which are shorter"
         rows = _shortest(rows, max_pairs, spans[-1], max_perp_baseline_m, reason, rejected)
     return _table(rows, rejected)
+
+
+def rejected_candidates(pairs: gpd.GeoDataFrame) -> pd.DataFrame:
+    """Return what :func:`select_pairs` did not use, and why.
+
+    Returns
+    -------
+    DataFrame
+        One row per candidate, by name: pair (empty where a single image is meant), scene
+        (empty where a pair is meant), reason.
+    """
+    columns = ("pair", "scene", "reason")
+    rows = [tuple(one[name] or "" for name in columns) for one in pairs.attrs.get("rejected", ())]
+    return pd.DataFrame(rows, columns=list(columns), dtype=object)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ import typer
 
 from insar_mining.cli import parameters
 from insar_mining.cli.speech import print_table, speech_of
+from insar_mining.files import write_text
 from insar_mining.options import PairOptions
 
 if TYPE_CHECKING:
@@ -36,10 +37,22 @@ def pairs(
     pol: parameters.Polarisation = None,
     relative_orbit: parameters.RelativeOrbit = None,
     exclude: parameters.Exclude = None,
+    network: Annotated[str | None, parameters.option(PairOptions, "network", "--network", metavar="NAME")] = None,
+    connections: Annotated[
+        int | None, parameters.option(PairOptions, "connections", "--connections", metavar="N")
+    ] = None,
+    max_pairs: Annotated[int | None, parameters.option(PairOptions, "max_pairs", "--max-pairs", metavar="N")] = None,
+    mixed_platforms: Annotated[
+        bool, typer.Option("--mixed-platforms", help="Also pair images of different satellites.")
+    ] = False,
+    rejected: Annotated[
+        Path | None, typer.Option("--rejected", help="CSV to write: every candidate that is not used, and why.")
+    ] = None,
     plot: parameters.Plot = None,
     as_json: parameters.Json = False,
 ) -> None:
     """List the pairs that a folder of products gives: consecutive dates, 12 days apart or else 24."""
+    from insar_mining.archive.pairs import rejected_candidates
     from insar_mining.archive.products import scan_products
     from insar_mining.archive.records import read_records, write_pairs
     from insar_mining.pipeline.inputs import mine_of
@@ -51,6 +64,10 @@ def pairs(
         temporal_baseline_days=temporal_baseline,
         relative_orbit=relative_orbit,
         exclude=exclude,
+        network=network,
+        connections=connections,
+        max_pairs=max_pairs,
+        allow_mixed_platforms=mixed_platforms or None,
     )
     chosen_mine = None if mine is None else mine_of(mine, mine_id)
     area = None if chosen_mine is None else chosen_mine.geometry
@@ -58,8 +75,13 @@ def pairs(
     table = choose_pairs(found, options, area=area)
     shown = table[list(SHOWN)]
     print_table(shown if as_json else for_people(shown), as_json=as_json, title=f"{len(table)} pairs in {scenes}")
-    for rejected in table.attrs.get("rejected", ()):
-        speech_of(ctx).detail(f"not used: {rejected['pair'] or rejected['scene']}: {rejected['reason']}")
+    unused = rejected_candidates(table)
+    for row in unused.to_dict("records"):
+        speech_of(ctx).detail(f"not used: {row['pair'] or row['scene']}: {row['reason']}")
+    if len(unused):
+        speech_of(ctx).say(f"{len(unused)} candidates are not used (--rejected FILE or --verbose says why)")
+    if rejected is not None:
+        write_text(rejected, unused.to_csv(index=False, lineterminator="\n"))
     if out is not None:
         write_pairs(table, found, out)
     if plot is not None:

@@ -175,6 +175,9 @@ def choose_pairs(
             polarisation=options.polarisation,
             allow_mixed_platforms=options.allow_mixed_platforms,
             at=at,
+            network=options.network,
+            connections=options.connections,
+            max_pairs=options.max_pairs,
         )
     best = max(tracks, key=lambda track: (len(tracks[track]), (scenes["relative_orbit"] == track).sum(), -track))
     if tracks[best].empty:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import requests
 from shapely.geometry import box
@@ -82,6 +83,17 @@ def test_a_year_of_a_mine_planned_without_fetching(loopback: Any, records: Load,
     assert paired.exit_code == 0, paired.output
     found = json.loads(paired.stdout)
     used = {p[which] for p in found for which in ("reference", "secondary")}
+    # the table of rejected candidates names every image and pair that is not used, each with a reason
+    few = ("--network", "small-baseline", "--connections", "1", "--max-pairs", "5", "--max-perp-baseline", "60")
+    capped = command("pairs", scenes, "--mine", mine, *few, "--rejected", tmp_path / "rejected.csv", "--json")
+    assert len(json.loads(capped.stdout)) == 5
+    unused = pd.read_csv(tmp_path / "rejected.csv", keep_default_na=False)
+    assert list(unused) == ["pair", "scene", "reason"]
+    assert unused["reason"].str.len().min() > 10
+    assert unused["reason"].str.contains("beyond the limit of 60 m").any()
+    assert unused["reason"].str.contains("cap of 5 pairs").any()
+    assert ((unused["pair"] == "") != (unused["scene"] == "")).all()
+    assert f"{len(unused)} candidates are not used" in capped.stderr
     planned = command("fetch", pairs, "--to", tmp_path / "new", "--dry-run", "--line", "5", "--json")
     assert planned.exit_code == 0, planned.output
     estimate = json.loads(planned.stdout)
