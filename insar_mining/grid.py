@@ -140,10 +140,13 @@ class MapGrid:
         return np.asarray(lon), np.asarray(lat)
 
     def bounds_lonlat(self) -> tuple[float, float, float, float]:
-        """(west, south, east, north) in degrees of the box that holds the whole grid."""
+        """(west, south, east, north) in degrees of the box that holds the whole grid.
+
+        East lies beyond 180 where the grid crosses the antimeridian.
+        """
         to_lonlat = _to_lonlat(self.epsg)
         west, south, east, north = to_lonlat.transform_bounds(*self.bounds, densify_pts=21)
-        return west, south, east, north
+        return west, south, east + 360 if east < west else east, north
 
 
 @functools.lru_cache(maxsize=8)

@@ -60,6 +60,7 @@ def _heights_for(grid: MapGrid, path: Path, kind: Heights, stamp: tuple[int, int
     columns = np.unique(np.linspace(0, grid.width - 1, PROBE_POINTS).round().astype(int))
     lonlat = [grid.lonlat(slice(row, row + 1)) for row in rows]
     lon, lat = (np.concatenate([pair[which][:, columns] for pair in lonlat]) for which in (0, 1))
+    lon += 360.0 * np.round((dem.west_deg - lon) / 360.0)  # where the model's longitudes go on beyond 180
     return GridHeights(dem, dem.identity(), lon, lat)
 
 

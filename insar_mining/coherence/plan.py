@@ -267,7 +267,7 @@ def make_plan(
             stacklevel=2,
         )
     bursts = match_bursts([cut for cut, _ in seen], (first, second, stack), polarisation, heights)
-    lon, lat = (float(v.mean()) for v in grid.lonlat(slice(grid.height // 2, grid.height // 2 + 1)))
+    lon, lat = (float(v[0, grid.width // 2]) for v in grid.lonlat(slice(grid.height // 2, grid.height // 2 + 1)))
     main = bursts[0].swath  # any that both dates hold: they have one orbit
     baseline = perpendicular_baseline_m(
         first.sub_swath(main, polarisation),

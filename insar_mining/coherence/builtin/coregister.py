@@ -158,13 +158,17 @@ def node_heights_m() -> FloatArray:
     return np.asarray((LOWEST_M + HIGHEST_M) / 2 + (HIGHEST_M - LOWEST_M) / 2 * unit)
 
 
-def ground_nodes(arc: ArcArrays, frame: BurstFrame, region: Region) -> Nodes:
-    """Solve where the nodes around a region lie on the ground; fields are (longitude, latitude), degrees."""
+def ground_nodes(arc: ArcArrays, frame: BurstFrame, region: Region, near_deg: float = 0.0) -> Nodes:
+    """Solve where the nodes around a region lie on the ground; fields are (longitude, latitude), degrees.
+
+    Longitudes lie within 180 degrees of `near_deg`, so that they do not jump at the antimeridian.
+    """
     lines = np.arange(region.line_start // NODE_LINES, -(-region.line_stop // NODE_LINES) + 1)
     samples = np.arange(region.sample_start // NODE_SAMPLES, -(-region.sample_stop // NODE_SAMPLES) + 1)
     time = frame.first_time_s + lines * (NODE_LINES * frame.line_interval_s)
     slant_range = frame.first_range_m + samples * (NODE_SAMPLES * frame.range_spacing_m)
     values = _solve_ground(arc, time, slant_range, node_heights_m())
+    values[0] += 360.0 * np.round((near_deg - values[0]) / 360.0)
     return Nodes(cubics_in_height(values), int(lines[0]), int(samples[0]))
 
 

@@ -92,7 +92,7 @@ class Relief:
         self.region = region
         self.frame = side.frame
         self.reach = region.lines_between(region.line_start - HALO_LINES, region.line_stop + HALO_LINES)
-        self.ground = ground_nodes(arc_arrays(side.swath.arc()), side.frame, self.reach)
+        self.ground = ground_nodes(arc_arrays(side.swath.arc()), side.frame, self.reach, dem.west_deg)
         self._dem = dem
         self._top_m = float(np.nanmax(dem.height_m))
         self._first_line = self.reach.line_start
