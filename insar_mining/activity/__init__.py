@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from insar_mining.activity.explain import explain_scenes as explain_scenes
     from insar_mining.activity.explain import read_covariates as read_covariates
     from insar_mining.activity.explain import what_tells_rejected as what_tells_rejected
+    from insar_mining.activity.large import LargeActivity as LargeActivity
+    from insar_mining.activity.large import annual_to_zarr as annual_to_zarr
+    from insar_mining.activity.large import significant_to_zarr as significant_to_zarr
     from insar_mining.activity.layers import read_layer as read_layer
     from insar_mining.activity.layers import read_mask as read_mask
     from insar_mining.activity.layers import read_ndvi as read_ndvi
@@ -51,12 +54,19 @@ if TYPE_CHECKING:
     from insar_mining.activity.sample import read_sample as read_sample
     from insar_mining.activity.scenes import filter_scenes as filter_scenes
     from insar_mining.activity.scenes import scene_table as scene_table
+    from insar_mining.activity.significance import Significance as Significance
+    from insar_mining.activity.significance import YearReference as YearReference
+    from insar_mining.activity.significance import duty_cycle as duty_cycle
+    from insar_mining.activity.significance import find_references as find_references
+    from insar_mining.activity.significance import significant_activity as significant_activity
+    from insar_mining.activity.significance import walk_disturbed as walk_disturbed
     from insar_mining.activity.stable import StableIteration as StableIteration
     from insar_mining.activity.stable import iterate_stable as iterate_stable
     from insar_mining.activity.stable import pixel_statistics as pixel_statistics
     from insar_mining.activity.stable import stable_points as stable_points
     from insar_mining.activity.stack import open_stack as open_stack
     from insar_mining.activity.store import from_zarr as from_zarr
+    from insar_mining.activity.store import open_maps as open_maps
     from insar_mining.activity.store import to_zarr as to_zarr
     from insar_mining.activity.strata import activity_by_stratum as activity_by_stratum
     from insar_mining.activity.strata import classes_by as classes_by
@@ -80,13 +90,22 @@ _HOMES = {
         "without_baseline_loss",
     ),
     "explain": ("explain_scenes", "read_covariates", "what_tells_rejected"),
+    "large": ("LargeActivity", "annual_to_zarr", "significant_to_zarr"),
     "layers": ("read_layer", "read_mask", "read_ndvi"),
     "reference": ("Drift", "Spread", "drift_test", "spread_evenly", "spread_of", "stable_ground"),
     "sample": ("adjusted_activity", "error_adjusted_areas", "read_sample"),
     "scenes": ("filter_scenes", "scene_table"),
+    "significance": (
+        "Significance",
+        "YearReference",
+        "duty_cycle",
+        "find_references",
+        "significant_activity",
+        "walk_disturbed",
+    ),
     "stable": ("StableIteration", "iterate_stable", "pixel_statistics", "stable_points"),
     "stack": ("open_stack",),
-    "store": ("from_zarr", "to_zarr"),
+    "store": ("from_zarr", "open_maps", "to_zarr"),
     "strata": ("activity_by_stratum", "classes_by", "mask_out", "read_surfaces", "slope_deg"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -6,6 +6,8 @@ import os
 import shutil
 import uuid
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +46,28 @@ def to_zarr(coh: xr.DataArray, path: str | os.PathLike[str], *, chunk: int = CHU
         The folder cannot be written, or is there and is no Zarr store.
     """
     check_cube(coh)
+    with written_store(path) as partial:
+        _write(coh, partial, chunk)
+    return Path(path)
+
+
+@contextmanager
+def written_store(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield the name of a folder to write a Zarr store into, which takes the place of `path` if all goes well.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written, or something is at `path` that is no Zarr store.
+    """
     path = Path(path)
     if path.exists() and not ((path / ".zgroup").is_file() or (path / "zarr.json").is_file()):
         raise OutputError(f"{path} is there and is no Zarr store; choose another name, it is not overwritten")
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(coh, partial, chunk)
+        yield partial
+        consolidate(partial)
         _replace(partial, path)
     except OSError as error:
         raise OutputError(
@@ -58,7 +75,24 @@ def to_zarr(coh: xr.DataArray, path: str | os.PathLike[str], *, chunk: int = CHU
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return path
+
+
+def open_maps(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Open maps (year, y, x) of a Zarr store, read when used.
+
+    Raises
+    ------
+    RasterError
+        There is no such store.
+    """
+    # as stored: whole numbers with a value for no data would else become floating-point numbers
+    data = _opened(Path(path), mask_and_scale=False)
+    maps = data.set_coords([str(name) for name, values in data.data_vars.items() if values.dims != ("year", "y", "x")])
+    for values in maps.data_vars.values():
+        values.attrs.pop("_FillValue", None)
+        if "transform" in values.attrs:
+            values.attrs["transform"] = tuple(values.attrs["transform"])
+    return maps
 
 
 def from_zarr(path: str | os.PathLike[str]) -> xr.DataArray:
@@ -70,16 +104,21 @@ def from_zarr(path: str | os.PathLike[str]) -> xr.DataArray:
         There is no such store, or no coherence in it.
     """
     path = Path(path)
-    try:
-        data = xr.open_zarr(path, chunks=None, consolidated=True)
-    except (OSError, ValueError, KeyError, zarr.errors.BaseZarrError) as error:
-        raise RasterError(f"{path}: not a Zarr store that can be opened ({error})") from error
+    data = _opened(path)
     if NAME not in data:
         raise RasterError(f"{path}: holds no {NAME!r}; is it another package's store?")
     cube: xr.DataArray = data.set_coords([str(name) for name in data.data_vars if name != NAME])[NAME]
     if "transform" in cube.attrs:
         cube.attrs["transform"] = tuple(cube.attrs["transform"])
     return cube
+
+
+def _opened(path: Path, *, mask_and_scale: bool = True) -> xr.Dataset:
+    try:
+        data: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=True, mask_and_scale=mask_and_scale)
+        return data
+    except (OSError, ValueError, KeyError, zarr.errors.BaseZarrError) as error:
+        raise RasterError(f"{path}: not a Zarr store that can be opened ({error})") from error
 
 
 def _write(coh: xr.DataArray, path: Path, chunk: int) -> None:
@@ -101,6 +140,10 @@ def _write(coh: xr.DataArray, path: Path, chunk: int) -> None:
         for left in range(0, sizes[2], side_x):
             rows, cols = slice(top, min(top + side_y, sizes[1])), slice(left, min(left + side_x, sizes[2]))
             array[:, rows, cols] = coh.variable[{"y": rows, "x": cols}].values.astype(np.float32)
+
+
+def consolidate(path: Path) -> None:
+    """Gather a store's metadata in one file, so that it opens at once."""
     with warnings.catch_warnings():
         # consolidated metadata is an extension that some readers do not know; ours does, and others ignore it
         warnings.simplefilter("ignore", UserWarning)

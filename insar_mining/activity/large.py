@@ -1,0 +1,191 @@
+"""The whole analysis of a cube that is larger than memory, from blocks to blocks: maps go to Zarr as they are made."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+import zarr
+
+from insar_mining.activity.area import ACTIVITY_COLUMNS, nominal_area_m2
+from insar_mining.activity.cells import CELL_ATTRIBUTES, MAP_COORDINATES, ground_area_m2, on_cells_of
+from insar_mining.activity.ndai import annual_blocks, ndai, years_of_pairs
+from insar_mining.activity.significance import (
+    NO_DECISION,
+    YearReference,
+    find_references,
+    walk_disturbed,
+)
+from insar_mining.activity.store import CHUNK, open_maps, written_store
+
+
+@dataclass(frozen=True, eq=False)
+class LargeActivity:
+    """What `significant_to_zarr` leaves.
+
+    Attributes
+    ----------
+    path : Path
+        The Zarr store.
+    maps : Dataset (year, y, x)
+        ``active`` (uint8: 1, 0, 255 no data), ``disturbed`` and ``n_pairs`` (int16), read when used.
+    references : dict of int to YearReference
+    scenes, table : DataFrame
+        As of ``scenes.csv`` and ``activity.csv`` (without intervals).
+    """
+
+    path: Path
+    maps: xr.Dataset
+    references: dict[int, YearReference]
+    scenes: pd.DataFrame
+    table: pd.DataFrame
+
+
+def significant_to_zarr(
+    coh: xr.DataArray,
+    path: str | os.PathLike[str],
+    *,
+    min_pairs: int = 1,
+    chunk: int = CHUNK,
+    block_bytes: int | None = None,
+    **options: Any,
+) -> LargeActivity:
+    """Decide where the ground was disturbed, as `significant_activity` does, in bounded memory.
+
+    Parameters
+    ----------
+    coh : DataArray (pair, y, x)
+        Lazy: of `from_zarr`, `open_stack` or dask.
+    path : path
+        The Zarr store to write; one that is there is replaced once the new one is complete.
+    min_pairs : int
+        Least number of pairs of a pixel in a year.
+    chunk : int
+        Rows and columns of a chunk of the maps.
+    block_bytes : int, optional
+        Coherence held at a time; no result depends on it.
+    **options
+        Of `find_references`.
+
+    Returns
+    -------
+    LargeActivity
+
+    Raises
+    ------
+    OutputError
+        The store cannot be written, or something else lies there.
+    ActivityError
+        As of `significant_activity`.
+
+    Notes
+    -----
+    Held are a block of all pairs with what is prepared of it, and for each year one map of bool (its stable
+    points); 10,000 x 10,000 cells of 92 pairs take less than 2 GB (benchmarks/results/activity.md).
+    """
+    references, scenes = find_references(coh, block_bytes=block_bytes, **options)
+    years = list(references)
+    layers = {"active": ("uint8", NO_DECISION), "disturbed": ("int16", 0), "n_pairs": ("int16", 0)}
+    with written_store(path) as partial:
+        arrays = _maps(coh, partial, years, layers, chunk)
+        year_of = np.concatenate([np.full(found.pairs.size, year) for year, found in references.items()])
+        for part in walk_disturbed(coh, references, block_bytes=block_bytes):
+            if not part.finite.any():
+                continue  # what the store holds already
+            for number, year in enumerate(years):
+                where = number, part.block.rows, part.block.cols
+                count = part.finite[year_of == year].sum(axis=0).astype(np.int16)
+                active = np.where(count >= max(min_pairs, 1), part.active[year], NO_DECISION)
+                arrays["active"][where] = active.astype(np.uint8)
+                arrays["disturbed"][where] = part.disturbed[year_of == year].sum(axis=0).astype(np.int16)
+                arrays["n_pairs"][where] = count
+    maps = open_maps(path)
+    table = _table(coh, maps["active"], references)
+    return LargeActivity(Path(path), maps, references, scenes, table)
+
+
+def annual_to_zarr(
+    coh: xr.DataArray,
+    stable: xr.DataArray,
+    path: str | os.PathLike[str],
+    *,
+    min_pairs: int = 1,
+    chunk: int = CHUNK,
+    block_bytes: int | None = None,
+) -> xr.Dataset:
+    """Write the annual mean NDAI of a cube, as `annual_ndai` makes it, in bounded memory.
+
+    Parameters
+    ----------
+    coh : DataArray (pair, y, x)
+        Only the pairs to use (`filter_scenes`).
+    stable : DataArray (y, x) of bool
+    path, min_pairs, chunk, block_bytes
+        As of `significant_to_zarr`.
+
+    Returns
+    -------
+    Dataset (year, y, x)
+        ``annual_ndai`` (float32) and ``n_pairs`` (int16), read when used.
+
+    Raises
+    ------
+    OutputError, ActivityError
+    """
+    index = ndai(coh, stable, block_bytes=block_bytes)
+    years, _ = years_of_pairs(index)
+    layers = {"annual_ndai": ("float32", np.nan), "n_pairs": ("int16", 0)}
+    with written_store(path) as partial:
+        arrays = _maps(coh, partial, years.tolist(), layers, chunk)
+        for block, mean, count in annual_blocks(index, min_pairs, block_bytes):
+            if count.any():
+                arrays["annual_ndai"][:, block.rows, block.cols] = mean
+                arrays["n_pairs"][:, block.rows, block.cols] = count
+    return open_maps(path)
+
+
+def _maps(
+    coh: xr.DataArray, path: Path, years: list[int], layers: dict[str, tuple[str, float]], chunk: int
+) -> dict[str, Any]:
+    """Make a store of empty maps (year, y, x) on the cells of a cube."""
+    of_map = {name: coord for name, coord in coh.coords.items() if "pair" not in coord.dims and name in MAP_COORDINATES}
+    coords = xr.Dataset(coords={**of_map, "year": ("year", np.array(years, np.int64))}).reset_coords()
+    coords.to_zarr(path, mode="w", zarr_format=2, consolidated=False)
+    group = zarr.open_group(path, mode="r+", zarr_format=2)
+    cells = {key: coh.attrs[key] for key in CELL_ATTRIBUTES if key in coh.attrs}
+    cells = {key: list(value) if isinstance(value, tuple) else value for key, value in cells.items()}
+    size = len(years), coh.sizes["y"], coh.sizes["x"]
+    arrays: dict[str, Any] = {}
+    for name, (kind, empty) in layers.items():
+        arrays[name] = group.create_array(
+            name,
+            shape=size,
+            chunks=(1, min(chunk, size[1]), min(chunk, size[2])),
+            dtype=kind,
+            fill_value=empty,
+            attributes={"_ARRAY_DIMENSIONS": ["year", "y", "x"], **cells},
+        )
+    return arrays
+
+
+def _table(coh: xr.DataArray, active: xr.DataArray, references: dict[int, YearReference]) -> pd.DataFrame:
+    """Areas of the maps, a year at a time."""
+    rows = []
+    for number, (year, reference) in enumerate(references.items()):
+        values: npt.NDArray[np.uint8] = active.variable[{"year": number}].values
+        chosen = on_cells_of(coh, ("y", "x"), values == 1, "active", {})
+        pixels = int(np.count_nonzero(chosen.values))
+        known = int(np.count_nonzero(values != NO_DECISION))
+        area = ground_area_m2(chosen)
+        mine = str(coh.attrs.get("mine_id", ""))
+        rows.append(
+            (mine, year, "significant", reference.pairs.size, known, pixels, area, np.nan, np.nan,
+             nominal_area_m2(pixels))
+        )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(ACTIVITY_COLUMNS))
