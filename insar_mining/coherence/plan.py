@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from shapely.affinity import translate
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
@@ -251,7 +252,7 @@ def make_plan(
     polarisation = polarisation.upper()
 
     grid = grid or MapGrid.around(area, spacing_m)
-    if stack.footprint.distance(box(*grid.bounds_lonlat())) > FAR_DEG:
+    if _apart_deg(stack, grid) > FAR_DEG:
         raise CoverageError(_not_seen(stack, grid, swaths))
     heights = heights_for(grid, Path(dem), dem_heights)
     available = [stack.sub_swath(name, polarisation) for name in _named(stack, swaths, polarisation)]
@@ -382,6 +383,12 @@ def _named(product: Product, swaths: Sequence[str] | None, polarisation: str) ->
     if unknown:
         raise OptionError(f"{product.name} has no sub-swath {', '.join(unknown)}; it has {', '.join(product.swaths)}")
     return names
+
+
+def _apart_deg(product: Product, grid: MapGrid) -> float:
+    """Distance between a map and a footprint, across the antimeridian too."""
+    area = box(*grid.bounds_lonlat())
+    return min(float(product.footprint.distance(translate(area, turn))) for turn in (-360.0, 0.0, 360.0))
 
 
 def _not_seen(product: Product, grid: MapGrid, swaths: Sequence[str] | None) -> str:
