@@ -7,21 +7,23 @@ documentation are made from the descriptions here, so that they cannot drift apa
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 import os
 import sys
-import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 import pydantic
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from insar_mining.errors import OptionError
-
-ENGINE_VARIABLE = "INSAR_MINING_ENGINE"
+from insar_mining.option_base import ENGINE_VARIABLE as ENGINE_VARIABLE
+from insar_mining.option_base import Options as Options
+from insar_mining.option_base import default_of as default_of
+from insar_mining.option_base import fields_of as fields_of
+from insar_mining.option_base import help_of as help_of
+from insar_mining.option_base import limits_of, plain, plain_text
 
 # what run.yaml records beside the options; of no effect when the file is used again
 PROVENANCE_KEY = "made_by"
@@ -29,31 +31,6 @@ PROVENANCE_KEY = "made_by"
 Engine = Literal["builtin", "snap", "snappy"]
 Polarisation = Literal["VV", "VH", "HH", "HV"]
 SwathName = Literal["IW1", "IW2", "IW3"]
-
-
-class Options(BaseModel):
-    """Base of the models: frozen, closed to unknown keys, every fault an `OptionError`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
-
-    if not TYPE_CHECKING:  # the type checker keeps the signature that the fields give
-
-        def __init__(self, **values):
-            try:
-                super().__init__(**values)
-            except pydantic.ValidationError as error:
-                raise OptionError("; ".join(_fault(type(self), detail) for detail in error.errors())) from None
-
-        # sections are then validated in place, so that a fault knows its whole dotted name
-        __init__.__pydantic_base_init__ = True
-
-    def replace(self, **changes: Any) -> Self:
-        """Return a copy with some values changed, validated like new ones.
-
-        A value of None means "as it was", so that arguments nobody gave can be passed on.
-        """
-        given = {key: value for key, value in changes.items() if value is not None}
-        return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **given})
 
 
 def _engine_of_environment() -> Engine:
@@ -262,6 +239,42 @@ class ActivityOptions(Options):
     )
 
 
+class SnapOptions(Options):
+    """How ESA SNAP is run on this machine, for the engines snap and snappy.
+
+    What is not given is taken from the environment (``INSAR_MINING_SNAP_<NAME>``), else from
+    the machine or its container.
+    """
+
+    memory: str | None = Field(
+        None,
+        pattern=r"(?i)^\s*\d+(\.\d+)?\s*[MGT]i?B?\s*$",
+        description="Java heap of SNAP, such as 8G; by default 60 % of the machine's or the container's memory.",
+    )
+    parallelism: int | None = Field(
+        None, ge=1, le=1024, description="Threads of SNAP; by default the processors, at most 16."
+    )
+    idle_s: float | None = Field(
+        None,
+        ge=0.1,
+        le=864000,
+        description="Seconds after which a SNAP that neither speaks nor computes is ended; by default 900.",
+    )
+    wall_s: float | None = Field(
+        None, ge=0.1, le=8640000, description="Longest time for one stage of SNAP, seconds; by default 21600."
+    )
+    scratch: Path | None = Field(
+        None, description="Folder for SNAP's intermediate products; by default beside the result."
+    )
+    keep_failed: int | None = Field(
+        None, ge=0, le=1000, description="Failed pairs whose intermediate products are kept, the newest; by default 3."
+    )
+    graphs: Path | None = Field(None, description="Folder of your own graph templates; by default the package's.")
+    spectral_diversity: bool | None = Field(
+        None, description="Enhanced spectral diversity after coregistration; by default false."
+    )
+
+
 class RunOptions(Options):
     """Everything that a run needs: its inputs and the options of every step."""
 
@@ -277,6 +290,9 @@ class RunOptions(Options):
     pairs: PairOptions = Field(default_factory=PairOptions, description="Which scenes form pairs.")
     coherence: CoherenceOptions = Field(default_factory=CoherenceOptions, description="How a pair becomes a map.")
     activity: ActivityOptions = Field(default_factory=ActivityOptions, description="How maps become activity.")
+    snap: SnapOptions = Field(
+        default_factory=SnapOptions, description="How ESA SNAP is run, for the engines snap and snappy."
+    )
 
     @pydantic.model_validator(mode="after")
     def _start_first(self) -> Self:
@@ -297,90 +313,13 @@ class AnalyseOptions(Options):
     activity: ActivityOptions = Field(default_factory=ActivityOptions, description="How maps become activity.")
 
 
-def _fault(model: type[Options], detail: Any) -> str:
-    """Put one fault that pydantic found into words: the value, the limit, the remedy."""
-    name = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        return f"unknown option {name!r}; {_nearest(model, detail['loc'])}"
-    if not name:
-        return str(detail["msg"]).removeprefix("Value error, ")
-    source = f" (from the environment's {ENGINE_VARIABLE})" if _is_from_environment(name, detail["input"]) else ""
-    problem = str(detail["msg"]).replace("Input should be", "must be").replace("Value error, ", "")
-    return f"option {name!r} is {detail['input']!r}{source}: {problem}"
-
-
-def _is_from_environment(name: str, value: object) -> bool:
-    return name.split(".")[-1] == "engine" and value == os.environ.get(ENGINE_VARIABLE)
-
-
-def _nearest(model: type[Options], location: tuple[str | int, ...]) -> str:
-    """Name the valid option that is most like an unknown one: of its own section if one is, else of any."""
-    *sections, key = (str(part) for part in location)
-    section = ".".join(sections)
-    paths = [path for path, _ in fields_of(model)]
-    here = {path.removeprefix(f"{section}."): path for path in paths if path.startswith(f"{section}.") or not section}
-    anywhere = {path.split(".")[-1]: path for path in reversed(paths)}
-    for names in (here, anywhere):
-        close = difflib.get_close_matches(key, list(names), n=1)
-        if close:
-            return f"did you mean {names[close[0]]!r}?"
-    return f"known are {', '.join(here)}"
-
-
-def fields_of(model: type[Options], prefix: str = "") -> Iterator[tuple[str, pydantic.fields.FieldInfo]]:
-    """Yield the dotted name and the field of every option of a model, section by section."""
-    for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Options):
-            yield from fields_of(field.annotation, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", field
-
-
-def help_of(model: type[Options], name: str) -> str:
-    """Return the description of an option with its limits, as the command line shows it."""
-    field = model.model_fields[name]
-    limits = _limits(field)
-    return f"{field.description}{f' [{limits}]' if limits else ''}"
-
-
-def default_of(model: type[Options], name: str) -> str | None:
-    """Return an option's default as text, None where there is none."""
-    value = model.model_fields[name].get_default(call_default_factory=True, validated_data={})
-    return None if value is None or value == () else _plain_text(name, value)
-
-
-def _plain_text(name: str, value: object) -> str:
-    plain = _plain(name, value)
-    return ", ".join(str(part) for part in plain) if isinstance(plain, list) else str(plain)
-
-
-def _limits(field: pydantic.fields.FieldInfo) -> str:
-    """Bounds or choices of a field: ``0 < x <= 5000``, ``VV | VH``."""
-    choices = _choices(field.annotation)
-    if choices:
-        return " | ".join(choices)
-    bounds = {sign: getattr(m, sign) for m in field.metadata for sign in ("gt", "ge", "lt", "le") if hasattr(m, sign)}
-    low = f"{bounds['gt']} < " if "gt" in bounds else f"{bounds['ge']} <= " if "ge" in bounds else ""
-    high = f" < {bounds['lt']}" if "lt" in bounds else f" <= {bounds['le']}" if "le" in bounds else ""
-    return f"{low}x{high}" if low or high else ""
-
-
-def _choices(annotation: object) -> list[str]:
-    origin = get_origin(annotation)
-    if origin is Literal:
-        return [str(choice) for choice in get_args(annotation)]
-    if origin in (Union, types.UnionType, Annotated, tuple):
-        return [choice for part in get_args(annotation) for choice in _choices(part)]
-    return []
-
-
 def options_table(model: type[Options]) -> str:
     """Return a Markdown table of a model's options for the documentation."""
     rows = ["| option | default | what it is |", "|---|---|---|"]
     for path, field in fields_of(model):
         value = field.get_default(call_default_factory=True, validated_data={})
-        default = "" if value is None or value == () else _plain_text(path, value)
-        limits = _limits(field).replace("|", "\\|")
+        default = "" if value is None or value == () else plain_text(path, value)
+        limits = limits_of(field).replace("|", "\\|")
         rows.append(f"| `{path}` | {default} | {field.description}{f' `{limits}`' if limits else ''} |")
     return "\n".join(rows) + "\n"
 
@@ -436,20 +375,8 @@ def _yaml_lines(options: Options, indent: str) -> Iterator[str]:
             yield from _yaml_lines(value, indent + "  ")
         else:
             yield f"{indent}# {help_of(type(options), name)}"
-            plain = _plain(name, value)
-            one_line = yaml.safe_dump(plain, default_flow_style=True, width=10**6, allow_unicode=True)
+            one_line = yaml.safe_dump(plain(name, value), default_flow_style=True, width=10**6, allow_unicode=True)
             yield f"{indent}{name}: {one_line.rstrip().removesuffix('...').rstrip()}"  # ... ends a bare scalar
-
-
-def _plain(name: str, value: object) -> Any:
-    """Turn a validated value into what YAML writes and the model reads again."""
-    if name.split(".")[-1] == "window" and isinstance(value, tuple):
-        return "x".join(str(side) for side in value)
-    if isinstance(value, tuple):
-        return [_plain("", part) for part in value]
-    if isinstance(value, Path | dt.date):
-        return str(value)
-    return value
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -59,6 +59,7 @@ def coherence(
         bool, typer.Option("--keep-topography", help="Leave the topographic phase in (see remove_topography).")
     ] = False,
     threads: Annotated[int | None, parameters.option(CoherenceOptions, "threads", "--threads", metavar="N")] = None,
+    snap: parameters.Snap = None,
     dry_run: parameters.DryRun = False,
     as_json: parameters.Json = False,
 ) -> None:
@@ -68,7 +69,9 @@ def coherence(
     """
     from insar_mining.coherence.engine import coherence as carry_out
     from insar_mining.coherence.engine import engine_for
+    from insar_mining.coherence.snap.settings import snap_options
 
+    running = parameters.snap_of(snap)
     speech = speech_of(ctx)
     options = CoherenceOptions().replace(
         engine=engine,
@@ -94,7 +97,7 @@ def coherence(
         return
     if options.engine == "builtin" and not _compiled():
         speech.say("compiling the kernels, once on this machine: about a minute")
-    with speech.progress() as show:
+    with speech.progress() as show, snap_options(running):
         path = carry_out(plan, engine_for(options), progress=lambda share: show("coherence", round(100 * share), 100))
     print_record({"pair": plan.pair, "path": str(path), **_summary(path)}, as_json=as_json)
 

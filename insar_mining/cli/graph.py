@@ -1,4 +1,4 @@
-"""``insar-mining graph``: SNAP graphs shown, filled in, and checked."""
+"""``insar-mining graph``: SNAP graphs shown, filled in, run, and checked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from insar_mining.cli import parameters
-from insar_mining.cli.speech import print_json
+from insar_mining.cli.speech import print_json, print_record, speech_of
 from insar_mining.errors import OptionError, SnapGraphError
 
 app = parameters.new_app()
@@ -21,7 +21,7 @@ Folder = Annotated[
 
 @app.callback(invoke_without_command=True)
 def graph(ctx: typer.Context) -> None:
-    """Show, fill in and check the graphs that run in ESA SNAP.
+    """Show, fill in, run and check the graphs that run in ESA SNAP.
 
     `show` and `check` print JSON with --json.
     """
@@ -73,6 +73,41 @@ def render(
         typer.echo(text, nl=False)
     else:
         typer.echo(str(write_text(out, text)))
+
+
+@app.command()
+def run(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Template to run, such as slice-assembly, goldstein or whole-chain.")],
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A value for a placeholder; repeat. target ends in .dim.", metavar="NAME=VALUE"),
+    ] = None,
+    orbit: Annotated[
+        list[Path] | None,
+        typer.Option("--orbit", help="Orbit file (EOF) of a date, for Apply-Orbit-File; repeat.", metavar="FILE"),
+    ] = None,
+    folder: Folder = None,
+    snap: parameters.Snap = None,
+    as_json: parameters.Json = False,
+) -> None:
+    """Fill in a template and run it in the installed SNAP, watched as the engine's own are.
+
+    SNAP gets the orbit files, EGM96 and a user folder of its own; what it leaves is checked: whole, not empty, and
+    made with these orbits.
+    """
+    from insar_mining.coherence.snap.settings import snap_options
+    from insar_mining.coherence.snap.single import run_graph
+
+    wanted = _pairs(values or [])
+    with speech_of(ctx).progress() as show, snap_options(parameters.snap_of(snap)):
+        product = run_graph(
+            name, wanted, orbits=orbit or [], folder=folder, progress=lambda share: show(name, round(100 * share), 100)
+        )
+    bands = [band.name for band in product.bands]
+    print_record(
+        {"path": str(product.path), "width": product.width, "height": product.height, "bands": bands}, as_json=as_json
+    )
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from insar_mining.errors import OptionError
 from insar_mining.options import (
     ActivityOptions,
     ArchiveOptions,
@@ -14,6 +15,7 @@ from insar_mining.options import (
     Options,
     PairOptions,
     RunOptions,
+    SnapOptions,
     default_of,
     help_of,
 )
@@ -62,3 +64,32 @@ Exclude = Annotated[list[str] | None, option(PairOptions, "exclude", "--exclude"
 Connections = Annotated[int | None, option(ArchiveOptions, "connections", "--connections", metavar="N")]
 Bandwidth = Annotated[float | None, option(ArchiveOptions, "bandwidth_mb_s", "--bandwidth", metavar="MB")]
 Line = Annotated[float | None, option(ArchiveOptions, "line_mb_s", "--line", metavar="MB")]
+Snap = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--snap",
+        metavar="NAME=VALUE",
+        help="How ESA SNAP is run, such as memory=8G or scratch=DIR; repeat. Names: "
+        f"{', '.join(SnapOptions.model_fields)} (docs/options.md).",
+    ),
+]
+
+
+def snap_of(texts: list[str] | None, base: SnapOptions | None = None) -> SnapOptions:
+    """Read ``--snap NAME=VALUE`` over what an options file says.
+
+    Raises
+    ------
+    OptionError
+        No such option (the nearest is named), a value that it cannot have, or none.
+    """
+    values: dict[str, str] = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals or not value:
+            raise OptionError(f"--snap {text!r}: write NAME=VALUE, such as memory=8G")
+        values[name.strip()] = value
+    unknown = values.keys() - SnapOptions.model_fields.keys()
+    if unknown:
+        SnapOptions(**{name: values[name] for name in unknown})  # says which is meant
+    return (base or SnapOptions()).replace(**values)

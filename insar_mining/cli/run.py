@@ -48,6 +48,7 @@ def run(
     swath: parameters.Swaths = None,
     orbit: parameters.Orbits = None,
     dem_heights: parameters.DemHeights = None,
+    snap: parameters.Snap = None,
     archive: Annotated[Path | None, parameters.option(ArchiveOptions, "folder", "--archive", metavar="DIR")] = None,
     product: Annotated[str | None, parameters.option(ArchiveOptions, "product", "--product", metavar="KIND")] = None,
     dem_source: Annotated[
@@ -100,6 +101,7 @@ def run(
             engine=engine, window=window, spacing_m=spacing, swaths=swath, orbits=orbit, dem_heights=dem_heights
         ),
         activity=base.activity.replace(method=method, ceiling=ceiling),
+        snap=parameters.snap_of(snap, base.snap),
     )
     if options.mine is None:
         raise OptionError("a run needs a mine: give its vector file as the first argument, or in the options file")

@@ -79,7 +79,17 @@ def is_current(plan: CoherencePlan, engine: str) -> bool:
             found = source.tags()
     except rasterio.errors.RasterioError:
         return False
-    return bool(found.get("PLAN_SHA256") == plan.sha256 and found.get("ENGINE") == engine)
+    same = found.get("PLAN_SHA256") == plan.sha256 and found.get("ENGINE") == engine
+    return bool(same and found.get("ENGINE_VERSION", "").partition(" with ")[2] == _variant(engine))
+
+
+def _variant(engine: str) -> str:
+    """Return what an engine that runs another program is asked to do besides the plan."""
+    if engine not in ("snap", "snappy"):
+        return ""
+    from insar_mining.coherence.snap.settings import variant
+
+    return variant()
 
 
 def tags(plan: CoherencePlan, engine: str, version: str | None = None) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from insar_mining.coherence.snap.settings import snap_options
 from insar_mining.errors import SkippedInputWarning
 from insar_mining.mines import Mine
 from insar_mining.options import AnalyseOptions, RunOptions
@@ -50,7 +51,8 @@ def plan(
     the plan needs `dem`.
     """
     chosen = _run_options(options, start, end, changes)
-    return plan_only(mine, chosen, Path(out), network or Network(), progress)
+    with snap_options(chosen.snap):
+        return plan_only(mine, chosen, Path(out), network or Network(), progress)
 
 
 def run(
@@ -126,7 +128,7 @@ def run(
     check_period(chosen)
     mine_of(mine, chosen.mine_id)  # neither this nor a mine that cannot be read leaves a folder behind
     begin = None if chosen.scenes is None else prepare(mine, chosen, folder, network or Network(), progress)
-    with folder_lock(folder):
+    with folder_lock(folder), snap_options(chosen.snap):
         remove_partial_files(folder)
         remove_partial_files(folder / MAPS)
         begin = begin or prepare(mine, chosen, folder, network or Network(), progress)

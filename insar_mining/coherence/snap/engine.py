@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,23 +25,23 @@ from insar_mining.coherence.snap.gpt import Gpt, Runner
 from insar_mining.coherence.snap.graphs import known_version, read_template, render
 from insar_mining.coherence.snap.install import find_snap
 from insar_mining.coherence.snap.mapped import masked, on_grid
-from insar_mining.coherence.snap.provision import DEM_NODATA, lay_geoid, lay_orbit, write_external_dem
+from insar_mining.coherence.snap.provision import DEM_NODATA, LaidOrbit, lay_geoid, lay_orbit, write_external_dem
 from insar_mining.coherence.snap.seen import anchor, seen_cells
-from insar_mining.coherence.snap.settings import SnapSettings, settings
+from insar_mining.coherence.snap.settings import SnapSettings, settings, with_variant
+from insar_mining.coherence.snap.stage import refuse_other_orbits, run_checked
 from insar_mining.coherence.snap.workspace import Workspace, workspace
 from insar_mining.errors import (
     EngineError,
     EngineWarning,
-    SnapCrashError,
-    SnapHangError,
-    SnapMemoryError,
-    SnapOrbitError,
+    SnapError,
+    SnapOutputError,
 )
 from insar_mining.sentinel1.product import open_product
 
 FloatMap = npt.NDArray[np.float32]
 
-SECOND_TRY = (SnapHangError, SnapMemoryError, SnapCrashError)
+BOTH = ("reference", "secondary")
+GEOMETRY_MAY_DO = (SnapError, SnapOutputError)  # what spectral diversity may fail of: overlaps that are not coherent
 REGION_MARGIN_DEG = 0.1  # heights move the ground in the image by up to some km
 EARTH_RADIUS_M = 6378137.0
 BYTES_PER_PIXEL = 30  # two dates, the stack and the interferogram that is made of it
@@ -71,7 +72,7 @@ class SnapEngine:
         """
         install = find_snap()
         warn_of_version(install.version, install.version_text)
-        self.version = f"SNAP {install.version_text}"
+        self.version = with_variant(f"SNAP {install.version_text}")
 
         def runner(work: Workspace) -> Runner:
             return Gpt([str(install.gpt)], work.path / "userdir", work.path, install.version_text)
@@ -101,9 +102,9 @@ def map_with(
     for path in (plan.reference, plan.secondary):
         _refuse_bursts(path)
     seen = seen_cells(plan)
-    with workspace(plan, limits, disk_bytes(plan)) as work:
-        chain = Chain(plan, work, make_runner(work), limits, version, progress)
-        product = chain.run()
+    with workspace(limits.scratch or plan.out.parent, plan.pair, limits, disk_bytes(plan)) as work:
+        with closing(make_runner(work)) as runner:
+            product = Chain(plan, work, runner, limits, version, progress).run()
         band = coherence_band(product, plan.reference_date, plan.secondary_date, plan.polarisation)
         return masked(*on_grid(product, band, plan.grid), seen, product.path)
 
@@ -138,7 +139,7 @@ class Chain:
     settings: SnapSettings
     version: int
     progress: Progress
-    _orbits: dict[str, tuple[str, str] | None] = field(default_factory=dict)
+    _orbits: dict[str, LaidOrbit | None] = field(default_factory=dict)
     _done: float = 0.0
 
     def run(self) -> Dimap:
@@ -160,10 +161,8 @@ class Chain:
     def _source(self, side: str) -> Path:
         """Make a product reachable under a plain name, and lay its orbit file out."""
         path, orbit = getattr(self.plan, side), getattr(self.plan, f"{side}_orbit")
-        scene, date = getattr(self.plan, f"{side}_scene"), getattr(self.plan, f"{side}_date")
-        platform = self.plan.platforms[side == "secondary"]
-        userdir = self.work.real / "userdir"
-        self._orbits[side] = None if orbit is None else lay_orbit(orbit, userdir, platform, date)
+        scene = getattr(self.plan, f"{side}_scene")
+        self._orbits[side] = None if orbit is None else lay_orbit(orbit, self.work.real / "userdir")
         if path.suffix.lower() == ".zip":
             return self.work.link(path, f"{scene}.zip")
         return self.work.link(path, f"{scene}.SAFE") / "manifest.safe"
@@ -179,25 +178,23 @@ class Chain:
                 f"split-{side}-{swath}",
                 "split" if orbit is None else "split-orbit",
                 (),
+                (side,),
                 product=source,
+                product_format="SENTINEL-1",
                 swath=swath,
                 polarisation=plan.polarisation,
                 first_burst=min(bursts),
                 last_burst=max(bursts),
-                **({} if orbit is None else {"orbit_type": orbit[0]}),
+                **({} if orbit is None else {"orbit_type": orbit.orbit_type}),
             ).path
-            self._check_orbits(splits[side], (side,))
-        diversity = self.settings.spectral_diversity
-        stack = self._stage(
-            f"coregister-{swath}", "coregister-esd" if diversity else "coregister", dates, **splits, **elevation
-        ).path
-        self._check_orbits(stack, ("reference", "secondary"))
+        stack = self._coregistered(swath, splits, elevation)
         for split in splits.values():
             self.work.discard(split)
         interferogram = self._stage(
             f"interferogram-{swath}",
             "interferogram",
             dates,
+            BOTH,
             stack=stack,
             remove_flat_earth=plan.remove_flat_earth,
             remove_topography=plan.remove_topography,
@@ -206,16 +203,42 @@ class Chain:
             polarisation=plan.polarisation,
             **elevation,
         ).path
-        self._check_orbits(interferogram, ("reference", "secondary"))
         self.work.discard(stack)
         return interferogram
+
+    def _coregistered(self, swath: str, splits: dict[str, Path], elevation: dict[str, object]) -> Path:
+        """Bring the secondary onto the reference; spectral diversity is tried where it can be, and never fatal."""
+        dates = (self.plan.reference_date, self.plan.secondary_date)
+        name = f"coregister-{swath}"
+        if self.settings.spectral_diversity:
+            if sum(pair.swath == swath for pair in self.plan.bursts) < 2:
+                warnings.warn(
+                    f"{swath} shows the area in one burst, spectral diversity needs the overlap of two; {swath} is "
+                    "coregistered by geometry alone",
+                    EngineWarning,
+                    stacklevel=2,
+                )
+            else:
+                try:
+                    return self._stage(name, "coregister-esd", dates, BOTH, **splits, **elevation).path
+                except SnapError as error:
+                    if type(error) not in GEOMETRY_MAY_DO:
+                        raise
+                    warnings.warn(f"{error}. {swath} is coregistered by geometry alone", EngineWarning, stacklevel=2)
+                    self.work.discard(self.work.path / f"{name}.dim")
+        return self._stage(name, "coregister", dates, BOTH, **splits, **elevation).path
 
     def _merged(self, parts: list[Path]) -> Path:
         names = ("near", "far") if len(parts) == 2 else ("near", "middle", "far")
         dates = (self.plan.reference_date, self.plan.secondary_date)
         template = "merge-two" if len(parts) == 2 else "merge-three"
         merged = self._stage(
-            "merge", template, dates, polarisation=self.plan.polarisation, **dict(zip(names, parts, strict=True))
+            "merge",
+            template,
+            dates,
+            BOTH[:1],
+            polarisation=self.plan.polarisation,
+            **dict(zip(names, parts, strict=True)),
         ).path
         for part in parts:
             self.work.discard(part)
@@ -226,7 +249,7 @@ class Chain:
         plan, grid = self.plan, self.plan.grid
         dates = (plan.reference_date, plan.secondary_date)
         region = box(*grid.bounds_lonlat()).buffer(REGION_MARGIN_DEG, join_style="mitre")
-        cut = self._stage("subset", "subset", dates, source=source, region=region.wkt)
+        cut = self._stage("subset", "subset", dates, BOTH[:1], source=source, region=region.wkt)
         self.work.discard(source)
         down, right = anchor(plan)
         if down or right:
@@ -235,6 +258,7 @@ class Chain:
             "terrain-correction",
             "terrain-correction",
             dates,
+            BOTH[:1],
             source=cut.path,
             band=coherence_band(cut, *dates, plan.polarisation).name,
             spacing_m=repr(grid.spacing_m),
@@ -243,32 +267,39 @@ class Chain:
             grid_origin_m=repr(grid.spacing_m / 2),
             **elevation,
         )
-        self._check_orbits(mapped.path, ("reference",))
         return mapped
 
-    def _stage(self, name: str, template: str, dates: tuple[str, ...], **values: object) -> Dimap:
-        """Run a graph and check what it left; where that makes sense try once more, more gently."""
+    def _stage(
+        self, name: str, template: str, dates: tuple[str, ...], sides: tuple[str, ...], **values: object
+    ) -> Dimap:
+        """Run a graph and check what it left.
+
+        Parameters
+        ----------
+        dates : tuple of str
+            Dates that must stand in the names of its bands.
+        sides : tuple of str
+            Dates whose orbits its metadata must name.
+        """
         target = self.work.path / f"{name}.dim"
-        text = render(read_template(template), {**values, "target": target}, self.version, name=template)
+        text = render(
+            read_template(template, self.settings.graphs), {**values, "target": target}, self.version, name=template
+        )
         graph = self.work.path / f"{name}.xml"
         graph.write_text(text, encoding="utf-8")
-        limits = self.settings
         share = WEIGHTS[next(stage for stage in WEIGHTS if name.startswith(stage))] / self._work_units()
-        for last in (False, True):
-            try:
-                self.runner.run(graph, name, limits, lambda part: self.progress(min(self._done + part * share, 1.0)))
-                product = read_dimap(target)
-                check_content(product, dates)
-            except SECOND_TRY as error:
-                if last:
-                    raise type(error)(f"twice: {error}") from error
-                limits = limits.gentler()
-                warnings.warn(
-                    f"{error}. Trying once more with {limits.parallelism} threads", EngineWarning, stacklevel=2
-                )
-                self.work.discard(target)
-            else:
-                break
+
+        def check() -> Dimap:
+            product = read_dimap(target)
+            check_content(product, dates)
+            refuse_other_orbits(product, [(side, self._orbits[side]) for side in sides])
+            return product
+
+        product = run_checked(
+            self.runner, graph, name, self.settings, check,
+            progress=lambda part: self.progress(min(self._done + part * share, 1.0)),
+            again=lambda: self.work.discard(target),
+        )  # fmt: skip
         self._done += share
         self.progress(min(self._done, 1.0))
         return product
@@ -277,27 +308,3 @@ class Chain:
         number = len(self.swaths)
         whole = WEIGHTS["subset"] + WEIGHTS["terrain-correction"] + WEIGHTS["merge"] * (number > 1)
         return number * (2 * WEIGHTS["split"] + WEIGHTS["coregister"] + WEIGHTS["interferogram"]) + whole
-
-    def _check_orbits(self, path: Path, sides: tuple[str, ...]) -> None:
-        """Make sure that a product was made with the orbit files it was given.
-
-        Raises
-        ------
-        SnapOrbitError
-            Its metadata names another file, or its vectors are not the ones that
-            Apply-Orbit-File makes, 1 s apart.
-        """
-        records = read_dimap(path).orbits()
-        for number, side in enumerate(sides):
-            orbit = self._orbits[side]
-            if orbit is None:
-                continue
-            record = records[number] if number < len(records) else None
-            said = "nothing" if record is None else f"{record.file or 'no file'}, vectors {record.spacing_s:g} s apart"
-            stem = orbit[1].removesuffix(".EOF")
-            if record is None or stem not in record.file or not 0.5 < record.spacing_s < 1.5:
-                raise SnapOrbitError(
-                    f"{path.name}: the {side} should have the orbit {orbit[1]} in vectors 1 s apart, its metadata says "
-                    f"{said}. The geometry is that of the annotation. SNAP 14 does so when Apply-Orbit-File and "
-                    "its successors are in one graph: run them in separate processes, as the package's own graphs do"
-                )

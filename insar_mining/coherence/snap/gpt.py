@@ -28,6 +28,7 @@ from insar_mining.coherence.snap.settings import SnapSettings
 from insar_mining.errors import EngineError
 
 POLL_S = 0.1
+POLL_SHARE = 0.05  # a stage that took a second is looked at every twentieth of one: short ones are not kept waiting
 LOOK_S = 5.0  # how often processor time is looked at
 BUSY = 0.1  # of one processor: less is a JVM that only keeps house
 GRACE_S = 3.0
@@ -39,10 +40,14 @@ PERCENT = re.compile(rb"(\d{1,3})%")
 
 
 class Runner(Protocol):
-    """What carries out one graph: gpt, or SNAP inside a Python process."""
+    """What carries out the graphs of one pair: gpt, or SNAP inside a Python process."""
 
     def run(self, graph: Path, stage: str, settings: SnapSettings, progress: Progress) -> None:
         """Run a graph to its end, or raise a :class:`SnapError`."""
+        ...
+
+    def close(self) -> None:
+        """End whatever is kept from one graph to the next."""
         ...
 
 
@@ -105,6 +110,9 @@ class Gpt:
         ended = supervise(command, self.folder, settings, listener)
         raise_for(ended, listener.remembered, stage, settings, f"{self.name} (SNAP {self.version})")
 
+    def close(self) -> None:
+        """Do nothing: every graph has had a process of its own."""
+
 
 @dataclass(eq=False)
 class Listener:
@@ -163,39 +171,93 @@ class Listener:
 
 def supervise(command: Sequence[str], folder: Path, settings: SnapSettings, listener: Listener) -> Ended:
     """Run a command in a process group of its own until it ends, hangs, or takes too long."""
-    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    watched = Watched.start(command, folder, listener)
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=folder,
-            env=environment,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise EngineError(
-            f"{command[0]} cannot be started: {error}; check SNAP_HOME and the rights of the file"
-        ) from error
-    assert process.stdout is not None
-    assert process.stderr is not None
-    drains = [
-        threading.Thread(target=_drain, args=(name, stream, listener.hear), daemon=True)
-        for name, stream in (("stdout", process.stdout), ("stderr", process.stderr))
-    ]
-    with ends_when_we_end():
+        reason = watched.watch(settings)
+    finally:
+        code = watched.end()
+    return Ended(code, reason)
+
+
+@dataclass(eq=False)
+class Watched:
+    """A process in a group of its own whose streams are read all the time.
+
+    Attributes
+    ----------
+    listener : Listener
+        Takes what the process says; may be exchanged.
+    """
+
+    process: subprocess.Popen[bytes]
+    listener: Listener
+    _drains: list[threading.Thread] = field(default_factory=list)
+
+    @classmethod
+    def start(
+        cls,
+        command: Sequence[str],
+        folder: Path,
+        listener: Listener,
+        *,
+        stdin: int = subprocess.DEVNULL,
+        pass_fds: Sequence[int] = (),
+    ) -> Watched:
+        """Start a command in a folder.
+
+        Raises
+        ------
+        EngineError
+            It cannot be started.
+        """
         try:
-            for drain in drains:
-                drain.start()
-            reason = _watch(process, settings, listener)
-        finally:
-            _end_group(process)
-            deadline = time.monotonic() + DRAIN_S
-            for drain in drains:
-                drain.join(max(deadline - time.monotonic(), 0.1))
-            listener.finish()
-    return Ended(process.returncode, reason)
+            process = subprocess.Popen(
+                command,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=folder,
+                env={**os.environ, "LC_ALL": "C.UTF-8"},
+                start_new_session=True,
+                pass_fds=pass_fds,
+            )
+        except OSError as error:
+            raise EngineError(
+                f"{command[0]} cannot be started: {error}; check SNAP_HOME and the rights of the file"
+            ) from error
+        watched = cls(process, listener)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        watched._drains = [
+            threading.Thread(target=_drain, args=(name, stream, watched._hear), daemon=True)
+            for name, stream in (("stdout", process.stdout), ("stderr", process.stderr))
+        ]
+        for drain in watched._drains:
+            drain.start()
+        return watched
+
+    def _hear(self, stream: str, data: bytes) -> None:
+        self.listener.hear(stream, data)
+
+    def watch(self, settings: SnapSettings, done: Callable[[], bool] = lambda: False) -> str | None:
+        """Wait until the process ends, says that it is done, or has to be ended; return why it has to be."""
+        with ends_when_we_end():
+            return _watch(self.process, settings, self.listener, done)
+
+    def wait(self, longest_s: float) -> None:
+        """Give the process some time to end by itself."""
+        deadline = time.monotonic() + longest_s
+        while time.monotonic() < deadline and not _has_ended(self.process):
+            time.sleep(POLL_S / 20)
+
+    def end(self) -> int:
+        """End the process and all that it has started, take the last of what it said, and return its exit code."""
+        _end_group(self.process)
+        deadline = time.monotonic() + DRAIN_S
+        for drain in self._drains:
+            drain.join(max(deadline - time.monotonic(), 0.1))
+        self.listener.finish()
+        return self.process.returncode
 
 
 def _drain(name: str, stream: IO[bytes], hear: Callable[[str, bytes], None]) -> None:
@@ -204,12 +266,14 @@ def _drain(name: str, stream: IO[bytes], hear: Callable[[str, bytes], None]) -> 
             hear(name, data)
 
 
-def _watch(process: subprocess.Popen[bytes], settings: SnapSettings, listener: Listener) -> str | None:
-    """Wait for the end; return why to end the process early, None if it ended by itself."""
-    started = time.monotonic()
+def _watch(
+    process: subprocess.Popen[bytes], settings: SnapSettings, listener: Listener, done: Callable[[], bool]
+) -> str | None:
+    """Wait for the end; return why to end the process early, None if it ended by itself or is done."""
+    started = now = time.monotonic()
     looked, spent, busy = started, 0.0, started
-    while not _has_ended(process):
-        time.sleep(min(POLL_S, settings.idle_s / 4))
+    while not (done() or _has_ended(process)):
+        time.sleep(min(POLL_S, settings.idle_s / 4, max(POLL_SHARE * (now - started), POLL_S / 20)))
         now = time.monotonic()
         if now - started > settings.wall_s:
             return "wall"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +9,8 @@ from xml.sax.saxutils import escape
 
 from insar_mining.coherence.snap.catalogue import VERSIONS
 from insar_mining.coherence.snap.check import check_graph
+from insar_mining.coherence.snap.settings import GRAPHS, settings
 from insar_mining.errors import OptionError, SnapGraphError
-
-FOLDER_VARIABLE = "INSAR_MINING_SNAP_GRAPHS"
 
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -22,20 +20,16 @@ NEWER = re.compile(
 
 
 def templates_folder() -> Path:
-    """Folder of the templates: the one that the environment names, else the package's own.
+    """Folder of the templates: the one that the options or the environment name, else the package's own.
 
     Raises
     ------
     OptionError
-        INSAR_MINING_SNAP_GRAPHS names no folder.
+        They name no folder.
     """
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        if not Path(named).is_dir():
-            raise OptionError(
-                f"{FOLDER_VARIABLE} is {named!r}, which is no folder; name one that holds *.xml, or unset it"
-            )
-        return Path(named)
+    named = settings().graphs
+    if named is not None:
+        return named
     shipped = Path(__file__).parent / "graphs"
     return shipped if shipped.is_dir() else Path(__file__).parents[3] / "graphs"
 
@@ -145,7 +139,7 @@ def refuse_faults(graph: str, version: int, *, name: str) -> None:
     if findings:
         raise SnapGraphError(
             f"graph {name!r} is not valid for SNAP {version}: {'; '.join(map(str, findings))}. Mend the template, or "
-            f"unset {FOLDER_VARIABLE} to use the package's own"
+            f"unset {GRAPHS} to use the package's own"
         )
 
 

@@ -6,18 +6,22 @@ elevation model from a file if it is told to.
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 import shutil
 import warnings
 import zipfile
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import numpy.typing as npt
 import rasterio
 from affine import Affine
+from rasterio.errors import RasterioError
 
 from insar_mining.archive.dem import read_dem
 from insar_mining.archive.geoid import NODE_SPACING_DEG, geoid_undulation_m
@@ -32,27 +36,26 @@ ORBIT_TYPES = {
     "AUX_POEORB": ("POEORB", "Sentinel Precise (Auto Download)"),
     "AUX_RESORB": ("RESORB", "Sentinel Restituted (Auto Download)"),
 }
-ORBIT_NAME = re.compile(r"S1[A-Z]_OPER_(AUX_(?:POE|RES)ORB)_OPOD_\d{8}T\d{6}_V\d{8}T\d{6}_\d{8}T\d{6}")
+ORBIT_NAME = re.compile(
+    r"(?P<platform>S1[A-Z])_OPER_(?P<kind>AUX_(?:POE|RES)ORB)_OPOD_\d{8}T\d{6}"
+    r"_V(?P<start>\d{6})\d{2}T\d{6}_(?P<stop>\d{6})\d{2}T\d{6}"
+)
 
 
-def lay_orbit(orbit: Path, userdir: Path, platform: str, date: str) -> tuple[str, str]:
+@dataclass(frozen=True)
+class LaidOrbit:
+    """An orbit file where SNAP looks for it: value of Apply-Orbit-File's ``orbitType``, and its name there."""
+
+    orbit_type: str
+    name: str
+
+
+def lay_orbit(orbit: Path, userdir: Path) -> LaidOrbit:
     """Copy an orbit file to where SNAP looks for it.
 
-    SNAP tells the validity of a file by its name, so the copy has the name that the file's
-    header states, whatever it is called here.  It goes into the folder of the month of
-    the acquisition, which SNAP looks into first.
-
-    Parameters
-    ----------
-    platform : str
-        ``S1A``.
-    date : str
-        Of the acquisition, ``2023-09-04``.
-
-    Returns
-    -------
-    orbit_type, name : str
-        Value of Apply-Orbit-File's ``orbitType``; the file's name in SNAP's folder.
+    SNAP tells the platform and the validity of a file by its name, so the copy has the name
+    that the file's header states, whatever it is called here.  It goes into the folder of
+    the month of the acquisition, which SNAP looks into first: of all months that it covers.
 
     Raises
     ------
@@ -66,12 +69,12 @@ def lay_orbit(orbit: Path, userdir: Path, platform: str, date: str) -> tuple[str
             f"{orbit.name}: its header calls it {name!r}, which SNAP would not find; give a POEORB or RESORB file as "
             "ESA distributes it"
         )
-    folder, orbit_type = ORBIT_TYPES[match[1]]
-    year, month, _ = date.split("-")
-    target = userdir / "auxdata" / "Orbits" / "Sentinel-1" / folder / platform / year / month / f"{name}.EOF"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(orbit, target)
-    return orbit_type, target.name
+    folder, orbit_type = ORBIT_TYPES[match["kind"]]
+    for month in dict.fromkeys((match["start"], match["stop"])):
+        place = userdir / "auxdata" / "Orbits" / "Sentinel-1" / folder / match["platform"] / month[:4] / month[4:]
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(orbit, place / f"{name}.EOF")
+    return LaidOrbit(orbit_type, f"{name}.EOF")
 
 
 def _orbit_name(orbit: Path) -> str:
@@ -126,18 +129,31 @@ def write_external_dem(plan: CoherencePlan, path: Path) -> Path:
         dem = read_dem(plan.dem, plan.grid.bounds_lonlat(), margin_deg=DEM_MARGIN_DEG, heights=plan.dem_heights)
     longitude, latitude = np.meshgrid(dem.longitude_deg, dem.latitude_deg)
     height = dem.height_m - geoid_undulation_m(longitude, latitude)
+    written = np.where(np.isfinite(height), height, DEM_NODATA).astype(np.float32)
     step_x, step_y = dem.step_lon_deg, dem.step_lat_deg
+    try:
+        corner = Affine(step_x, 0, dem.west_deg - step_x / 2, 0, -step_y, dem.north_deg + step_y / 2)
+        _write_heights(path, written, corner)
+    except RasterioError as error:  # in a folder that was made a moment ago: there is no room
+        raise OSError(errno.ENOSPC, f"{path} cannot be written whole ({error})") from error
+    return path
+
+
+def _write_heights(path: Path, heights: npt.NDArray[np.float32], transform: Affine) -> None:
     with rasterio.open(
         path,
         "w",
         driver="GTiff",
-        height=dem.shape[0],
-        width=dem.shape[1],
+        height=heights.shape[0],
+        width=heights.shape[1],
         count=1,
         dtype="float32",
         crs="EPSG:4326",
-        transform=Affine(step_x, 0, dem.west_deg - step_x / 2, 0, -step_y, dem.north_deg + step_y / 2),
+        transform=transform,
         nodata=DEM_NODATA,
     ) as target:
-        target.write(np.where(np.isfinite(height), height, DEM_NODATA).astype(np.float32), 1)
-    return path
+        target.write(heights, 1)
+    # GDAL writes the last of it when it closes the file, and says nothing if it cannot
+    with rasterio.open(path) as source:
+        if not np.array_equal(source.read(1), heights):
+            raise RasterioError("it is not what was written")

@@ -1,18 +1,20 @@
-"""A folder for the intermediate products of one pair: gone after success, kept and named after failure."""
+"""A folder for the intermediate products of one pair: gone after success, kept for a while and named after failure."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
+import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from insar_mining.coherence.plan import CoherencePlan
 from insar_mining.coherence.snap.settings import SCRATCH, SnapSettings
 from insar_mining.errors import InsarMiningError, OutputError, SnapDiskError
 
@@ -21,12 +23,15 @@ logger = logging.getLogger(__name__)
 PLAIN = re.compile(r"[A-Za-z0-9._/+=@-]*")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 GIB = 1024**3
+RUNNING, FAILED = ".snap-run-", ".snap-failed-"
+HELD = ".held"
+YOUNG_S = 60.0
 KEPT_WHEN_FULL = (".xml", ".log", ".dim")
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Scratch of one pair.
+    """Scratch of one pair, or of one graph.
 
     Attributes
     ----------
@@ -47,13 +52,30 @@ class Workspace:
 
     def discard(self, product: Path) -> None:
         """Delete an intermediate product that is no longer needed."""
-        product.unlink(missing_ok=True)
-        shutil.rmtree(product.with_suffix(".data"), ignore_errors=True)
+        discard(product)
+
+
+def discard(product: Path) -> None:
+    """Delete a BEAM-DIMAP product, or what there is of it."""
+    product.unlink(missing_ok=True)
+    shutil.rmtree(product.with_suffix(".data"), ignore_errors=True)
 
 
 @contextmanager
-def workspace(plan: CoherencePlan, settings: SnapSettings, needed_bytes: int) -> Iterator[Workspace]:
+def workspace(parent: Path, name: str, settings: SnapSettings, needed_bytes: int) -> Iterator[Workspace]:
     """Yield a new folder; delete it afterwards unless something failed.
+
+    What failed pairs leave behind is kept for the newest `keep_failed` of them; what a
+    process that was killed has left is deleted when the next pair begins.
+
+    Parameters
+    ----------
+    parent : Path
+        Where to make it.
+    name : str
+        What it is for: the pair, or the graph.
+    needed_bytes : int
+        Room that must be free there.
 
     Raises
     ------
@@ -62,61 +84,100 @@ def workspace(plan: CoherencePlan, settings: SnapSettings, needed_bytes: int) ->
     OutputError
         The folder cannot be made.
     """
-    parent = settings.scratch or plan.out.parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
+        sweep(parent)
         free = shutil.disk_usage(parent).free
         if free < needed_bytes:
             raise SnapDiskError(
-                f"{parent} has {free / GIB:.1f} GiB free, SNAP needs about {needed_bytes / GIB:.1f} GiB for pair "
-                f"{plan.pair}; free space there, or set {SCRATCH} to a folder on a larger disk"
+                f"{parent} has {free / GIB:.1f} GiB free, SNAP needs about {needed_bytes / GIB:.1f} GiB for "
+                f"{name}; free space there, or set {SCRATCH} to a folder on a larger disk"
             )
-        real = Path(tempfile.mkdtemp(prefix=f".snap-{plan.pair}-", dir=parent)).resolve()
-        door = None if PLAIN.fullmatch(str(real)) else _plain_folder()
+        real = Path(tempfile.mkdtemp(prefix=f"{RUNNING}{name}-", dir=parent)).resolve()
     except OSError as error:
         raise OutputError(
             f"cannot make a folder for SNAP in {parent}: {error}; set {SCRATCH} to another folder"
         ) from error
-    path = real
-    if door is not None:
-        path = door / "work"
-        path.symlink_to(real)
-    try:
-        yield Workspace(real, path)
-    except InsarMiningError as error:
-        _keep(real, full=isinstance(error, SnapDiskError))
-        raise type(error)(f"{error}. What SNAP left is kept in {real}") from error
-    except OSError as error:
-        _keep(real, full=error.errno in FULL)
-        if error.errno in FULL:
-            raise SnapDiskError(
-                f"{error}: the disk of {real} is full; free space there, or set {SCRATCH} to a folder on a larger disk"
-            ) from error
-        raise OutputError(f"cannot work in {real}: {error}") from error
-    except BaseException:
-        shutil.rmtree(real, ignore_errors=True)  # interrupted: nobody will look at it
-        raise
-    else:
-        shutil.rmtree(real, ignore_errors=True)
-    finally:
-        if door is not None:
-            shutil.rmtree(door, ignore_errors=True)
+    with _held(real), _door(real) as path:
+        try:
+            yield Workspace(real, path)
+        except InsarMiningError as error:
+            kept = _keep(real, settings.keep_failed, full=isinstance(error, SnapDiskError))
+            raise type(error)(f"{error}. {kept}") from error
+        except OSError as error:
+            full = error.errno in FULL
+            kept = _keep(real, settings.keep_failed, full=full)
+            if full:
+                raise SnapDiskError(
+                    f"{error}: the disk of {real.parent} is full; free space there, or set {SCRATCH} to a folder on a "
+                    f"larger disk. {kept}"
+                ) from error
+            raise OutputError(f"cannot work in {real.parent}: {error}. {kept}") from error
+        finally:
+            # after success nobody needs it, and after an interruption nobody will look at it
+            shutil.rmtree(real, ignore_errors=True)
 
 
-def _plain_folder() -> Path:
-    """Make a folder whose name needs no quoting: where the system has its temporary files, else in /tmp."""
+@contextmanager
+def _held(real: Path) -> Iterator[None]:
+    """Hold a folder for this process, so that others can tell it from one that was abandoned."""
+    with ExitStack() as stack:
+        with suppress(OSError):  # no room for it, or a file system without locks: then it is never swept
+            handle = stack.enter_context((real / HELD).open("w", encoding="utf-8"))
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+@contextmanager
+def _door(real: Path) -> Iterator[Path]:
+    """Give a folder a name that needs no quoting: its own, else a link where the system has its temporary files."""
+    if PLAIN.fullmatch(str(real)):
+        yield real
+        return
     folder = Path(tempfile.mkdtemp(prefix="insar-mining-"))
-    if PLAIN.fullmatch(str(folder)):
-        return folder
-    folder.rmdir()
-    return Path(tempfile.mkdtemp(prefix="insar-mining-", dir="/tmp"))
+    if not PLAIN.fullmatch(str(folder)):
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="insar-mining-", dir="/tmp"))
+    (folder / "work").symlink_to(real)
+    try:
+        yield folder / "work"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _keep(real: Path, *, full: bool) -> None:
-    """Leave what helps to understand a failure; on a full disk that is text only."""
+def sweep(parent: Path) -> None:
+    """Delete the folders of pairs whose process has ended without a word (kill -9, a power cut)."""
+    for folder in parent.glob(f"{RUNNING}*"):
+        with suppress(OSError), (folder / HELD).open("r+", encoding="utf-8") as handle:
+            if time.time() - os.fstat(handle.fileno()).st_mtime < YOUNG_S:
+                continue  # it may be on its way to being held
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            logger.info("%s was left by a process that is no more; it is deleted", folder)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep(real: Path, number: int, *, full: bool) -> str:
+    """Leave what helps to understand a failure under a name of its own (on a full disk text only), and say where."""
+    if number == 0:
+        return "What SNAP left was deleted (--snap keep_failed=1 keeps it)"
     shutil.rmtree(real / "userdir", ignore_errors=True)  # SNAP's caches and our copies of orbits and geoid
+    (real / HELD).unlink(missing_ok=True)
     if full:
         for path in real.rglob("*"):
             if path.is_file() and not path.is_symlink() and path.suffix not in KEPT_WHEN_FULL:
                 path.unlink(missing_ok=True)
-    logger.warning("what SNAP left is kept in %s", real)
+    kept = real.with_name(FAILED + real.name.removeprefix(RUNNING))
+    real.rename(kept)
+    _forget_older(real.parent, number)
+    logger.warning("what SNAP left is kept in %s", kept)
+    return f"What SNAP left is kept in {kept} (of the newest {number} failures there; --snap keep_failed=N changes it)"
+
+
+def _forget_older(parent: Path, number: int) -> None:
+    """Delete all but the newest of the failures that lie in a folder."""
+    ages = {}
+    for folder in parent.glob(f"{FAILED}*"):
+        with suppress(OSError):  # another process may be at it too
+            ages[folder] = folder.stat().st_mtime_ns
+    for folder in sorted(ages, key=lambda f: ages[f], reverse=True)[number:]:
+        shutil.rmtree(folder, ignore_errors=True)
