@@ -5,12 +5,16 @@ from __future__ import annotations
 import functools
 import lzma
 import os
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from insar_mining.sentinel1.annotation import SubSwath, parse_annotation
+from insar_mining.sentinel1.product import open_product
 
 DATA = Path(__file__).parent / "data"
 
@@ -70,3 +74,52 @@ def morocco_safe(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
         return folder
 
     return safe
+
+
+STANDIN = Path(__file__).parent / "standin_gpt" / "gpt.py"
+
+
+@pytest.fixture(scope="session")
+def install_snap() -> Callable[..., Path]:
+    """``install_snap(folder, version)``: make a folder that looks like an installed SNAP, with the stand-in's gpt."""
+
+    def install(folder: Path, version: str = "13.0.4") -> Path:
+        (folder / "bin").mkdir(parents=True)
+        (folder / "VERSION.txt").write_text(f"{version}\n", encoding="utf-8")
+        gpt = folder / "bin" / "gpt"
+        command = f"{shlex.quote(sys.executable)} {shlex.quote(str(STANDIN))}"
+        # as SNAP's own launcher it starts another process, and waits for it
+        gpt.write_text(f'#!/bin/sh\nSTANDIN_VERSION={version} {command} "$@"\n', encoding="utf-8")
+        gpt.chmod(0o755)
+        return folder
+
+    return install
+
+
+@pytest.fixture(scope="session")
+def orbit_file() -> Callable[..., Path]:
+    """``orbit_file(product, folder, late_s)``: an EOF with a product's own state vectors, some time too late."""
+
+    def make(product: Path, folder: Path, late_s: float = 0.0) -> Path:
+        opened = open_product(product)
+        orbit = opened.sub_swath(opened.swaths[0], opened.polarisations[0]).orbit
+        times = opened.epoch + ((orbit.time_s + late_s) * 1e9).astype("timedelta64[ns]")
+        day = str(opened.epoch)[:10].replace("-", "")
+        name = f"{opened.platform}_OPER_AUX_POEORB_OPOD_{day}T000000_V{day}T000000_{day}T235959"
+        vectors = "".join(
+            f"<OSV><UTC>UTC={str(t)[:26]}</UTC>"
+            + "".join(
+                f"<{k}>{v!r}</{k}>" for k, v in zip(("X", "Y", "Z", "VX", "VY", "VZ"), map(float, state), strict=True)
+            )
+            + "</OSV>"
+            for t, state in zip(times, np.hstack([orbit.position_m, orbit.velocity_m_s]), strict=True)
+        )
+        path = folder / f"orbit of {day}.EOF"
+        path.write_text(
+            f"<Earth_Explorer_File><Earth_Explorer_Header><Fixed_Header><File_Name>{name}</File_Name>"
+            f"<Mission>Sentinel-{opened.platform[1:]}</Mission></Fixed_Header></Earth_Explorer_Header>"
+            f"<Data_Block><List_of_OSVs>{vectors}</List_of_OSVs></Data_Block></Earth_Explorer_File>"
+        )
+        return path
+
+    return make

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import json
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,23 +27,11 @@ from insar_mining.errors import EngineWarning
 from insar_mining.sentinel1.product import open_product
 from insar_mining.simulate import Acquisition, Settings, SimulatedStack, hills, morocco_template, simulate_stack
 
-STANDIN = Path(__file__).parents[1] / "standin_gpt" / "gpt.py"
 # in the middle of burst 5 of IW1; some sixty cells of 20 m on each side
 AREA = (-8.592, 31.058, -8.582, 31.066)
 ODD = "é [1] 'x' (2) & co"
 
 pytestmark = pytest.mark.slow
-
-
-def install(folder: Path, version: str) -> Path:
-    """Make a folder that looks like an installed SNAP."""
-    (folder / "bin").mkdir(parents=True)
-    (folder / "VERSION.txt").write_text(version, encoding="utf-8")
-    gpt = folder / "bin" / "gpt"
-    command = f"{shlex.quote(sys.executable)} {shlex.quote(str(STANDIN))}"
-    gpt.write_text(f'#!/bin/sh\nSTANDIN_VERSION={version} {command} "$@"\n', encoding="utf-8")
-    gpt.chmod(0o755)
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -62,30 +49,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> SimulatedStack:
         rng=np.random.default_rng(20230904),
         settings=Settings(snr_db=25.0, margin_m=100.0),
     )
-
-
-def orbit_file(product: Path, folder: Path) -> Path:
-    """An EOF file with the state vectors of a product's annotation, as if it were the precise orbit."""
-    opened = open_product(product)
-    orbit = opened.sub_swath(opened.swaths[0], opened.polarisations[0]).orbit
-    times = opened.epoch + (orbit.time_s * 1e9).astype("timedelta64[ns]")
-    day = str(opened.epoch)[:10].replace("-", "")
-    name = f"{opened.platform}_OPER_AUX_POEORB_OPOD_{day}T000000_V{day}T000000_{day}T235959"
-    vectors = "".join(
-        f"<OSV><UTC>UTC={str(t)[:26]}</UTC>"
-        + "".join(
-            f"<{k}>{v!r}</{k}>" for k, v in zip(("X", "Y", "Z", "VX", "VY", "VZ"), map(float, state), strict=True)
-        )
-        + "</OSV>"
-        for t, state in zip(times, np.hstack([orbit.position_m, orbit.velocity_m_s]), strict=True)
-    )
-    path = folder / f"orbit of {day}.EOF"
-    path.write_text(
-        f"<Earth_Explorer_File><Earth_Explorer_Header><Fixed_Header><File_Name>{name}</File_Name>"
-        f"<Mission>Sentinel-{opened.platform[1:]}</Mission></Fixed_Header></Earth_Explorer_Header>"
-        f"<Data_Block><List_of_OSVs>{vectors}</List_of_OSVs></Data_Block></Earth_Explorer_File>"
-    )
-    return path
 
 
 @dataclass(frozen=True)
@@ -106,7 +69,12 @@ CASES = {
 
 
 @pytest.fixture(scope="session")
-def both(stack: SimulatedStack, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Both]:
+def both(
+    stack: SimulatedStack,
+    tmp_path_factory: pytest.TempPathFactory,
+    install_snap: Callable[..., Path],
+    orbit_file: Callable[..., Path],
+) -> Callable[[str], Both]:
     """A function that carries out a case, once per session."""
 
     @functools.cache
@@ -116,7 +84,7 @@ def both(stack: SimulatedStack, tmp_path_factory: pytest.TempPathFactory) -> Cal
         orbits = [orbit_file(path, stack.dem.parent) for path in stack.products[:2]] if with_orbits else []
         maps, tags, items = {}, {}, {}
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("SNAP_HOME", str(install(folder / "esa snap", version)))
+            patch.setenv("SNAP_HOME", str(install_snap(folder / "esa snap", version)))
             patch.setenv("INSAR_MINING_SNAP_MEMORY", "2G")
             patch.setenv("STANDIN_ONCE", str(folder / "once"))
             for name, value in environment.items():
@@ -190,10 +158,12 @@ def test_the_anchor_moves_the_map(both: Callable[[str], Both]) -> None:
 
 
 @pytest.fixture(scope="session")
-def runs(stack: SimulatedStack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, str]]:
+def runs(
+    stack: SimulatedStack, tmp_path_factory: pytest.TempPathFactory, install_snap: Callable[..., Path]
+) -> dict[str, tuple[Path, str]]:
     """`insar-mining run` on both engines; SNAP never manages to split the third date."""
     folder = tmp_path_factory.mktemp("runs") / ODD
-    home = install(folder / "esa snap", "13.0.4")
+    home = install_snap(folder / "esa snap", "13.0.4")
     mine = folder / "mine.geojson"
     mine.write_text(json.dumps(mapping(box(*AREA).buffer(-0.001))), encoding="utf-8")
     third = open_product(stack.products[2]).name
@@ -210,6 +180,7 @@ def runs(stack: SimulatedStack, tmp_path_factory: pytest.TempPathFactory) -> dic
             "SNAP_HOME": str(home), "INSAR_MINING_SNAP_MEMORY": "2G", "STANDIN_MISCHIEF": "killed@split",
             "STANDIN_ONLY": third, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(folder),
         }  # fmt: skip
+        environment["PYTHONPATH"] = ":".join(filter(None, sys.path))
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr
         done[engine] = (out, ran.stderr)
@@ -230,27 +201,11 @@ def test_a_run_leaves_the_same_files_on_the_same_grid(runs: dict[str, tuple[Path
         return {p.relative_to(out).as_posix() for p in out.rglob("*")
                 if p.is_file() and not any(part.startswith(".") for part in p.relative_to(out).parts)}  # fmt: skip
 
-    assert files(snap) == files(builtin)
+    # dates of a stack are brought to one scene's geometry by the built-in engine only
+    assert files(snap) == files(builtin) - {"coherence/stack_reference.json"}
     for path in sorted((snap / "coherence").glob("*.tif")):
         with rasterio.open(path) as one, rasterio.open(builtin / "coherence" / path.name) as other:
             assert {**one.profile, "nodata": 0} == {**other.profile, "nodata": 0}
             assert np.isnan([one.nodata, other.nodata]).all()
             assert np.nanmedian(np.abs(one.read(1) - other.read(1))) < 0.01
             assert one.tags()["PLAN_SHA256"] == other.tags()["PLAN_SHA256"]
-
-
-def test_two_at_once_in_one_folder(stack: SimulatedStack, tmp_path: Path) -> None:
-    """Two commands for one map in one folder do not disturb one another; both leave the whole map."""
-    home = install(tmp_path / "snap", "14.0.0")
-    command = [
-        sys.executable, "-m", "insar_mining", "coherence", *map(str, stack.products[:2]), "--dem", str(stack.dem),
-        "--bbox", *map(str, AREA), "--engine", "snap", "-o", str(tmp_path / "out" / "map.tif"), "--json",
-    ]  # fmt: skip
-    environment = {"SNAP_HOME": str(home), "INSAR_MINING_SNAP_MEMORY": "2G", "PATH": "/usr/bin:/bin"}
-    both = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)
-    ]
-    said = [process.communicate(timeout=800) for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert json.loads(said[0][0]) == json.loads(said[1][0])
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["map.json", "map.tif"]

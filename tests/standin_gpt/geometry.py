@@ -8,7 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from numpy.polynomial import Chebyshev
 from pyproj import Transformer
 
@@ -88,6 +87,8 @@ class Elevation:
     """An external elevation model, with EGM96 added; the geoid alone where it has no height."""
 
     def __init__(self, file: Path, nodata: float, userdir: Path) -> None:
+        import rasterio  # takes a while, and not all operators need heights
+
         with rasterio.open(file) as source:
             heights = source.read(1).astype(float)
             t = source.transform

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -57,9 +58,32 @@ def run(arguments: list[str], catalogue: dict) -> None:
     print("INFO: org.esa.snap.core.gpf.operators.tooladapter: Initializing", file=sys.stderr, flush=True)
     if kind in mischief.BEFORE:
         mischief.BEFORE[kind]()
-    target = execute(nodes, userdir, trap=kind == "trap")
+    target = Path(next(n for n in nodes if n.findtext("operator") == "Write").findtext("parameters/file"))
+    memory = Path(os.environ["STANDIN_REPLAY"]) if "STANDIN_REPLAY" in os.environ else None
+    if memory is not None and (memory / target.name).is_file():
+        replay(memory, target)
+    else:
+        execute(nodes, userdir)
+        if memory is not None:
+            memory.mkdir(exist_ok=True)
+            copy(target, memory / target.name)
     if kind in mischief.AFTER:
         mischief.AFTER[kind](target)
+
+
+def replay(memory: Path, target: Path) -> None:
+    """Leave what an earlier run left under this name, without computing it again."""
+    print("....50%", end="", flush=True)
+    copy(memory / target.name, target)
+    print("....100% done.", flush=True)
+
+
+def copy(source: Path, target: Path) -> None:
+    shutil.rmtree(target.with_suffix(".data"), ignore_errors=True)
+    target.with_suffix(".data").mkdir()
+    for file in source.with_suffix(".data").iterdir():
+        shutil.copyfile(file, target.with_suffix(".data") / file.name)
+    shutil.copyfile(source, target)
 
 
 def check(nodes: list[ET.Element], catalogue: dict) -> None:
@@ -82,24 +106,27 @@ def check(nodes: list[ET.Element], catalogue: dict) -> None:
                 raise ValueError(f"[NodeId: {node.get('id')}] Missing source {source.get('refid')}")
 
 
-def execute(nodes: list[ET.Element], userdir: Path, trap: bool) -> Path:
+def execute(nodes: list[ET.Element], userdir: Path) -> None:
+    import copy
+
     import dimap_files
     import operators
 
-    context = operators.Context(userdir, VERSION, trap)
     done: dict[str, dimap_files.Product] = {}
+    readers = {s.get("refid"): node.findtext("operator") for node in nodes for s in node.find("sources")}
     for number, node in enumerate(nodes):
         parameters = {p.tag: (p.text or "").strip() for p in node.find("parameters")}
-        sources = [done[s.get("refid")] for s in node.find("sources")]
+        sources = [copy.deepcopy(done[s.get("refid")]) for s in node.find("sources")]
         name = node.findtext("operator")
         if name == "Write":
-            target = Path(parameters["file"])
-            dimap_files.write(sources[0], target)
+            dimap_files.write(sources[0], Path(parameters["file"]))
         else:
+            # SNAP 14 applies the orbit when it computes; whatever follows in the graph has read the vectors by then
+            late = int(VERSION.split(".")[0]) >= 14 and readers[node.get("id")] != "Write"
+            context = operators.Context(userdir, VERSION, late)
             done[node.get("id")] = operators.OPERATORS[name](sources, parameters, context)
         print(f"....{100 * (number + 1) // len(nodes)}%", end="", flush=True)
     print(" done.", flush=True)
-    return target
 
 
 if __name__ == "__main__":

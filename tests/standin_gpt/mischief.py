@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import resource
 import signal
 import struct
 import subprocess
@@ -27,16 +29,19 @@ def after(function):
 
 
 def asked(graph: Path) -> str | None:
-    """The kind of mischief that is asked for in this graph."""
-    kind, _, part = os.environ.get("STANDIN_MISCHIEF", "").partition("@")
-    if not kind or part not in graph.stem or os.environ.get("STANDIN_ONLY", "") not in graph.read_text("utf-8"):
-        return None
-    once = os.environ.get("STANDIN_ONCE")
-    if once:
-        if Path(once).exists():
-            return None
-        Path(once).touch()
-    return kind
+    """The kind of mischief that is asked for here: of ``kind@part,...`` one whose part the graph's name holds."""
+    only, once = os.environ.get("STANDIN_ONLY", ""), os.environ.get("STANDIN_ONCE")
+    for wish in filter(None, os.environ.get("STANDIN_MISCHIEF", "").split(",")):
+        kind, _, part = wish.partition("@")
+        if part not in graph.stem or only not in graph.read_text("utf-8"):
+            continue
+        if once:
+            did = Path(f"{once}-{kind}-{graph.stem}")
+            if did.exists():
+                continue
+            did.touch()
+        return kind
+    return None
 
 
 def fail(message: str) -> None:
@@ -94,6 +99,20 @@ def unknown() -> None:
 
 
 @before
+def incoherent() -> None:
+    """Spectral diversity that finds nothing to go by."""
+    if "Enhanced-Spectral-Diversity" in Path(sys.argv[1]).read_text("utf-8"):
+        fail("[NodeId: Enhanced-Spectral-Diversity] Estimation of the azimuth shift failed")
+
+
+@before
+def limit() -> None:
+    """A disk that takes a few kilobytes more: a limit on the size of files, which no root is needed for."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+
+@before
 def full() -> None:
     fail("java.io.IOException: No space left on device")
 
@@ -128,6 +147,16 @@ def halfheader(target: Path) -> None:
 @after
 def nothing(target: Path) -> None:
     target.unlink()
+
+
+@after
+def trap(target: Path) -> None:
+    """The orbit trap: vectors of the annotation, 10 s apart, and no word of an orbit file."""
+    text = target.read_text("utf-8")
+    text = re.sub(r'(name="orbit_state_vector_file"[^>]*>)[^<]*', r"\1N/A", text)
+    vector = r'<MDElem name="orbit_vector(\d+)">.*?</MDElem>'
+    text = re.sub(vector, lambda m: m[0] if int(m[1]) % 10 == 1 else "", text, flags=re.DOTALL)
+    target.write_text(text, encoding="utf-8")
 
 
 @after

@@ -17,6 +17,7 @@ from insar_mining.coherence.snap.graphs import (
 from insar_mining.errors import EngineError, OptionError, SnapGraphError
 
 VALUES = {
+    "product_format": "SENTINEL-1",
     "product": "/data/ä [b] 'c'/manifest.safe",
     "slice_1": "/data/1.zip",
     "slice_2": "/data/2.zip",
@@ -199,6 +200,37 @@ def test_own_templates_are_found_and_checked(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("INSAR_MINING_SNAP_GRAPHS", str(tmp_path / "none"))
     with pytest.raises(OptionError, match="no folder"):
         templates_folder()
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_templates_and_renderings_open_in_the_graph_builder(name: str) -> None:
+    """What SNAP's Graph Builder asks of a file, as read in its sources (GraphExecuter, GraphNode).
+
+    Every node has <parameters>; a value that does not begin with $ is parsed as its Java type at once (check_graph has
+    that), so a placeholder stands at the beginning of its value; and without <applicationData id="Presentation">
+    all nodes are drawn at one point.
+    """
+    from lxml import etree
+
+    template = read_template(name)
+    for text in (template, *(rendered(name, version) for version in VERSIONS)):
+        root = etree.fromstring(text.encode())
+        nodes = {node.get("id"): node for node in root.iter("node") if node.getparent() is root}
+        (presentation,) = root.findall("applicationData")
+        assert presentation.get("id") == "Presentation"
+        assert len(presentation.findtext("Description")) > 15
+        places = {
+            node.get("id"): tuple(float(node.find("displayPosition").get(axis)) for axis in "xy")
+            for node in presentation.findall("node")
+        }
+        assert places.keys() == nodes.keys()
+        assert len(set(places.values())) == len(nodes)  # none covers another
+        for key, node in nodes.items():
+            assert node.find("parameters") is not None
+            for source in node.find("sources"):
+                assert places[source.get("refid")][0] + 150 <= places[key][0]  # from left to right, names have room
+            for parameter in node.find("parameters").iterchildren(etree.Element):
+                assert "$" not in (parameter.text or "").lstrip()[1:]
 
 
 def test_a_valid_graph_passes() -> None:

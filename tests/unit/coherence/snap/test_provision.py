@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import lzma
+import resource
 import zipfile
 from pathlib import Path
 
@@ -14,11 +16,20 @@ import rasterio
 from insar_mining.archive.dem import read_dem
 from insar_mining.archive.geoid import geoid_undulation_m
 from insar_mining.coherence.snap import install as places
+from insar_mining.coherence.snap import settings as settings_module
 from insar_mining.coherence.snap.graphs import known_version
 from insar_mining.coherence.snap.install import find_gpt, find_snap, parse_version
 from insar_mining.coherence.snap.provision import geoid_zip, lay_orbit, write_external_dem
-from insar_mining.coherence.snap.settings import memory_bytes, processors, settings
+from insar_mining.coherence.snap.settings import (
+    memory_bytes,
+    options_from,
+    processors,
+    settings,
+    snap_options,
+    variant,
+)
 from insar_mining.errors import EngineError, OptionError, OrbitError
+from insar_mining.options import SnapOptions
 
 EOF = "S1A_OPER_AUX_RESORB_OPOD_20220918T093241_V20220918T053155_20220918T084925"
 MIB = 1024**2
@@ -28,20 +39,34 @@ DATA = Path(__file__).parents[3] / "data"
 def test_a_renamed_orbit_file_gets_its_name_back(tmp_path: Path) -> None:
     given = tmp_path / "my orbit (1).xml"
     given.write_bytes(lzma.decompress((DATA / "azores" / f"{EOF}.EOF.xz").read_bytes()))
-    orbit_type, name = lay_orbit(given, tmp_path / "user", "S1A", "2022-09-18")
-    laid = tmp_path / "user/auxdata/Orbits/Sentinel-1/RESORB/S1A/2022/09" / name
-    assert orbit_type == "Sentinel Restituted (Auto Download)"
-    assert name == f"{EOF}.EOF"
-    assert laid.read_bytes() == given.read_bytes()
+    laid = lay_orbit(given, tmp_path / "user")
+    assert laid.orbit_type == "Sentinel Restituted (Auto Download)"
+    assert laid.name == f"{EOF}.EOF"
+    copy = tmp_path / "user/auxdata/Orbits/Sentinel-1/RESORB/S1A/2022/09" / laid.name
+    assert copy.read_bytes() == given.read_bytes()
+
+
+def test_an_orbit_of_two_months_is_laid_into_both(tmp_path: Path) -> None:
+    """A precise orbit reaches an hour into the days around it; SNAP looks into the month of the acquisition."""
+    name = "S1C_OPER_AUX_POEORB_OPOD_20260620T070000_V20260531T225942_20260602T005942"
+    given = tmp_path / "x.EOF"
+    header = (
+        f"<Earth_Explorer_Header><Fixed_Header><File_Name>{name}</File_Name></Fixed_Header></Earth_Explorer_Header>"
+    )
+    given.write_text(f"<Earth_Explorer_File>{header}</Earth_Explorer_File>")
+    assert lay_orbit(given, tmp_path / "user").orbit_type == "Sentinel Precise (Auto Download)"
+    found = sorted(p.relative_to(tmp_path / "user").as_posix() for p in (tmp_path / "user").rglob("*.EOF"))
+    place = "auxdata/Orbits/Sentinel-1/POEORB/S1C/2026"
+    assert found == [f"{place}/05/{name}.EOF", f"{place}/06/{name}.EOF"]
 
 
 def test_what_is_no_orbit_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.EOF").write_text("<Earth_Explorer_File/>")
     with pytest.raises(OrbitError, match="SNAP would not find"):
-        lay_orbit(tmp_path / "a.EOF", tmp_path, "S1A", "2022-09-18")
+        lay_orbit(tmp_path / "a.EOF", tmp_path)
     (tmp_path / "b.EOF").write_text("no xml")
     with pytest.raises(OrbitError, match="fetch it again"):
-        lay_orbit(tmp_path / "b.EOF", tmp_path, "S1A", "2022-09-18")
+        lay_orbit(tmp_path / "b.EOF", tmp_path)
 
 
 def test_the_geoid_is_laid_out_as_snap_counts_it() -> None:
@@ -122,14 +147,60 @@ def test_limits_come_from_the_container(tmp_path: Path) -> None:
     assert memory_bytes(legacy, tmp_path / "none") == 2048 * MIB
 
 
-def test_settings_are_read_and_bounded() -> None:
-    made = settings(
-        {"INSAR_MINING_SNAP_MEMORY": "8G", "INSAR_MINING_SNAP_PARALLELISM": "6", "INSAR_MINING_SNAP_ESD": "1"}
-    )
+def test_an_elevation_model_that_a_full_disk_cuts_off_is_found(plan, tmp_path: Path) -> None:
+    """GDAL may close a file without a word that it could not write to the end."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    made = plan()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OSError, match=r"dem\.tif cannot be written whole") as caught:
+            write_external_dem(made, tmp_path / "dem.tif")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.errno == errno.ENOSPC  # which the workspace calls a full disk
+
+
+def test_settings_are_read_and_bounded(tmp_path: Path) -> None:
+    environment = {"INSAR_MINING_SNAP_MEMORY": "8G", "INSAR_MINING_SNAP_PARALLELISM": "6",
+                   "INSAR_MINING_SNAP_SPECTRAL_DIVERSITY": "1", "INSAR_MINING_SNAP_SCRATCH": str(tmp_path)}  # fmt: skip
+    made = settings(environment)
     assert (made.heap_mib, made.cache_mib, made.parallelism, made.spectral_diversity) == (8192, 4096, 6, True)
     assert (made.gentler().parallelism, made.gentler().cache_mib) == (3, 2048)
-    assert settings({}).heap_mib >= 1024
-    wrong = {"MEMORY": "many", "PARALLELISM": "0", "IDLE_S": "x", "ESD": "perhaps", "SCRATCH": "/none/at/all"}
+    assert (made.scratch, made.graphs) == (tmp_path, None)
+    plain = settings({})
+    assert plain.heap_mib >= 1024
+    assert (plain.idle_s, plain.wall_s, plain.keep_failed, plain.spectral_diversity) == (900, 21600, 3, False)
+    wrong = {"MEMORY": "many", "PARALLELISM": "0", "IDLE_S": "x", "SPECTRAL_DIVERSITY": "perhaps",
+             "SCRATCH": "/none/at/all", "GRAPHS": "/none", "KEEP_FAILED": "-1"}  # fmt: skip
     for name, value in [*wrong.items(), ("MEMORY", "10M")]:
-        with pytest.raises(OptionError, match=name):
+        with pytest.raises(OptionError, match=f"INSAR_MINING_SNAP_{name}"):
             settings({f"INSAR_MINING_SNAP_{name}": value})
+
+
+def test_an_option_that_is_given_goes_before_the_environment(tmp_path: Path) -> None:
+    """Option, then environment, then the machine; every option has its variable."""
+    environment = {"INSAR_MINING_SNAP_MEMORY": "8G", "INSAR_MINING_SNAP_PARALLELISM": "6"}
+    with snap_options(SnapOptions(memory="4G", keep_failed=0)):
+        made = settings(environment)
+        assert (made.heap_mib, made.parallelism, made.keep_failed) == (4096, 6, 0)
+        with snap_options(SnapOptions(parallelism=2)):
+            assert (settings(environment).heap_mib, settings(environment).parallelism) == (8192, 2)
+        assert settings(environment).heap_mib == 4096
+    assert settings(environment).heap_mib == 8192
+    values = {"memory": "3G", "parallelism": 3, "idle_s": 5.0, "wall_s": 6.0, "scratch": tmp_path, "keep_failed": 9,
+              "graphs": tmp_path, "spectral_diversity": True}  # fmt: skip
+    assert values.keys() == SnapOptions.model_fields.keys()
+    variables = {f"INSAR_MINING_SNAP_{name.upper()}": str(value) for name, value in values.items()}
+    assert options_from(variables) == SnapOptions(**values)
+    for variable in variables:
+        assert variable in vars(settings_module).values()
+
+
+def test_what_changes_the_result_is_named_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "split.xml").write_text("<graph/>")
+    assert variant({"INSAR_MINING_SNAP_MEMORY": "8G", "INSAR_MINING_SNAP_SCRATCH": str(tmp_path)}) == ""
+    assert variant({"INSAR_MINING_SNAP_SPECTRAL_DIVERSITY": "true"}) == "enhanced spectral diversity"
+    own = variant({"INSAR_MINING_SNAP_GRAPHS": str(tmp_path)})
+    assert own.startswith("own graphs ")
+    (tmp_path / "split.xml").write_text("<graph></graph>")
+    assert variant({"INSAR_MINING_SNAP_GRAPHS": str(tmp_path)}) != own

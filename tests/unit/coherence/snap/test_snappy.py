@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import psutil
 import pytest
+import rasterio
 
 from insar_mining.coherence.engine import coherence
 from insar_mining.coherence.plan import CoherencePlan
+from insar_mining.coherence.snap import gpt
 from insar_mining.coherence.snap.settings import SnapSettings
 from insar_mining.coherence.snap.snappy import Snappy
-from insar_mining.errors import EngineError, SnapGraphError, SnapMemoryError
+from insar_mining.errors import EngineError, EngineWarning, SnapGraphError, SnapMemoryError
 
 STANDIN = Path(__file__).parents[3] / "standin_gpt" / "gpt.py"
+MakePlan = Callable[..., CoherencePlan]
 
 # the part of the bridge that is used, with SNAP's stand-in where Java would be
 BRIDGE = f"""
-import configparser, runpy, sys, types
+import configparser, os, runpy, sys, types
 from pathlib import Path
 
 ini = configparser.ConfigParser()
@@ -43,6 +51,8 @@ class GraphIO:
 
 class GraphProcessor:
     def executeGraph(self, graph, monitor):
+        with Path(OPTIONS["java.io.tmpdir"], "..", "processes").open("a") as said:
+            said.write("%d %s\\n" % (os.getpid(), Path(graph).stem))
         sys.argv = ["gpt", graph, "-J-Dsnap.userdir=" + OPTIONS["snap.userdir"]]
         try:
             runpy.run_path({str(STANDIN)!r}, run_name="__main__")
@@ -60,6 +70,7 @@ class Runtime:
 TYPES = {{{{
     "java.io.FileReader": FileReader,
     "java.lang.Runtime": Runtime,
+    "java.lang.System": types.SimpleNamespace(gc=lambda: None),
     "com.bc.ceres.core.ProgressMonitor": types.SimpleNamespace(NULL=None),
     "org.esa.snap.core.gpf.graph.GraphIO": GraphIO,
     "org.esa.snap.core.gpf.graph.GraphProcessor": GraphProcessor,
@@ -125,16 +136,73 @@ def test_its_failures_have_the_names_of_gpts(
         coherence(plan(), "snappy")
 
 
-@pytest.mark.slow
-def test_it_makes_the_map(plan, bridge: Callable[[str], None]) -> None:
-    import numpy as np
-    import rasterio
+def processes_of(plan: CoherencePlan) -> list[tuple[int, str]]:
+    """Process and stage of every graph that was carried out."""
+    lines = (plan.out.parent / "processes").read_text().splitlines()
+    return [(int(line.split()[0]), line.split()[1]) for line in lines]
 
+
+def test_it_makes_the_map_in_one_process_that_ends_with_the_pair(
+    replayed: MakePlan, recorded, bridge: Callable[[str], None]
+) -> None:
     bridge(BRIDGE.format(memory=0))
-    made = plan()
+    made = replayed()
     with rasterio.open(coherence(made, "snappy")) as source:
-        values, tags = source.read(1), source.tags()
-    assert tags["ENGINE"] == "snappy"
-    assert np.isfinite(values).mean() > 0.9
-    assert 0.3 < np.nanmean(values) < 0.9
-    assert sorted(p.name for p in made.out.parent.iterdir()) == [made.out.with_suffix(".json").name, made.out.name]
+        np.testing.assert_array_equal(source.read(1), recorded.values)
+        assert source.tags()["ENGINE"] == "snappy"
+    ran = processes_of(made)
+    assert [stage for _, stage in ran][-3:] == ["merge", "subset", "terrain-correction"]
+    (first,) = {process for process, _ in ran}
+    assert not psutil.pid_exists(first)
+    coherence(made, "snappy", again=True)
+    both = {process for process, _ in processes_of(made)}
+    assert len(both) == 2  # the next pair has another
+    assert not any(psutil.pid_exists(process) for process in both)
+
+
+@pytest.mark.parametrize("kind", ["killed", "hang"])
+def test_a_second_try_has_a_process_of_its_own(
+    replayed: MakePlan, recorded, bridge: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    kind: str,
+) -> None:  # fmt: skip
+    bridge(BRIDGE.format(memory=0))
+    monkeypatch.setenv("INSAR_MINING_SNAP_IDLE_S", "1.5")
+    monkeypatch.setattr(gpt, "GRACE_S", 0.2)
+    monkeypatch.setenv("STANDIN_MISCHIEF", f"{kind}@interferogram-IW1")
+    monkeypatch.setenv("STANDIN_ONCE", str(tmp_path / "once"))
+    made = replayed()
+    with pytest.warns(EngineWarning, match="interferogram-IW1.*Trying once more with 2 threads"):
+        path = coherence(made, "snappy")
+    with rasterio.open(path) as source:
+        np.testing.assert_array_equal(source.read(1), recorded.values)
+    ran = processes_of(made)
+    tries = [process for process, stage in ran if stage == "interferogram-IW1"]
+    assert len(set(tries)) == 2
+    assert ran[0][0] == tries[0]
+    assert not any(psutil.pid_exists(process) for process, _ in ran)
+
+
+def test_a_stopped_run_leaves_no_process(tmp_path: Path) -> None:
+    """The process ends by itself when nobody is left to give it graphs."""
+    code = (
+        "import os, sys; from pathlib import Path; sys.path.insert(0, 'site')\n"
+        "from insar_mining.coherence.snap.snappy import Child\n"
+        "from insar_mining.coherence.snap.gpt import Listener\n"
+        "from insar_mining.coherence.snap.settings import SnapSettings\n"
+        "child = Child.start(Path('.'), SnapSettings(2048, 512, 2), Listener(Path('log'), lambda share: None))\n"
+        "print(child.watched.process.pid, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    site = tmp_path / "site" / "esa_snappy"
+    site.mkdir(parents=True)
+    (site / "__init__.py").write_text(BRIDGE.format(memory=2048), encoding="utf-8")
+    (tmp_path / "esa_snappy.ini").write_text("[DEFAULT]\njava_max_mem = 2048M\njava_options = -Dsnap.userdir=/x\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site.parent), *filter(None, sys.path)])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert done.returncode == -9
+    deadline = time.monotonic() + 20
+    while psutil.pid_exists(int(done.stdout)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not psutil.pid_exists(int(done.stdout))

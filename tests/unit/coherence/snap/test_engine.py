@@ -1,0 +1,193 @@
+"""The SNAP engine over two sub-swaths, with spectral diversity; and what it refuses before it starts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from insar_mining.coherence.compare import compare_maps
+from insar_mining.coherence.engine import coherence
+from insar_mining.coherence.plan import CoherencePlan
+from insar_mining.coherence.product import is_current
+from insar_mining.coherence.snap import engine
+from insar_mining.coherence.snap.settings import snap_options
+from insar_mining.coherence.snap.workspace import PLAIN
+from insar_mining.errors import EngineError, EngineWarning, SnapGraphError, SnapOrbitError
+from insar_mining.options import SnapOptions
+
+MakePlan = Callable[..., CoherencePlan]
+LATE_LINES = 6e-5 / 0.002055556  # how late the secondary's orbit is, see conftest.py
+ODD = "é [1] 'x' (2) & co $HOME \"q\""
+
+
+def test_two_sub_swaths_agree_with_the_built_in_engine(recorded, plan: MakePlan, orbits: list[Path]) -> None:
+    """Median |d| < 0.01, 95th percentile < 0.05, |mean d| < 0.005, correlation > 0.99, masks alike but for rims.
+
+    SNAP's side was given an orbit that is 60 microseconds late, and spectral diversity to find it out.
+    """
+    assert {pair.swath for pair in recorded.plan.bursts} == {"IW1", "IW2"}
+    assert (recorded.products / "merge.dim").is_file()
+    made = plan(orbits=orbits)
+    found = compare_maps(coherence(made, "builtin"), recorded.plan.out)
+    assert found.failures() == []
+    assert found.cells > 1000
+    assert found.median_absolute < 0.002
+    assert np.nanmedian(recorded.values) > 0.75  # and they do not agree on noise
+
+
+def test_spectral_diversity_finds_the_shift_where_bursts_overlap(recorded) -> None:
+    swath, shift = recorded.notes.split()
+    assert swath == "IW1"  # the other shows the area in one burst
+    assert abs(abs(float(shift)) - LATE_LINES) < 0.001
+    assert [text for text in recorded.warned if "spectral diversity" in text] == [
+        "IW2 shows the area in one burst, spectral diversity needs the overlap of two; IW2 is coregistered by geometry "
+        "alone"
+    ]
+
+
+def test_a_map_made_in_another_way_is_not_taken_for_a_finished_one(recorded, tmp_path: Path) -> None:
+    assert recorded.tags["ENGINE_VERSION"] == "SNAP 13.0.4 with enhanced spectral diversity"
+    made = recorded.plan
+    assert not is_current(made, "snap")
+    with snap_options(SnapOptions(spectral_diversity=True)):
+        assert is_current(made, "snap")
+        assert not is_current(made, "snappy")
+    with snap_options(SnapOptions(spectral_diversity=True, graphs=tmp_path)):
+        assert not is_current(made, "snap")
+    # and what changes nothing does not matter
+    with snap_options(SnapOptions(spectral_diversity=True, memory="3G", scratch=tmp_path)):
+        assert is_current(made, "snap")
+
+
+def test_each_stage_is_deleted_when_it_is_no_longer_needed(replayed: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At no time do more products lie on disk than the next stage reads, and those of the other sub-swath."""
+    most = []
+    runs = engine.Gpt.run
+
+    def run(self: engine.Gpt, graph: Path, *rest: object) -> None:
+        most.append(sorted(path.stem for path in self.folder.glob("*.dim")))
+        runs(self, graph, *rest)
+
+    monkeypatch.setattr(engine.Gpt, "run", run)
+    shares: list[float] = []
+    coherence(replayed(), "snap", progress=shares.append)
+    assert most[-3:] == [["interferogram-IW1", "interferogram-IW2"], ["merge"], ["subset"]]
+    assert max(len(products) for products in most) <= 3
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("how", ["out", "scratch", "inputs"])
+def test_odd_paths_change_nothing(
+    replayed: MakePlan, recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Products, elevation, orbits, results and scratch in a folder whose name holds everything that shells care for."""
+    odd = tmp_path / ODD
+    odd.mkdir()
+    made = replayed(out=(odd if how == "out" else tmp_path) / "a.tif")
+    if how == "scratch":
+        monkeypatch.setenv("INSAR_MINING_SNAP_SCRATCH", str(odd))
+    if how == "inputs":
+        links = {}
+        for name in ("reference", "secondary", "dem", "reference_orbit", "secondary_orbit"):
+            links[name] = odd / getattr(made, name).name
+            links[name].symlink_to(getattr(made, name))
+        made = replace(made, **links)
+    seen: list[str] = []
+    arguments = engine.Gpt.arguments
+
+    def note(self: engine.Gpt, *rest: object) -> list[str]:
+        seen.extend(arguments(self, *rest))
+        return arguments(self, *rest)
+
+    monkeypatch.setattr(engine.Gpt, "arguments", note)
+    with rasterio.open(coherence(made, "snap")) as source:
+        np.testing.assert_array_equal(source.read(1), recorded.values)
+    work = [text.partition("=")[2] or text for text in seen if str(tmp_path) in text or "insar-mining-" in text]
+    assert work
+    assert all(PLAIN.fullmatch(path) for path in work if "esa snap" not in path)
+    assert not list(odd.glob(".snap-*"))
+
+
+def test_two_at_once_in_one_folder(recorded, snap_home: Path, orbits: list[Path], tmp_path: Path) -> None:
+    """Two commands for one map in one folder do not disturb one another; both leave the whole map."""
+    made = recorded.plan
+    west, south, east, north = -8.9050, 31.1987, -8.8940, 31.2037
+    command = [
+        sys.executable, "-m", "insar_mining", "coherence", str(made.reference), str(made.secondary), "--dem",
+        str(made.dem), "--bbox", *map(str, (west, south, east, north)), "--engine", "snap", "--snap", "memory=2G",
+        "--window-anchor", "snap", "--orbit", str(orbits[0]), "--orbit", str(orbits[1]), "-o",
+        str(tmp_path / "out" / "map.tif"), "--json",
+    ]  # fmt: skip
+    environment = {
+        "SNAP_HOME": str(snap_home), "STANDIN_REPLAY": str(recorded.products), "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": ":".join(path for path in sys.path if path),
+    }  # fmt: skip
+    both = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)
+    ]
+    said = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert json.loads(said[0][0]) == json.loads(said[1][0])
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["map.json", "map.tif"]
+    with rasterio.open(tmp_path / "out" / "map.tif") as source:
+        np.testing.assert_array_equal(source.read(1), recorded.values)
+
+
+def test_an_orbit_file_that_snap_does_not_find_is_said(
+    plan: MakePlan, orbits: list[Path], snap_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "lay_orbit", lambda *_: engine.LaidOrbit("Sentinel Precise (Auto Download)", "X.EOF"))
+    with pytest.raises(SnapOrbitError, match=r"No valid orbit file found.*--orbit"):
+        coherence(plan(orbits=orbits), "snap")
+
+
+def test_single_bursts_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="--engine builtin for single bursts"):
+        engine._refuse_bursts(tmp_path)
+
+
+def test_without_snap_the_error_says_how_to_get_it(plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SNAP_HOME", raising=False)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("insar_mining.coherence.snap.install.USUAL_PLACES", ())
+    with pytest.raises(EngineError, match="SNAP was not found"):
+        coherence(plan(), "snap")
+
+
+def test_another_version_runs_with_a_warning(
+    replayed: MakePlan, snap_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (snap_home / "VERSION.txt").write_text("9.0.0\n")
+    monkeypatch.setenv("STANDIN_MISCHIEF", "unknown@split")
+    with (
+        pytest.warns(EngineWarning, match="SNAP 9.0.0: the graphs are checked against 13 and 14 only"),
+        pytest.raises(SnapGraphError),
+    ):
+        coherence(replayed(), "snap")
+
+
+def test_one_engine_does_not_pass_off_the_map_of_another(replayed: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = replayed()
+    coherence(made, "builtin")
+    with rasterio.open(made.out) as source:
+        assert source.tags()["ENGINE"] == "builtin"
+    monkeypatch.setenv("STANDIN_MISCHIEF", "unknown@split")
+    with pytest.raises(SnapGraphError):
+        coherence(made, "snap")
+
+
+def test_the_engine_says_which_snap_it_ran(replayed: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STANDIN_MISCHIEF", "unknown@split")
+    chosen = engine.SnapEngine()
+    with pytest.raises(SnapGraphError):
+        chosen.map_coherence(replayed(), lambda share: None)
+    assert chosen.version == "SNAP 13.0.4"

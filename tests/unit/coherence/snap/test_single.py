@@ -1,0 +1,216 @@
+"""Graphs that the engine does not need, run one at a time with the stand-in: wires, bands and parameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from shapely.affinity import translate
+from shapely.geometry import box
+from typer.testing import CliRunner
+
+from insar_mining.cli import app
+from insar_mining.coherence.engine import coherence
+from insar_mining.coherence.plan import CoherencePlan
+from insar_mining.coherence.snap.dimap import Dimap, read_dimap
+from insar_mining.coherence.snap.mapped import on_grid
+from insar_mining.coherence.snap.provision import DEM_NODATA, write_external_dem
+from insar_mining.coherence.snap.single import run_graph
+from insar_mining.errors import OptionError, PartialCoverageWarning, SnapGraphError, SnapOrbitError
+from insar_mining.sentinel1.product import open_product
+from insar_mining.simulate import Acquisition, Settings, flat, morocco_template, simulate_stack
+
+MakePlan = Callable[..., CoherencePlan]
+DAYS = "04Sep2023_16Sep2023"
+
+
+def pixels(product: Dimap, name: str) -> np.ndarray:
+    return np.asarray(product.band(name).pixels(), dtype=np.float64)
+
+
+def phase(product: Dimap, stem: str) -> np.ndarray:
+    return pixels(product, f"i_ifg_{stem}") + 1j * pixels(product, f"q_ifg_{stem}")
+
+
+@pytest.fixture(scope="module")
+def elevation(recorded, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    path = tmp_path_factory.mktemp("dem") / "dem.tif"
+    return {"dem": write_external_dem(recorded.plan, path), "dem_nodata": DEM_NODATA}
+
+
+@pytest.fixture
+def flattened(recorded, elevation, snap_home: Path, tmp_path: Path) -> Dimap:
+    """The interferogram of IW2 with its topographic phase."""
+    return run_graph("interferogram", {
+        "stack": recorded.products / "coregister-IW2.dim", "remove_flat_earth": True, "remove_topography": False,
+        "window_azimuth": 2, "window_range": 7, "polarisation": "VV", "target": tmp_path / "flat only.dim", **elevation,
+    })  # fmt: skip
+
+
+def test_topographic_phase_comes_off_later_as_it_would_have_before(
+    recorded, flattened: Dimap, elevation: dict[str, object], tmp_path: Path
+) -> None:
+    """Interferogram without it, then TopoPhaseRemoval, against the interferogram of the chain, which removed both."""
+    late = run_graph("topographic-phase", {"interferogram": flattened.path, "target": tmp_path / "t.dim", **elevation})
+    both = read_dimap(recorded.products / "interferogram-IW2.dim")
+    names = {band.name for band in late.bands if not band.virtual}
+    assert names == {f"i_ifg_VV_{DAYS}", f"q_ifg_VV_{DAYS}", f"coh_IW2_VV_{DAYS}"}
+    np.testing.assert_array_equal(pixels(late, f"coh_IW2_VV_{DAYS}"), pixels(flattened, f"coh_IW2_VV_{DAYS}"))
+    want = phase(both, f"IW2_VV_{DAYS}")
+    seen = np.abs(want) > 0
+    left, before = (np.angle(v[seen] * want[seen].conj()) for v in
+                    (phase(late, f"VV_{DAYS}"), phase(flattened, f"IW2_VV_{DAYS}")))  # fmt: skip
+    assert np.sqrt(np.mean(left**2)) < 0.05
+    assert np.sqrt(np.mean(before**2)) > 0.5  # there was something to take away
+
+
+def test_goldstein_smooths_phase_and_passes_coherence_on(recorded, snap_home: Path, tmp_path: Path) -> None:
+    source = recorded.products / "interferogram-IW2.dim"
+    filtered, raw = (
+        run_graph("goldstein", {"interferogram": source, "target": tmp_path / "g.dim"}),
+        read_dimap(source),
+    )
+    stem = f"IW2_VV_{DAYS}"
+    np.testing.assert_array_equal(pixels(filtered, f"coh_{stem}"), pixels(raw, f"coh_{stem}"))
+
+    coherent = pixels(raw, f"coh_{stem}")[:, 1:] > 0.85  # the rest of the burst is noise
+
+    def roughness(product: Dimap) -> float:
+        values = phase(product, stem)
+        return float(np.abs(np.angle(values[:, 1:] * values[:, :-1].conj()))[coherent].mean())
+
+    assert coherent.sum() > 1000
+    assert roughness(filtered) < 0.6 * roughness(raw)
+
+
+CHAIN = {
+    "first_burst": 1,
+    "last_burst": 2,
+    "secondary_first_burst": 1,
+    "secondary_last_burst": 2,
+    "polarisation": "VV",
+    "swath": "IW1",
+}
+
+
+def whole_chain(plan: CoherencePlan, elevation: dict[str, object], target: Path) -> dict[str, object]:
+    grid = plan.grid
+    west, south, east, north = grid.bounds_lonlat()
+    west, south, east, north = west - 0.1, south - 0.1, east + 0.1, north + 0.1
+    region = f"POLYGON (({west} {south}, {east} {south}, {east} {north}, {west} {north}, {west} {south}))"
+    return {
+        **CHAIN, "reference": plan.reference / "manifest.safe",
+        "secondary": plan.secondary / "manifest.safe", "orbit_type": "Sentinel Precise (Auto Download)",
+        "remove_flat_earth": True, "remove_topography": True, "window_azimuth": 2, "window_range": 7,
+        "region": region, "band": f"coh_IW1_VV_{DAYS}", "spacing_m": 20.0, "spacing_deg": 0.00018, "crs": grid.crs,
+        "grid_origin_m": 10.0, "target": target, **elevation,
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_whole_chain_in_one_graph_makes_the_map(
+    plan: MakePlan, elevation: dict[str, object], orbits: list[Path], snap_home: Path, tmp_path: Path
+) -> None:
+    """One graph from two products to the map, with SNAP 13, against the built-in engine on the same sub-swath."""
+    with pytest.warns(PartialCoverageWarning):
+        made = plan(orbits=orbits, swaths=["IW1"], out=tmp_path / "builtin.tif")
+    wanted = whole_chain(made, elevation, tmp_path / "é whole.dim")
+    arguments = [text for key, value in wanted.items() for text in ("--set", f"{key}={_text(value)}")]
+    result = CliRunner().invoke(app, [
+        "graph", "run", "whole-chain", *arguments, "--orbit", str(orbits[0]), "--orbit", str(orbits[1]), "--json",
+    ])  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    said = json.loads(result.stdout)
+    assert said["bands"] == [f"coh_IW1_VV_{DAYS}"]
+    product = read_dimap(Path(said["path"]))
+    values, _ = on_grid(product, product.band(said["bands"][0]), made.grid)
+    with rasterio.open(coherence(made, "builtin")) as source:
+        expected = source.read(1)
+    both = np.isfinite(expected) & (values > 0)
+    assert both.sum() > 500
+    difference = values[both] - expected[both]
+    assert np.median(np.abs(difference)) < 0.01
+    assert np.percentile(np.abs(difference), 95) < 0.05
+    assert not list(tmp_path.glob(".snap-*"))
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@pytest.mark.slow
+def test_the_whole_chain_in_one_graph_takes_the_orbit_trap_with_snap_14(
+    plan: MakePlan, elevation: dict[str, object], orbits: list[Path], install_snap, tmp_path: Path, monkeypatch
+) -> None:
+    """The stand-in of SNAP 14 applies orbits as late as SNAP 14 does; the map is refused, and the message says why."""
+    monkeypatch.setenv("SNAP_HOME", str(install_snap(tmp_path / "snap 14", "14.0.0")))
+    monkeypatch.setenv("INSAR_MINING_SNAP_MEMORY", "2G")
+    with pytest.raises(SnapOrbitError, match=r"metadata says N/A, vectors 10 s apart.*SNAP 14 does so"):
+        run_graph("whole-chain", whole_chain(plan(), elevation, tmp_path / "w.dim"), orbits=orbits)
+
+
+@pytest.fixture(scope="module")
+def slices(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two consecutive slices of one pass: a burst each of IW1, that of the second over ground to the south."""
+    folder = tmp_path_factory.mktemp("slices")
+    first = box(-8.594, 31.060, -8.590, 31.063)
+    areas = (first, translate(first, 0.043, -0.166))  # along the track, about 2.76 s later
+    made = [
+        simulate_stack(
+            folder / str(number), [Acquisition(morocco_template())], area=area, terrain=flat(32629, 2000.0),
+            coherence=lambda step: lambda x, y: np.ones_like(x), rng=np.random.default_rng(number),
+            settings=Settings(margin_m=30.0),
+        )
+        for number, area in enumerate(areas)
+    ]  # fmt: skip
+    return [stack.products[0] for stack in made]
+
+
+@pytest.mark.slow
+def test_two_slices_become_one_product_that_the_split_can_read(
+    slices: list[Path], snap_home: Path, tmp_path: Path
+) -> None:
+    """Bursts are counted through both slices; the second burst of the assembled product is the later slice's."""
+    opened = [open_product(path) for path in slices]
+    whole = run_graph("slice-assembly", {
+        "slice_1": slices[0] / "manifest.safe", "slice_2": slices[1] / "manifest.safe", "polarisation": "VV",
+        "target": tmp_path / "whole.dim",
+    })  # fmt: skip
+    per_burst = opened[0].sub_swath("IW1", "VV").lines_per_burst
+    assert whole.height == 2 * per_burst
+    for number, product in enumerate(opened):
+        part = run_graph("split", {
+            "product": whole.path, "product_format": "BEAM-DIMAP", "swath": "IW1", "polarisation": "VV",
+            "first_burst": number + 1, "last_burst": number + 1, "target": tmp_path / f"{number}.dim",
+        })  # fmt: skip
+        burst = product.read_burst("IW1", "VV", 0)[:, : whole.width]  # each is cut to its own area
+        np.testing.assert_array_equal(pixels(part, "i_IW1_VV"), burst.real)
+        np.testing.assert_array_equal(pixels(part, "q_IW1_VV"), burst.imag)
+    with pytest.raises(Exception, match="The reader of SENTINEL-1 cannot read"):
+        run_graph("split", {
+            "product": whole.path, "product_format": "SENTINEL-1", "swath": "IW1", "polarisation": "VV",
+            "first_burst": 1, "last_burst": 1, "target": tmp_path / "x.dim",
+        })  # fmt: skip
+
+
+def test_what_cannot_be_run_is_refused_before_snap_is_started(
+    snap_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"interferogram": tmp_path / "i.dim", "target": tmp_path / "t.tif"}
+    with pytest.raises(OptionError, match=r"must end in \.dim"):
+        run_graph("goldstein", values)
+    with pytest.raises(OptionError, match="needs interferogram"):
+        run_graph("goldstein", {"target": tmp_path / "t.dim"})
+    split = {name: value for name, value in CHAIN.items() if not name.startswith("secondary")} | {
+        "product": "p", "product_format": "SENTINEL-1", "target": tmp_path / "t.dim",
+        "orbit_type": "Sentinel Precise (Auto Download)",
+    }  # fmt: skip
+    with pytest.raises(SnapOrbitError, match=r"SNAP would fetch orbit files by itself; give them \(--orbit\)"):
+        run_graph("split-orbit", split)
+    with pytest.raises(SnapGraphError, match="allowed are"):
+        run_graph("split-orbit", {**split, "orbit_type": "Precise"}, orbits=[tmp_path])
+    assert not list(tmp_path.glob(".snap-*"))
