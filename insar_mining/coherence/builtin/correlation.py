@@ -28,7 +28,7 @@ PATCH_LINES, PATCH_SAMPLES = 32, 128
 SEARCH_LINES, SEARCH_SAMPLES = 8, 16  # how far amplitudes are searched, either way
 LEAST_FINITE = 0.5  # of a patch
 TEXTURE = 1 / 16  # cycles per pixel; slower changes of brightness are of the ground, not of speckle
-BAND_KEPT = 0.95  # of the band: its very edges are what interpolation renders worst
+BAND_KEPT = 0.9  # of the band: its very edges are what interpolation renders worst
 LEAST_PEAK = 8.0  # standard deviations of the surface by which a peak must stand out
 LEAST_POWER = 6.0  # of noise alone, exp(-6) = 0.25 % of the patches show more
 LEAST_EXCESS = 6.0  # standard deviations by which all patches together must exceed noise

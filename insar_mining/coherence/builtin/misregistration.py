@@ -44,7 +44,15 @@ from insar_mining.coherence.builtin.diversity import (
     shift_of,
 )
 from insar_mining.coherence.builtin.geometry import DemArrays
-from insar_mining.coherence.builtin.resample import FRACTIONS, ComplexImage, RampArrays, deramp, ramp_arrays
+from insar_mining.coherence.builtin.resample import (
+    FRACTIONS,
+    MOST_TAPS,
+    ComplexImage,
+    RampArrays,
+    deramp,
+    interpolation_weights,
+    ramp_arrays,
+)
 from insar_mining.coherence.builtin.spectrum import Spectrum, azimuth_spectrum, range_spectrum
 from insar_mining.sentinel1.tops import TopsRamp, tops_ramp
 
@@ -354,13 +362,18 @@ class _Part:
         return self.region.shape[0] * self.region.shape[1]
 
     def resampler(self, side: Side) -> Resampler:
-        """Return what brings a burst here; terrain is met once."""
+        """Return what brings a burst here, with so many taps that interpolation moves nothing; it is made once."""
         if self._relief is None:
             relief = Relief(self.region, self.stack, self._dem)
             self._relief = relief.knowing(relief.heights(relief.reach.line_start, relief.reach.line_stop))
         key = id(side.product), side.burst_index
         if key not in self._resamplers:
-            self._resamplers[key] = Resampler.of(self._relief, side, self.stack, Phases())
+            swath = side.swath
+            self._resamplers[key] = replace(
+                Resampler.of(self._relief, side, self.stack, Phases()),
+                range_weights=interpolation_weights(swath.range_bandwidth, swath.range_sampling_rate_hz, MOST_TAPS),
+                azimuth_weights=interpolation_weights(swath.azimuth_bandwidth, swath.azimuth_frequency_hz, MOST_TAPS),
+            )
         return self._resamplers[key]
 
     def brought(self, side: Side, shift: tuple[float, float]) -> ComplexImage:
