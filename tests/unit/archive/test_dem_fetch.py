@@ -148,6 +148,19 @@ def test_tiles_are_fetched_once(server: Any, tmp_path: Path) -> None:
     assert len([a for a in server.asked if a.path.endswith(".tif")]) == 2
 
 
+def test_the_model_is_known_by_the_content_of_its_tiles(server: Any, tmp_path: Path) -> None:
+    """A tile that is fetched again and is the same gives the same file; another content gives another."""
+    source = glo30(server, {(-9, 31): tile(-9, 31)})
+    bounds = (-8.6, 31.4, -8.4, 31.6)
+    first = fetch_dem(bounds, tmp_path, EarthdataSession(), source=source)
+    (path,) = (tmp_path / "glo30").glob("*.tif")
+    path.unlink()
+    assert fetch_dem(bounds, tmp_path, EarthdataSession(), source=source) == first
+    path.unlink()
+    server.files[f"/{path.stem}/{path.name}"].content = tile(-9, 31, void=(slice(0, 2), slice(0, 2)))
+    assert fetch_dem(bounds, tmp_path, EarthdataSession(), source=source) != first
+
+
 def test_small_voids_are_filled_and_flagged_wide_ones_stay(server: Any, tmp_path: Path) -> None:
     source = glo30(server, {(-9, 31): tile(-9, 31, void=(slice(20, 24), slice(30, 33)))})
     with pytest.warns(PartialDemWarning, match="filled from their neighbours"):

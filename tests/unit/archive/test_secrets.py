@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 import logging
 import pickle
 import re
+import shutil
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
-from shapely.geometry import box
+from shapely.geometry import box, mapping
+from typer.testing import CliRunner
 
 from insar_mining.archive import credentials as module
 from insar_mining.archive.credentials import EARTHDATA, Credentials, Realm, find_credentials
 from insar_mining.archive.download import Item, fetch_files
+from insar_mining.archive.fetch import open_session
 from insar_mining.archive.http import EarthdataSession, clean, get_text, place, why
 from insar_mining.archive.integrity import Expected
+from insar_mining.archive.records import records_table, write_records
 from insar_mining.archive.search import search
 from insar_mining.archive.transfer import Limits
+from insar_mining.cli import app, inputs
 from insar_mining.errors import ArchiveError
+from insar_mining.pipeline.acquisition import Network
+from tests.unit.archive.conftest import ToLoopback
 
 TOKEN = "eyJ0eXAiOiJKV1QiLCJ.TOPSECRETTOKEN.abc-_123"
 PASSWORD = "pass word+TOPSECRETPASSWORD"
@@ -235,3 +244,51 @@ def test_line_breaks_in_a_secret_are_refused_without_showing_it(value: str) -> N
     assert_hidden(caught.value)
     with pytest.raises(ArchiveError, match="no Earthdata token"):
         Credentials(username="me")
+
+
+# The command line ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("account", ["token", "password"])
+@pytest.mark.parametrize("way", ["status:401", "status:403", "html", "cut:0.3", "status:500", "dry run", "no space"])
+def test_no_secret_in_what_commands_say_and_write(
+    server: Any, catalogue: requests.Session, records: Callable[[str], list[dict[str, Any]]], tmp_path: Path,
+    everything_logged: io.StringIO, monkeypatch: pytest.MonkeyPatch, account: str, way: str,
+) -> None:  # fmt: skip
+    """`run` and `fetch` with --debug, from the environment's account to tracebacks and everything on the disk."""
+    secrets = {"EARTHDATA_TOKEN": TOKEN} if account == "token" else {}
+    secrets |= {"EARTHDATA_USERNAME": "Somebody", "EARTHDATA_PASSWORD": PASSWORD} if account == "password" else {}
+    for name in ("EARTHDATA_TOKEN", "EARTHDATA_USERNAME", "EARTHDATA_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    server.records = records("burst_166")[-3:]
+    table = records_table(server.records)
+    for url in (*table["url"], *table["metadata_url"]):
+        server.add(urlsplit(url).path, b"II*\0" + bytes(5000), always=way if ":" in way or way == "html" else "well")
+
+    def login(connections: int) -> requests.Session:
+        session = open_session(connections)
+        session.mount("https://", ToLoopback(server.url))
+        # name and password belong to the login's host alone: here the server is that host as well
+        session._realm = Realm(token=EARTHDATA.token, password=("https://.asf.alaska.edu",))  # type: ignore[attr-defined]
+        return session
+
+    network = Network(login=login, catalogue=catalogue, limits=Limits(attempts=2, first_wait_s=0.001))
+    monkeypatch.setattr(inputs, "open_network", lambda: network)
+    if way == "no space":
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))
+    (tmp_path / "mine.geojson").write_text(json.dumps(mapping(box(-135.92, 57.03, -135.90, 57.05))))
+    scenes = write_records(table, tmp_path / "scenes.geojson")
+    run = ("run", tmp_path / "mine.geojson", "--start", "2014-01-01", "--end", "2022-12-31", "--dem", tmp_path / "x",
+           "--out", tmp_path / "out", "--temporal-baseline", "12", "--temporal-baseline", "24")  # fmt: skip
+    for command in (run, ("fetch", scenes, "--to", tmp_path / "to", "--orbits")):
+        dry = ("--dry-run",) if way == "dry run" else ()
+        done = CliRunner().invoke(app, [str(a) for a in ("--debug", "--verbose", *command, *dry)])
+        assert (done.exit_code == 0) == (way == "dry run"), done.output
+        assert_hidden(done.stdout, done.stderr, repr(done.exception))
+    assert_hidden(everything_logged.getvalue())
+    for path in tmp_path.rglob("*"):
+        assert_hidden(path.name, path.read_bytes().decode("latin-1") if path.is_file() else "")
+    sent = [a.headers.get("Authorization") for a in server.asked if a.path.endswith((".tiff", ".xml"))]
+    assert way in ("dry run", "no space") or all(sent), "else the test would show nothing"
