@@ -7,11 +7,23 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pyproj import Transformer
+from shapely.geometry import Polygon, box
+
+from insar_mining.sentinel1.annotation import SubSwath
+from insar_mining.simulate import hills, load_template, simulate_stack
+from insar_mining.simulate.scene import Acquisition
+from insar_mining.simulate.stack import SimulatedStack
+
+EPSG = 32629
+HALF_BOX_DEG = 0.012
+BASELINES_M = (0.0, 150.0, -90.0, 40.0)
 
 
 @dataclass(frozen=True)
@@ -61,3 +73,32 @@ def demo(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
 def demo_folder(demo: Demo) -> Path:
     """The demonstration's folder; read it, do not write into it."""
     return demo.folder
+
+
+@pytest.fixture(scope="session")
+def stack(
+    morocco_safe: Callable[[str], Path],
+    morocco_sub_swath: Callable[[str, str], SubSwath],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[SimulatedStack, Polygon]:
+    """Four dates over hills of 900 m, on the seam of two bursts of IW2: coherence 0.95 a step, 0.4 in the west."""
+    swath = morocco_sub_swath("20230904", "IW2")
+    grid, column = swath.geolocation, swath.geolocation.line.shape[1] // 2
+    time = (swath.bursts[4].azimuth_time_s + 3.095 + swath.bursts[5].azimuth_time_s) / 2
+    lon, lat = (
+        float(np.interp(time, grid.azimuth_time_s[:, column], values[:, column]))
+        for values in (grid.longitude_deg, grid.latitude_deg)
+    )
+    centre = Transformer.from_crs(4326, EPSG, always_xy=True).transform(lon, lat)
+    area = box(lon - HALF_BOX_DEG, lat - HALF_BOX_DEG, lon + HALF_BOX_DEG, lat + HALF_BOX_DEG)
+    template = load_template(morocco_safe("20230904"))
+    made = simulate_stack(
+        tmp_path_factory.mktemp("stack"),
+        [Acquisition(template, 12 * i, 0.0, baseline) for i, baseline in enumerate(BASELINES_M)],
+        swaths="IW2",
+        area=area,
+        terrain=hills(EPSG, centre, relief_m=900.0),
+        coherence=lambda index: lambda x, y: np.where(x < centre[0], 0.4, 0.95),
+        rng=np.random.default_rng(31),
+    )
+    return made, area

@@ -9,8 +9,6 @@ import numba
 import numpy as np
 import pytest
 import rasterio
-from pyproj import Transformer
-from shapely.geometry import box
 
 from insar_mining.coherence.builtin import dates
 from insar_mining.coherence.builtin.cache import ArrayCache
@@ -18,37 +16,6 @@ from insar_mining.coherence.builtin.engine import BuiltinEngine
 from insar_mining.coherence.engine import coherence
 from insar_mining.coherence.plan import Window, make_plan
 from insar_mining.grid import MapGrid
-from insar_mining.simulate import hills, load_template, simulate_stack
-from insar_mining.simulate.scene import Acquisition
-
-EPSG = 32629
-HALF_BOX_DEG = 0.012
-BASELINES_M = (0.0, 150.0, -90.0, 40.0)
-
-
-@pytest.fixture(scope="module")
-def stack(morocco_safe, morocco_sub_swath, tmp_path_factory):
-    """Four dates over hills of 900 m, on the seam of two bursts of IW2: coherence 0.95 a step, 0.4 in the west."""
-    swath = morocco_sub_swath("20230904", "IW2")
-    grid, column = swath.geolocation, swath.geolocation.line.shape[1] // 2
-    time = (swath.bursts[4].azimuth_time_s + 3.095 + swath.bursts[5].azimuth_time_s) / 2
-    lon, lat = (
-        float(np.interp(time, grid.azimuth_time_s[:, column], values[:, column]))
-        for values in (grid.longitude_deg, grid.latitude_deg)
-    )
-    centre = Transformer.from_crs(4326, EPSG, always_xy=True).transform(lon, lat)
-    area = box(lon - HALF_BOX_DEG, lat - HALF_BOX_DEG, lon + HALF_BOX_DEG, lat + HALF_BOX_DEG)
-    template = load_template(morocco_safe("20230904"))
-    made = simulate_stack(
-        tmp_path_factory.mktemp("stack"),
-        [Acquisition(template, 12 * i, 0.0, baseline) for i, baseline in enumerate(BASELINES_M)],
-        swaths="IW2",
-        area=area,
-        terrain=hills(EPSG, centre, relief_m=900.0),
-        coherence=lambda index: lambda x, y: np.where(x < centre[0], 0.4, 0.95),
-        rng=np.random.default_rng(31),
-    )
-    return made, area
 
 
 def _plan(stack, first, second, reference=0, **how):

@@ -1,0 +1,192 @@
+"""Everything that a recipe adds: beside coherence, or to the way in which it is estimated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import rasterio
+
+from insar_mining.coherence.builtin.common_band import spectral_shift
+from insar_mining.coherence.builtin.engine import BuiltinEngine
+from insar_mining.coherence.engine import coherence
+from insar_mining.coherence.plan import make_plan
+from insar_mining.coherence.recipe import DESCRIPTIONS, Recipe
+from insar_mining.coherence.snap.engine import SnapEngine
+from insar_mining.errors import EngineError, OptionError
+from insar_mining.grid import MapGrid
+from insar_mining.options import BandName
+from insar_mining.sentinel1.product import open_product
+from insar_mining.simulate.spectrum import Response
+
+ALL_BANDS = get_args(BandName)
+
+
+def _plan(stack, pair=(1, 2), reference=0, **how):
+    made, area = stack
+    first, second = (made.products[i] for i in pair)
+    how.setdefault("out", Path("unused.tif"))
+    return make_plan(first, second, dem=made.dem, area=area, stack_reference=made.products[reference], **how)
+
+
+def _layers(plan):
+    return BuiltinEngine().map_layers(plan, lambda share: None)
+
+
+@pytest.fixture(scope="module")
+def plain(stack):
+    return _layers(_plan(stack))["coherence"]
+
+
+@pytest.fixture(scope="module")
+def full(stack):
+    """All bands of the pair of dates 1 and 2, 240 m apart, on the geometry of date 0."""
+    return _layers(_plan(stack, recipe=Recipe(bands=ALL_BANDS)))
+
+
+@pytest.fixture(scope="module")
+def truth(stack):
+    with rasterio.open(stack[0].truth[1, 2]) as source:
+        return dict(zip(source.descriptions, source.read(), strict=True))
+
+
+def test_bands_leave_coherence_untouched(plain, full):
+    """No band, nor the exponent of the phase filter, changes a value of coherence."""
+    np.testing.assert_array_equal(full["coherence"], plain)
+    assert set(full) == {"coherence", *ALL_BANDS}
+    for name, values in full.items():
+        assert values.shape == plain.shape
+        assert np.isfinite(values[np.isfinite(plain)]).all(), name
+
+
+def test_the_product_names_its_bands(stack, tmp_path):
+    """Bands follow coherence in the order of the recipe, described in the GeoTIFF and in the STAC item."""
+    plan = _plan(stack, recipe=Recipe(bands=("incidence", "unbiased")), out=tmp_path / "map.tif")
+    with rasterio.open(coherence(plan)) as source:
+        assert source.descriptions == ("coherence", "incidence", "unbiased")
+        assert source.tags()["ESTIMATOR"] == "boxcar"
+    item = json.loads((tmp_path / "map.json").read_text())
+    bands = item["assets"]["coherence"]["bands"]
+    assert [(band["name"], band["unit"]) for band in bands] == [
+        ("coherence", "1"),
+        ("incidence", "deg"),
+        ("unbiased", "1"),
+    ]
+    assert plan.sha256 != _plan(stack).sha256
+
+
+def test_phase_of_still_ground_is_flat(full, truth):
+    """Over ground of coherence above 0.8, phase is 0 to 0.1 rad in the mean, and the filter halves its scatter."""
+    still = (truth["coherence"] > 0.8) & np.isfinite(full["phase"])
+    assert still.mean() > 0.2
+    for name in ("phase", "filtered_phase"):
+        assert abs(np.angle(np.exp(1j * full[name][still]).mean())) < 0.1
+    assert full["filtered_phase"][still].std() < 0.5 * full["phase"][still].std()
+
+
+def test_incidence_and_mask_are_those_of_the_simulator(full, truth):
+    """The simulator's own incidence angle is met to 1 degree in the median; neither sees layover on these hills."""
+    known = np.isfinite(truth["local_incidence_deg"]) & np.isfinite(full["incidence"])
+    assert np.median(np.abs(full["incidence"] - truth["local_incidence_deg"])[known]) < 1.0
+    layover = (full["mask"].astype(int) & 3) > 0
+    assert not (truth["mask"][known] >= 2).any()
+    assert not layover[known].any()
+
+
+def test_baseline_band_agrees_with_the_plan(stack, full):
+    """At the middle of the map the band is the plan's baseline to 0.5 m; across 2 km it changes by less than 1 %."""
+    plan = _plan(stack)
+    middle = full["baseline"][plan.grid.height // 2, plan.grid.width // 2]
+    assert middle == pytest.approx(plan.perpendicular_baseline_m, abs=0.5)
+    assert np.ptp(full["baseline"]) < 0.01 * abs(middle)
+
+
+def test_intervals_hold_the_truth(full, truth):
+    """Per cell the 95 % interval holds temporal x geometric x thermal coherence in at least 90 % of cells.
+
+    Neighbouring ground of another coherence is inside some windows, the simulator's relief is rough, and
+    that truth is a mean over a cell: the pure statistics (93 %) are shown on speckle alone.
+    """
+    clear = np.isfinite(truth["coherence"]) & (truth["mask"] == 0) & np.isfinite(full["lower"])
+    inside = (full["lower"] <= truth["coherence"]) & (truth["coherence"] <= full["upper"])
+    assert inside[clear].mean() > 0.90
+    assert (full["lower"] <= full["unbiased"] + 1e-6)[clear].all()
+    assert (full["unbiased"] <= full["upper"] + 1e-6)[clear].all()
+
+
+def test_common_band_returns_what_the_baseline_takes(stack, plain, truth):
+    """At 240 m still ground gains what theory says its range spectra have lost, 0.01, to 0.003."""
+    plan = _plan(stack, recipe=Recipe(common_band=True))
+    got = _layers(plan)["coherence"]
+    swath = open_product(plan.reference).sub_swath("IW2", "VV")
+    still = (truth["temporal"] > 0.9) & (truth["mask"] == 0) & np.isfinite(got)
+    incidence = truth["local_incidence_deg"][still].astype(float)
+    shift = spectral_shift(
+        plan.perpendicular_baseline_m, 870e3, incidence, 0.0,
+        wavelength_m=swath.wavelength_m, range_spacing_m=swath.range_spacing_m,
+    )  # fmt: skip
+    kept = Response.of(swath.range_bandwidth, swath.range_sampling_rate_hz).overlap(shift)
+    gain = (plain[still] / kept - plain[still]).mean()
+    assert gain > 0.008
+    assert (got[still] - plain[still]).mean() == pytest.approx(gain, abs=0.003)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(estimator="adaptive"),
+        Recipe(remove_fringes=True, bands=("phase",)),
+        Recipe(common_band=True),
+        Recipe(bands=ALL_BANDS),
+    ],
+    ids=["adaptive", "fringes", "common band", "bands"],
+)
+def test_a_part_of_the_map_is_the_same(stack, recipe):
+    """Whatever the recipe, cells do not depend on how much is mapped."""
+    whole = _plan(stack, recipe=recipe)
+    top, left, height, width = 31, 40, 25, 30
+    grid = whole.grid
+    part = MapGrid(grid.epsg, grid.west_m + 20 * left, grid.north_m - 20 * top, 20.0, width, height)
+    got, all_ = _layers(_plan(stack, recipe=recipe, grid=part)), _layers(whole)
+    for name, values in got.items():
+        expected = all_[name][top : top + height, left : left + width]
+        difference = values - expected
+        if name.endswith("phase"):
+            difference = np.angle(np.exp(1j * difference))
+        # relief outside of the elevation model that was read casts no shadow, and slopes at the rim are one-sided
+        inner = np.s_[2:-2, 2:-2]
+        assert np.nanmax(np.abs(difference[inner])) < (2e-3 if name.endswith("phase") else 2e-5), name
+        np.testing.assert_array_equal(np.isnan(values[inner]), np.isnan(expected[inner]))
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"estimator": "adaptive", "remove_fringes": True}, "boxcar only"),
+        ({"estimator": "adaptive", "bands": ("lower",)}, "windows of one size"),
+        ({"bands": ("phase", "phase")}, "name each once"),
+        ({"bands": ("colour",)}, "colour"),
+        ({"estimator": "median"}, "choose one of boxcar, adaptive"),
+        ({"goldstein_alpha": 1.5}, "between 0"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(how, words):
+    """The message says what to change."""
+    with pytest.raises(OptionError, match=words):
+        Recipe(**how)
+
+
+def test_common_band_needs_the_phase(stack):
+    """Without the topographic phase there is no shift to filter by."""
+    with pytest.raises(OptionError, match="common_band"):
+        _plan(stack, recipe=Recipe(common_band=True), remove_topography=False)
+
+
+def test_snap_refuses_what_it_cannot_do(stack):
+    """Another engine makes plain coherence only, and says so before it starts."""
+    with pytest.raises(EngineError, match="--engine builtin"):
+        SnapEngine().map_layers(_plan(stack, recipe=Recipe(bands=("mask",))), lambda share: None)
+    assert set(DESCRIPTIONS) == {"coherence", *ALL_BANDS}
