@@ -18,6 +18,8 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from insar_mining.activity.kernels import has_data
+
 FloatBlock = npt.NDArray[np.float32]
 Key = tuple[Any, ...]
 
@@ -91,6 +93,13 @@ def walk(cube: xr.DataArray, block_bytes: int | None = None) -> Iterator[tuple[B
     """Yield every block of a cube with its values."""
     for block in map_blocks(cube, block_bytes):
         yield block, read_block(cube, block)
+
+
+def walk_data(cube: xr.DataArray, block_bytes: int | None = None) -> Iterator[tuple[Block, FloatBlock]]:
+    """Yield every block of a cube that holds any data: most of a large map may lie outside the mines."""
+    for block, values in walk(cube, block_bytes):
+        if has_data(values):
+            yield block, values
 
 
 def is_lazy(cube: xr.DataArray) -> bool:

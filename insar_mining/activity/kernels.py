@@ -61,6 +61,15 @@ def pixel_moments(values: FloatBlock, use: BoolArray) -> tuple[IntArray, FloatAr
 
 
 @numba.njit(cache=True, nogil=True)
+def has_data(values: npt.NDArray[Any]) -> bool:
+    """Whether any value is not NaN; looks no further than the first."""
+    for v in values.flat:  # noqa: SIM110 - compiled, this is the fast way
+        if v == v:
+            return True
+    return False
+
+
+@numba.njit(cache=True, nogil=True)
 def points_of_best(values: FloatBlock, order: IntArray, least: IntArray, mean_min: float, sd_max: float) -> IntArray:
     """Count the stable pixels over the best pair, the best two, and so on.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,7 @@ def annual_to_zarr(
 
 
 def _maps(
-    coh: xr.DataArray, path: Path, years: list[int], layers: dict[str, tuple[str, float]], chunk: int
+    coh: xr.DataArray, path: Path, years: list[int], layers: Mapping[str, tuple[str, float]], chunk: int
 ) -> dict[str, Any]:
     """Make a store of empty maps (year, y, x) on the cells of a cube."""
     of_map = {name: coord for name, coord in coh.coords.items() if "pair" not in coord.dims and name in MAP_COORDINATES}

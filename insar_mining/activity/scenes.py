@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from insar_mining.activity.blocks import is_lazy, layers_of, walk
+from insar_mining.activity.blocks import is_lazy, layers_of, walk_data
 from insar_mining.activity.kernels import mean_and_sd, pair_sums
 from insar_mining.errors import ActivityError, OptionError
 
@@ -127,7 +127,7 @@ def class_means(
         raise ActivityError("no cell belongs to any class; check the raster or the polygons that they come from")
     pairs = coh.sizes["pair"]
     sums = np.zeros((len(labels), pairs, 4), np.int64)
-    for block, part in walk(coh, block_bytes):
+    for block, part in walk_data(coh, block_bytes):
         here = values[block.rows, block.cols].ravel()
         for number, label in enumerate(labels):
             chosen = here == label
@@ -222,7 +222,7 @@ def _sums_over(cube: xr.DataArray, mask: BoolArray, block_bytes: int | None) -> 
     """Sum every pair over the pixels of a mask."""
     pairs = cube.sizes["pair"]
     sums = np.zeros((pairs, 4), np.int64)
-    for block, values in walk(cube, block_bytes):
+    for block, values in walk_data(cube, block_bytes):
         chosen = mask[block.rows, block.cols]
         if chosen.any():
             sums += pair_sums(values.reshape(pairs, -1), chosen.ravel())

@@ -34,6 +34,7 @@ from insar_mining.activity.decision import (
     own_ratio,
     value_counts,
 )
+from insar_mining.activity.kernels import has_data
 from insar_mining.activity.scenes import SCENE_COLUMNS, filter_scenes, stable_means
 from insar_mining.activity.stable import iterate_stable, stable_points
 from insar_mining.coherence.statistics import coherence_sd, expected_coherence, unbias
@@ -251,7 +252,7 @@ def _by_year(
     limits: tuple[float, float, float, float, str],
     block_bytes: int | None,
     keep_bytes: int | None = None,
-) -> Iterator[tuple[YearReference, pd.DataFrame, list[_Prepared] | None]]:
+) -> Iterator[tuple[YearReference, pd.DataFrame, list[_Prepared | None] | None]]:
     """Yield the reference of every year that has one, its table of scenes, and its prepared blocks if small."""
     if not 0 < false_discovery_rate < 1 or not 0 < min_loss < 1:
         raise OptionError(
@@ -320,10 +321,10 @@ def quiet_points(coh: xr.DataArray, stable: xr.DataArray, *, block_bytes: int | 
         decorrelated ground and the pair's median over `stable`. Pairs with a median below 0.6 (snow) say nothing.
         `stable` itself where fewer than ten points, or a tenth of them, would be left.
     """
-    blocks = map_blocks(coh, block_bytes)
+    mask = stable.values
+    blocks = [block for block in map_blocks(coh, block_bytes) if mask[block.rows, block.cols].any()]
     every = np.arange(coh.sizes["pair"])
     counts = np.zeros((every.size, _VALUE_STEPS), np.int64)
-    mask = stable.values
     for block in blocks:
         counts += value_counts(_read(coh, every, block.rows, block.cols), mask[block.rows, block.cols], _VALUE_STEPS)
     half = np.cumsum(counts, axis=1) * 2 >= np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -459,6 +460,9 @@ def _decide_block(
     """Decide one block of a year: active (rows, columns), disturbed and with data (pairs, rows, columns)."""
     rows, cols, inner = _with_margin(block, coh)
     ready = ready or _prepare(coh, reference.pairs, rows, cols, reference)
+    if ready is None:
+        nothing = np.zeros((reference.pairs.size, *block.shape), np.bool_)
+        return np.zeros(block.shape, np.bool_), nothing, nothing
     tables = reference.tables
     found, codes, _ = decide(
         ready.mean, ready.scores, reference.stable_true, reference.spans, ready.ratio, tables.expected,
@@ -486,8 +490,13 @@ def _read(coh: xr.DataArray, pairs: IntArray, rows: slice, cols: slice) -> Float
     return np.ascontiguousarray(coh.variable[{"pair": pairs, "y": rows, "x": cols}].values, dtype=np.float32)
 
 
-def _prepare(coh: xr.DataArray, pairs: IntArray, rows: slice, cols: slice, reference: YearReference) -> _Prepared:
+def _prepare(
+    coh: xr.DataArray, pairs: IntArray, rows: slice, cols: slice, reference: YearReference
+) -> _Prepared | None:
+    """Prepare a block of a year; None where it holds no data."""
     values = _read(coh, pairs, rows, cols)
+    if not has_data(values):
+        return None
     return _prepared_of(values, reference.stable_true, reference.spans, reference.tables)
 
 
@@ -507,7 +516,7 @@ def _reference(
     min_loss: float,
     block_bytes: int | None,
     keep_bytes: int,
-) -> tuple[YearReference, list[_Prepared] | None]:
+) -> tuple[YearReference, list[_Prepared | None] | None]:
     """Find what a year is decided against; and its prepared blocks, where they are small."""
     looks = estimate_looks(_stable_samples(coh, places, stable.values, block_bytes))
     means = stable_means(kept, stable, block_bytes=block_bytes)
@@ -518,12 +527,14 @@ def _reference(
     steps = round((_SCORE_HIGH - _SCORE_LOW) / _SCORE_STEP)
     on_stable, least = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
     keep = 2 * 4 * places.size * coh.sizes["y"] * coh.sizes["x"] <= keep_bytes
-    prepared: list[_Prepared] = []
+    prepared: list[_Prepared | None] = []
     for block in map_blocks(coh, block_bytes):
         rows, cols, inner = _with_margin(block, coh)
         ready = _prepare(coh, places, rows, cols, first)
         if keep:
             prepared.append(ready)
+        if ready is None:
+            continue
         scores = ready.scores[(slice(None), *inner)]
         on_stable += _count(scores[:, stable.values[block.rows, block.cols]])
         least += _count(least_scores(np.ascontiguousarray(scores)))
@@ -619,7 +630,7 @@ def _decided_year(
     reference: YearReference,
     min_pairs: int,
     block_bytes: int | None,
-    prepared: list[_Prepared] | None,
+    prepared: list[_Prepared | None] | None,
 ) -> _Layers:
     """Decide a whole year."""
     shape = coh.sizes["y"], coh.sizes["x"]

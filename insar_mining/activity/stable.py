@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from insar_mining.activity.blocks import held, only_where, walk
+from insar_mining.activity.blocks import held, only_where, walk, walk_data
 from insar_mining.activity.cells import on_cells_of
 from insar_mining.activity.kernels import pair_counts, pair_sums, pixel_moments, points_of_best
 from insar_mining.activity.scenes import (
@@ -278,7 +278,7 @@ def _start(
     """Pairs to begin with: as many of the best as the rule allows; see the notes of `iterate_stable`."""
     pairs = cube.sizes["pair"]
     count, above = np.zeros(pairs, np.int64), np.zeros(pairs, np.int64)
-    for _, values in walk(cube, block_bytes):
+    for _, values in walk_data(cube, block_bytes):
         n, a = pair_counts(values.reshape(pairs, -1), mean_min - ROUNDING)
         count += n
         above += a
@@ -286,7 +286,7 @@ def _start(
     numbers = np.arange(1, pairs + 1)
     least = np.full(pairs, min_pairs) if min_pairs is not None else (numbers + 1) // 2
     points = np.zeros(pairs, np.int64)
-    for _, values in walk(cube, block_bytes):
+    for _, values in walk_data(cube, block_bytes):
         points += points_of_best(values.reshape(pairs, -1), order, least, mean_min - ROUNDING, std_max + ROUNDING)
     points[numbers < START_SHARE * pairs] = 0
     enough = (points > 0) & (points >= min(FEW_POINTS, int(points.max())))
@@ -305,7 +305,7 @@ def _stable_pass(
     found = _Found(np.zeros((cube.sizes["y"], cube.sizes["x"]), np.bool_), np.zeros((pairs, 4), np.int64))
     limits = [(round(mean_min - m, 6), round(std_max + s, 6)) for m in LOOSER_MEAN for s in LOOSER_SD]
     found.looser = dict.fromkeys(limits, 0)
-    for block, values in walk(cube, block_bytes):
+    for block, values in walk_data(cube, block_bytes):
         flat = values.reshape(pairs, -1)
         count, mean, sd = pixel_moments(flat, use)
         enough = count >= least
