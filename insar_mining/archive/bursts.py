@@ -8,6 +8,7 @@ checked against bursts cut from products whose bursts are known, not against ASF
 from __future__ import annotations
 
 import binascii
+import copy
 import json
 import shutil
 import uuid
@@ -36,7 +37,7 @@ from insar_mining.sentinel1.container import FolderContainer
 from insar_mining.sentinel1.layouts import SwathKey, burst_metadata_of
 from insar_mining.sentinel1.measurement import read_layout
 from insar_mining.sentinel1.product import Product, open_product
-from insar_mining.sentinel1.slices import join_annotations, join_vectors
+from insar_mining.sentinel1.slices import align_samples, join_annotations, join_vectors
 
 _BLOCK_LINES = 256
 
@@ -152,14 +153,16 @@ def _joined(
     if len(parts) == 1:
         return parts[0]
     annotations = list(found["product", key].values())
+    aligned = [copy.deepcopy(annotation) for annotation in annotations]
+    first_samples = align_samples(aligned, source=str(folder))
     if kind == "product":
-        return join_annotations(annotations, source=str(folder))
+        return join_annotations(aligned, source=str(folder))
     if len(parts) != len(annotations):
         raise ProductError(
             f"{folder}: {len(parts)} times {kind} of {' '.join(key)} for {len(annotations)} slices; fetch the metadata "
             "again"
         )
-    return join_vectors(parts, annotations)
+    return join_vectors(parts, annotations, first_samples)
 
 
 def _write_image(product: Product, key: SwathKey, metadata: _Metadata, partial: Path) -> _Image:

@@ -7,8 +7,8 @@ which is the same for every sub-swath of a product; slant-range times are two-wa
 
 from __future__ import annotations
 
-import functools
 import datetime as dt
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from xml.etree import ElementTree

@@ -21,14 +21,12 @@ from insar_mining.sentinel1.annotation import SubSwath, parse_annotation
 from insar_mining.sentinel1.container import Container
 from insar_mining.sentinel1.layouts import Layout, Pixels, SwathKey
 from insar_mining.sentinel1.manifest import Manifest
-from insar_mining.sentinel1.slices import Element, join_annotations
+from insar_mining.sentinel1.slices import align_samples, join_annotations
 
 SEPARATOR = os.pathsep
 """Between the paths of slices where several stand for one product, as in the variable PATH."""
 
-_WHOLE_SAMPLE = 1e-3  # how far from a whole number of samples the first ranges of two slices may lie apart
 _SAME_BURST_S = 0.1
-_IMAGE = "imageAnnotation/imageInformation"
 
 
 class JoinedContainer:
@@ -149,55 +147,6 @@ def _on(own: SubSwath, joined: SubSwath) -> SubSwath:
     return replace(own, bursts=tuple(replace(b, azimuth_time_s=b.azimuth_time_s + shift) for b in own.bursts))
 
 
-def align_samples(roots: Sequence[Element], *, source: str) -> list[int]:
-    """Give the images of slices one first range and one number of samples; `roots` are changed.
-
-    The echo window may move by whole samples inside a data take.  The image begins at the nearest
-    range of all and ends at the farthest; what a slice does not have is not valid there.
-
-    Returns
-    -------
-    list of int
-        The sample of the joined image at which each slice begins.
-
-    Raises
-    ------
-    ProductError
-        The first ranges do not lie a whole number of samples apart.
-    """
-    starts = [_number(root, f"{_IMAGE}/slantRangeTime") for root in roots]
-    rates = [_number(root, "generalAnnotation/productInformation/rangeSamplingRate") for root in roots]
-    widths = [int(_number(root, "swathTiming/samplesPerBurst")) for root in roots]
-    begin = min(starts)
-    exact = [(start - begin) * rates[0] for start in starts]
-    first = [round(samples) for samples in exact]
-    if max(rates) - min(rates) > 1e-3 or max(abs(e - f) for e, f in zip(exact, first, strict=True)) > _WHOLE_SAMPLE:
-        apart = ", ".join(f"{samples:.4f}" for samples in exact)
-        raise ProductError(
-            f"{source}: the slices are sampled differently (their first ranges lie {apart} samples apart; whole "
-            "numbers can be joined), so they are no slices of one image; use each by itself"
-        )
-    width = max(f + w for f, w in zip(first, widths, strict=True))
-    for root, shift, own in zip(roots, first, widths, strict=True):
-        if (shift, own) != (0, width):
-            _widen(root, begin, shift, width)
-    return first
-
-
-def _widen(root: Element, begin_s: float, shift: int, width: int) -> None:
-    """Move an image by whole samples into a wider one."""
-    _find(root, f"{_IMAGE}/slantRangeTime").text = repr(begin_s)
-    for path in (f"{_IMAGE}/numberOfSamples", "swathTiming/samplesPerBurst"):
-        _find(root, path).text = str(width)
-    for burst in root.iterfind("swathTiming/burstList/burst"):
-        for name in ("firstValidSample", "lastValidSample"):
-            element = _find(burst, name)
-            samples = [int(text) for text in (element.text or "").split()]
-            element.text = " ".join(str(sample + shift if sample >= 0 else sample) for sample in samples)
-    for pixel in root.iterfind("geolocationGrid/geolocationGridPointList/geolocationGridPoint/pixel"):
-        pixel.text = str(int(pixel.text or "0") + shift)
-
-
 def joined_manifest(layouts: Sequence[Layout]) -> Manifest | None:
     """Return what the manifests say of the joined product: the files of all, times and footprint left open."""
     manifests = [layout.manifest for layout in layouts if layout.manifest is not None]
@@ -205,14 +154,3 @@ def joined_manifest(layouts: Sequence[Layout]) -> Manifest | None:
         return None
     files = tuple(file for manifest in manifests for file in manifest.files)
     return replace(manifests[0], start=None, stop=None, footprint=None, files=files)
-
-
-def _find(root: Element, path: str) -> Element:
-    found = root.find(path)
-    if found is None:
-        raise ProductError(f"element {path} is missing in <{root.tag}>; fetch the slice again")
-    return found
-
-
-def _number(root: Element, path: str) -> float:
-    return float(_find(root, path).text or "nan")

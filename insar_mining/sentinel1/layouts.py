@@ -14,12 +14,13 @@ from typing import Protocol
 from xml.etree import ElementTree
 
 import numpy as np
+import numpy.typing as npt
 
 from insar_mining.errors import ProductError
 from insar_mining.sentinel1.annotation import SubSwath, parse_utc
 from insar_mining.sentinel1.container import Container
 from insar_mining.sentinel1.manifest import Manifest, parse_manifest
-from insar_mining.sentinel1.slices import join_annotations
+from insar_mining.sentinel1.slices import align_samples, burst_starts, join_annotations
 
 SwathKey = tuple[str, str]
 """Sub-swath and polarisation: ``("IW1", "VV")``."""
@@ -41,6 +42,7 @@ _BURST_FILE = re.compile(
     re.IGNORECASE,
 )
 _BURST_SUFFIXES = (".tiff", ".tif")
+_SAME_BURST = np.timedelta64(100, "ms")
 
 
 @dataclass(frozen=True)
@@ -270,6 +272,15 @@ def _check_file(match: re.Match[str], file: str, name: str, manifest: Manifest |
 # Single bursts ---------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One of several slices that bursts are of: when its bursts begin, and which samples of the joined image it has."""
+
+    burst_starts: npt.NDArray[np.datetime64]
+    width: int
+    first_sample: int
+
+
 @dataclass(frozen=True)
 class BurstLayout:
     """Bursts as ASF's burst extractor delivers them.
@@ -284,6 +295,7 @@ class BurstLayout:
     manifest: Manifest | None
     annotations: dict[SwathKey, tuple[bytes, str]]
     files: dict[SwathKey, tuple[str, ...]]
+    slices: dict[SwathKey, tuple[Slice, ...]]
 
     @property
     def keys(self) -> tuple[SwathKey, ...]:
@@ -302,7 +314,11 @@ class BurstLayout:
     def pixels(self, key: SwathKey, swath: SubSwath, burst_index: int) -> Pixels:
         """Return where the pixels of a burst lie."""
         order = self._bursts(key, swath)
-        return Pixels(order[sorted(order)[burst_index]], 0, swath.lines_per_burst)
+        file, start = order[sorted(order)[burst_index]], swath.utc(swath.bursts[burst_index].azimuth_time_s)
+        for one in self.slices[key]:
+            if np.abs(one.burst_starts - start).min() < _SAME_BURST:
+                return Pixels(file, 0, swath.lines_per_burst, one.width, one.first_sample)
+        return Pixels(file, 0, swath.lines_per_burst)
 
     def why_absent(self, key: SwathKey) -> str:
         """Say why a sub-swath and polarisation cannot be had."""
@@ -352,19 +368,32 @@ def burst_layout(container: Container, files: list[str]) -> BurstLayout:
         raise ProductError(f"{container.path}: bursts of several orbits ({orbits}); give each date its own folder")
     name = PurePosixPath(files[0]).stem if len(files) == 1 else _product_name(container)
     manifest = manifests[0] if manifests else None
-    annotations = {key: _one_annotation(described[key], container) for key in by_key}
-    return BurstLayout(container, name, manifest, annotations, {k: tuple(v) for k, v in by_key.items()})
+    images = {key: _one_annotation(described[key], container) for key in by_key}
+    return BurstLayout(
+        container,
+        name,
+        manifest,
+        annotations={key: (text, where) for key, (text, where, _) in images.items()},
+        files={key: tuple(of_key) for key, of_key in by_key.items()},
+        slices={key: slices for key, (_, _, slices) in images.items()},
+    )
 
 
-def _one_annotation(described: dict[str, ElementTree.Element], container: Container) -> tuple[bytes, str]:
-    """Return the annotation of a sub-swath and the name of its file; those of several slices are joined."""
+def _one_annotation(
+    described: dict[str, ElementTree.Element], container: Container
+) -> tuple[bytes, str, tuple[Slice, ...]]:
+    """Return the annotation of a sub-swath, the name of its file, and the slices that it was joined of (if several)."""
     texts = {where: ElementTree.tostring(element) for where, element in described.items()}
     where, text = next(iter(texts.items()))
     different = {text: described[where] for where, text in texts.items()}  # a slice that came twice counts once
     if len(different) == 1:
-        return text, where
-    where = f"{container.path} ({len(different)} slices)"
-    return ElementTree.tostring(join_annotations(list(different.values()), source=where)), where
+        return text, where, ()
+    where, roots = f"{container.path} ({len(different)} slices)", list(different.values())
+    widths = [int(root.findtext("swathTiming/samplesPerBurst", "0")) for root in roots]
+    firsts = align_samples(roots, source=where)
+    joined = ElementTree.tostring(join_annotations(roots, source=where))
+    slices = [Slice(burst_starts(root), *place) for root, *place in zip(roots, widths, firsts, strict=True)]
+    return joined, where, tuple(slices)
 
 
 def _burst_match(file: str) -> re.Match[str] | None:

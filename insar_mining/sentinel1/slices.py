@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 import numpy as np
+import numpy.typing as npt
 
 from insar_mining.errors import ProductError
 from insar_mining.sentinel1.annotation import parse_utc
@@ -44,9 +45,12 @@ _LISTS = (
     ("dopplerCentroid/dcEstimateList", "azimuthTime"),
     ("antennaPattern/antennaPatternList", "azimuthTime"),
 )
+_IMAGE = "imageAnnotation/imageInformation"
+_WHOLE_SAMPLE = 1e-3  # how far from a whole number of samples the first ranges of two slices may lie apart
 _VECTOR_LISTS = ("calibrationVectorList", "noiseVectorList", "noiseRangeVectorList")
 _AZIMUTH_NOISE = "noiseAzimuthVectorList"
 _LINES = ("line", "firstAzimuthLine", "lastAzimuthLine")
+_SAMPLES = ("pixel", "firstRangeSample", "lastRangeSample")
 
 _SAME_BURST = np.timedelta64(100, "ms")
 _NEXT_BURST = np.timedelta64(4, "s")  # bursts of a sub-swath begin 2.76 s apart
@@ -68,7 +72,7 @@ def join_annotations(parts: Sequence[Element], *, source: str) -> Element:
         They are not of one data take, do not follow one another, or their images do not
         begin at one slant range.
     """
-    ordered = sorted(parts, key=lambda part: _burst_times(part)[0])
+    ordered = sorted(parts, key=lambda part: burst_starts(part)[0])
     for part in ordered[1:]:
         _check_same(ordered[0], part, source)
     root = copy.deepcopy(ordered[0])
@@ -77,7 +81,7 @@ def join_annotations(parts: Sequence[Element], *, source: str) -> Element:
         for path, moment in _LISTS:
             _merge_list(root, part, path, moment)
     last = ordered[-1]
-    lines = len(_burst_times(root)) * _lines_per_burst(root)
+    lines = len(burst_starts(root)) * _lines_per_burst(root)
     _set(root, "adsHeader/stopTime", _text(last, "adsHeader/stopTime"))
     information = "imageAnnotation/imageInformation"
     _set(root, f"{information}/productLastLineUtcTime", _text(last, f"{information}/productLastLineUtcTime"))
@@ -85,29 +89,89 @@ def join_annotations(parts: Sequence[Element], *, source: str) -> Element:
     return root
 
 
-def join_vectors(parts: Sequence[Element], annotations: Sequence[Element]) -> Element:
-    """Join the calibration or the noise of slices; lines are counted from the first line of the joined image.
+def align_samples(roots: Sequence[Element], *, source: str) -> list[int]:
+    """Give the images of slices one first range and one number of samples; `roots` are changed.
+
+    The echo window may move by whole samples inside a data take.  The image begins at the nearest
+    range of all and ends at the farthest; what a slice does not have is not valid there.
+
+    Returns
+    -------
+    list of int
+        The sample of the joined image at which each slice begins.
+
+    Raises
+    ------
+    ProductError
+        The first ranges do not lie a whole number of samples apart.
+    """
+    starts = [_number(root, f"{_IMAGE}/slantRangeTime") for root in roots]
+    rates = [_number(root, "generalAnnotation/productInformation/rangeSamplingRate") for root in roots]
+    widths = [int(_number(root, "swathTiming/samplesPerBurst")) for root in roots]
+    begin = min(starts)
+    exact = [(start - begin) * rates[0] for start in starts]
+    first = [round(samples) for samples in exact]
+    if max(rates) - min(rates) > 1e-3 or max(abs(e - f) for e, f in zip(exact, first, strict=True)) > _WHOLE_SAMPLE:
+        apart = ", ".join(f"{samples:.4f}" for samples in exact)
+        raise ProductError(
+            f"{source}: the slices are sampled differently (their first ranges lie {apart} samples apart; whole "
+            "numbers can be joined), so they are no slices of one image; use each by itself"
+        )
+    width = max(f + w for f, w in zip(first, widths, strict=True))
+    for root, shift, own in zip(roots, first, widths, strict=True):
+        if (shift, own) != (0, width):
+            _widen(root, begin, shift, width)
+    return first
+
+
+def _widen(root: Element, begin_s: float, shift: int, width: int) -> None:
+    """Move an image by whole samples into a wider one."""
+    _find(root, f"{_IMAGE}/slantRangeTime").text = repr(begin_s)
+    for path in (f"{_IMAGE}/numberOfSamples", "swathTiming/samplesPerBurst"):
+        _find(root, path).text = str(width)
+    for burst in root.iterfind("swathTiming/burstList/burst"):
+        for name in ("firstValidSample", "lastValidSample"):
+            element = _find(burst, name)
+            samples = [int(text) for text in (element.text or "").split()]
+            element.text = " ".join(str(sample + shift if sample >= 0 else sample) for sample in samples)
+    for pixel in root.iterfind("geolocationGrid/geolocationGridPointList/geolocationGridPoint/pixel"):
+        pixel.text = str(int(pixel.text or "0") + shift)
+
+
+def join_vectors(
+    parts: Sequence[Element], annotations: Sequence[Element], first_samples: Sequence[int] | None = None
+) -> Element:
+    """Join the calibration or the noise of slices; lines and samples are counted from the first of the joined image.
 
     Parameters
     ----------
     parts, annotations : sequence of Element
         One of each per slice, in the same order.
+    first_samples : sequence of int, optional
+        The sample of the joined image at which each slice begins, see :func:`align_samples`.
     """
-    order = sorted(range(len(parts)), key=lambda i: _burst_times(annotations[i])[0])
-    times = np.unique(np.concatenate([_burst_times(annotations[i]) for i in order]))
+    order = sorted(range(len(parts)), key=lambda i: burst_starts(annotations[i])[0])
+    times = np.unique(np.concatenate([burst_starts(annotations[i]) for i in order]))
     joined_at = times[np.append(True, np.diff(times) > _SAME_BURST)]
-    root = copy.deepcopy(parts[order[0]])
+    moved = [copy.deepcopy(part) for part in parts]
+    for part, first in zip(moved, first_samples or [0] * len(parts), strict=True):
+        _shift(part, _SAMPLES, first)
+    root = moved[order[0]]
     for i in order[1:]:
-        part = copy.deepcopy(parts[i])
-        burst = int(np.abs(joined_at - _burst_times(annotations[i])[0]).argmin())
-        for name in _LINES:
-            for element in part.iter(name):
-                shift = burst * _lines_per_burst(annotations[i])
-                element.text = " ".join(str(int(text) + shift) for text in (element.text or "").split())
+        part = moved[i]
+        burst = int(np.abs(joined_at - burst_starts(annotations[i])[0]).argmin())
+        _shift(part, _LINES, burst * _lines_per_burst(annotations[i]))
         for name in (*_VECTOR_LISTS, _AZIMUTH_NOISE):
             _append_vectors(root.find(name), part.find(name), by_line=name != _AZIMUTH_NOISE)
     _set(root, "adsHeader/stopTime", _text(parts[order[-1]], "adsHeader/stopTime"))
     return root
+
+
+def _shift(part: Element, names: Sequence[str], by: int) -> None:
+    """Add a number to every number in some elements."""
+    for name in names if by else ():
+        for element in part.iter(name):
+            element.text = " ".join(str(int(text) + by) for text in (element.text or "").split())
 
 
 def _append_vectors(target: Element | None, added: Element | None, *, by_line: bool) -> None:
@@ -123,7 +187,7 @@ def _append_vectors(target: Element | None, added: Element | None, *, by_line: b
 
 def _append_bursts(root: Element, part: Element, source: str) -> None:
     """Append the bursts that come after the last one that is there, and their rows of tie points."""
-    there, more = _burst_times(root), _burst_times(part)
+    there, more = burst_starts(root), burst_starts(part)
     new = np.flatnonzero(more > there[-1] + _SAME_BURST)
     if new.size == 0:
         return
@@ -159,7 +223,7 @@ def _rows(root: Element) -> list[list[Element]]:
     for point in _grid(root):
         rows.setdefault(int(_text(point, "line")), []).append(point)
     found = [rows[line] for line in sorted(rows)]
-    count = len(_burst_times(root))
+    count = len(burst_starts(root))
     if len(found) != count + 1:
         raise ProductError(
             f"{_what(root)}: {len(found)} rows of tie points for {count} bursts, expected {count + 1}; slices like "
@@ -196,7 +260,8 @@ def _check_same(one: Element, other: Element, source: str) -> None:
             )
 
 
-def _burst_times(root: Element) -> np.ndarray[tuple[int], np.dtype[np.datetime64]]:
+def burst_starts(root: Element) -> npt.NDArray[np.datetime64]:
+    """Return when the bursts of an annotation begin (UTC)."""
     times = [parse_utc(_text(b, "azimuthTime")) for b in root.iterfind("swathTiming/burstList/burst")]
     if not times:
         raise ProductError(f"{_what(root)}: its list of bursts is empty; fetch it again")
@@ -230,3 +295,7 @@ def _text(root: Element, path: str) -> str:
 
 def _set(root: Element, path: str, text: str) -> None:
     _find(root, path).text = text
+
+
+def _number(root: Element, path: str) -> float:
+    return float(_text(root, path))

@@ -58,6 +58,23 @@ def sliced(whole: bytes, first: int, stop: int) -> bytes:
     return ElementTree.tostring(root)
 
 
+def narrowed(xml: bytes, shift: int) -> bytes:
+    """The same image with an echo window that opens some samples later."""
+    root = ElementTree.fromstring(xml)
+    rate = float(root.findtext("generalAnnotation/productInformation/rangeSamplingRate", "nan"))
+    start = root.find("imageAnnotation/imageInformation/slantRangeTime")
+    assert start is not None
+    start.text = f"{float(start.text or 0) + shift / rate:.18e}"
+    for path in ("imageAnnotation/imageInformation/numberOfSamples", "swathTiming/samplesPerBurst"):
+        root.find(path).text = str(SAMPLES - shift)  # type: ignore[union-attr]
+    for name in ("firstValidSample", "lastValidSample", "pixel"):
+        for element in root.iter(name):
+            numbers = [int(text) for text in (element.text or "").split()]
+            moved = [number - shift if number >= 0 or name == "pixel" else number for number in numbers]
+            element.text = " ".join(map(str, moved))
+    return ElementTree.tostring(root)
+
+
 def noise_of(first: int, stop: int, start: str) -> bytes:
     """Vectors every 40 lines, and one block in azimuth; lines count from the slice's own first."""
     vectors = "".join(
@@ -72,10 +89,10 @@ def noise_of(first: int, stop: int, start: str) -> bytes:
     ).encode()
 
 
-def put_bursts(folder: Path, bursts: tuple[int, ...]) -> Path:
+def put_bursts(folder: Path, bursts: tuple[int, ...], shift: int = 0) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for burst in bursts:
-        values = pattern(np.arange(burst * LINES, (burst + 1) * LINES), np.arange(SAMPLES))
+        values = pattern(np.arange(burst * LINES, (burst + 1) * LINES), np.arange(shift, SAMPLES))
         write_plain_tiff(folder / f"S1_{110433 + burst}_IW1_20230904T0637{TIMES[burst]}_VV_DAA1-BURST.tiff", values)
     return folder
 
@@ -130,6 +147,32 @@ def test_the_product_assembled_of_two_slices_is_that_of_one(folders: tuple[Path,
     assert_same_image(open_product(cut), open_product(whole))
 
 
+def test_slices_whose_echo_windows_open_at_different_ranges_are_joined(small: bytes, tmp_path: Path) -> None:  # noqa: F811
+    """What the later slice does not have is zero and not valid; everything else lies where it lay."""
+    shift = 3
+    whole = put_bursts(tmp_path / "whole", (4, 5))
+    write_metadata(whole / f"{NAMES[0]}_VV.xml", small, noise_of(0, 9, "x"))
+    expected = open_product(whole)
+    cut = put_bursts(put_bursts(tmp_path / "cut_BURSTS", (4,)), (5,), shift)
+    write_metadata(cut / f"{NAMES[0]}_VV.xml", sliced(small, 0, 5), noise_of(0, 5, "a"))
+    late = noise_of(5, 9, "b").replace(b"<v>", b"<pixel count='2'>0 40</pixel><v>")
+    write_metadata(cut / f"{NAMES[1]}_VV.xml", narrowed(sliced(small, 5, 9), shift), late)
+    safe = assemble_safe(cut, tmp_path)
+    (noise,) = (safe / "annotation" / "calibration").glob("noise-*")
+    pixels = {element.text for element in ElementTree.parse(noise).getroot().iter("pixel")}
+    assert pixels == {f"{shift} {40 + shift}"}
+    for product in (open_product(cut), open_product(safe)):
+        one, other = (p.sub_swath("IW1", "VV") for p in (product, expected))
+        assert one.slant_range_time_s == pytest.approx(other.slant_range_time_s, abs=1e-15)
+        assert one.samples_per_burst == SAMPLES
+        assert repr(one.bursts) == repr(other.bursts)
+        assert (one.geolocation.sample == other.geolocation.sample[0]).all()
+        for burst, gone in ((0, 0), (1, shift)):
+            found, real = (p.read_burst("IW1", "VV", burst) for p in (product, expected))
+            np.testing.assert_array_equal(found[:, gone:], real[:, gone:])
+            assert not found[:, :gone].any()
+
+
 def refused(folder: Path, small: bytes, change: Callable[[ElementTree.Element], None], start: int = 5) -> str:  # noqa: F811
     put_bursts(folder, (4, 5))
     other = ElementTree.fromstring(sliced(small, start, 9))
@@ -145,12 +188,14 @@ def test_what_does_not_belong_together_is_not_joined(small: bytes, tmp_path: Pat
     def later(root: ElementTree.Element) -> None:
         element = root.find("imageAnnotation/imageInformation/slantRangeTime")
         assert element is not None
-        element.text = f"{float(element.text or 0) + 1.6e-8:.15e}"
+        element.text = f"{float(element.text or 0) + 0.5e-8:.15e}"  # a third of a sample
 
     def another_take(root: ElementTree.Element) -> None:
         root.find("adsHeader/missionDataTakeId").text = "7"  # type: ignore[union-attr]
 
-    assert "sampled differently (their slantRangeTime" in refused(tmp_path / "a", small, later)
+    assert "sampled differently (their first ranges lie 0.0000, 0.3217 samples apart" in refused(
+        tmp_path / "a", small, later
+    )
     assert "no slices of one image (their missionDataTakeId" in refused(tmp_path / "b", small, another_take)
     assert "do not follow one another" in refused(tmp_path / "c", small, lambda root: None, start=7)
 
