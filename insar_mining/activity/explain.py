@@ -29,6 +29,8 @@ LOST_SIGMA = 3.0
 # what lies outside this range of the kept scenes stands out; of few scenes, what lies outside all of them
 STANDS_OUT = (0.05, 0.95)
 ENOUGH_KEPT = 20
+# a date is to blame where so large a share of its pairs is rejected, and two at least
+BAD_DATE_SHARE = 0.75
 # loss by the span alone that is worth a word
 NOTABLE_LOSS = 0.01
 NOTHING = "nothing that was given stands out"
@@ -111,7 +113,7 @@ def explain_scenes(
         three of their own standard deviations, over the kept scenes, below their own mean), for every
         covariate its value on both dates (``<name>_reference``, ``<name>_secondary``), and explanation (empty for
         kept scenes): what lies beyond 95 % of the kept scenes (all of
-        them where there are fewer than 20).
+        them where there are fewer than 20), and dates nearly all of whose pairs are rejected.
 
     Raises
     ------
@@ -243,9 +245,24 @@ def _explanation(
     high = _limit(baseline[kept], STANDS_OUT[1])
     if baseline[number] > high:
         causes.append(f"baseline {baseline[number]:.0f} m ({_of_kept(kept)} up to {high:.0f})")
+    causes += _bad_dates(number, kept, coh)
     for name in weather:
         causes += _weather(table, number, kept, name, coh)
     return "; ".join([*said, *(causes or [NOTHING])])
+
+
+def _bad_dates(number: int, kept: npt.NDArray[np.bool_], coh: xr.DataArray) -> list[str]:
+    """Name the dates of a scene nearly all of whose pairs are rejected: the image is to blame, not the pair."""
+    if not {"reference_date", "secondary_date"} <= set(coh.coords):
+        return []
+    first, second = (coh[f"{role}_date"].values.astype("datetime64[D]") for role in ("reference", "secondary"))
+    said = []
+    for day in (first[number], second[number]):
+        of_day = (first == day) | (second == day)
+        pairs, bad = int(of_day.sum()), int((of_day & ~kept).sum())
+        if bad >= 2 and bad >= BAD_DATE_SHARE * pairs:
+            said.append(f"{'all' if bad == pairs else f'{bad} of'} {pairs} pairs with {day} are rejected")
+    return said
 
 
 def _weather(table: pd.DataFrame, number: int, kept: npt.NDArray[np.bool_], name: str, coh: xr.DataArray) -> list[str]:
