@@ -94,8 +94,11 @@ def adaptive_coherence(
     cuts = sum(n * n - 1 for n in starts)
     threshold = float(chi2.isf(significance / cuts, 2))
     least = -(-least_samples // CELL_SAMPLES)
-    cells = _cell_sums(np.ascontiguousarray(reference), np.ascontiguousarray(secondary))
-    coherence, count = _cut_windows(cells, down, across, least, threshold, CELL_SAMPLES * looks_per_sample)
+    cells = np.full((4, *reference.shape), np.nan, np.float32)
+    _cell_sums(np.ascontiguousarray(reference), np.ascontiguousarray(secondary), cells)
+    coherence = np.full(reference.shape, np.nan, np.float32)
+    count = np.zeros(reference.shape, np.int16)
+    _cut_windows(cells, down, across, least, threshold, CELL_SAMPLES * looks_per_sample, coherence, count)
     return coherence, count
 
 
@@ -118,13 +121,12 @@ def _check(lines: int, samples: int, significance: float, least_samples: int, lo
 
 
 @numba.njit(cache=True, parallel=True)
-def _cell_sums(reference, secondary):  # type: ignore[no-untyped-def]
+def _cell_sums(reference, secondary, out):  # type: ignore[no-untyped-def]
     """Add up each pixel and its neighbours along range: product (re, im) and powers, (4, lines, samples).
 
-    NaN where one of the three has no data, or one date no power.
+    Left as they are (NaN) where one of the three has no data, or one date no power.
     """
     lines, samples = reference.shape
-    out = np.full((4, lines, samples), np.nan, np.float32)
     for y in numba.prange(lines):
         for x in range(1, samples - 1):
             re = im = pr = ps = 0.0
@@ -141,7 +143,6 @@ def _cell_sums(reference, secondary):  # type: ignore[no-untyped-def]
                 out[1, y, x] = im
                 out[2, y, x] = pr
                 out[3, y, x] = ps
-    return out
 
 
 @numba.njit(cache=True)
@@ -155,7 +156,8 @@ def _best_cut(first, second, kept, down, across, least, threshold, looks, sums):
     best_direction = best_start = best_stop = -1
     for direction in range(4):
         keys = height if direction == 0 else width if direction == 1 else height + width - 1
-        sums[:, :keys] = 0.0
+        for key in range(keys):
+            sums[0, key] = sums[1, key] = sums[2, key] = 0.0
         for i in range(height):
             for j in range(width):
                 if kept[i, j]:
@@ -164,7 +166,9 @@ def _best_cut(first, second, kept, down, across, least, threshold, looks, sums):
                     sums[1, key] += first[i, j]
                     sums[2, key] += second[i, j]
         for key in range(1, keys):
-            sums[:, key] += sums[:, key - 1]
+            sums[0, key] += sums[0, key - 1]
+            sums[1, key] += sums[1, key - 1]
+            sums[2, key] += sums[2, key - 1]
         n, r, s = sums[0, keys - 1], sums[1, keys - 1], sums[2, keys - 1]
         whole = n * math.log(r * s / (n * n))
         centre = _key(direction, down, across, width)
@@ -214,42 +218,44 @@ def _key(direction, i, j, width):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, parallel=True)
-def _cut_windows(cells, down, across, least, threshold, looks):  # type: ignore[no-untyped-def]
-    """Cut the window of each pixel and estimate coherence in what is left of it."""
-    _, lines, samples = cells.shape
+def _cut_windows(cells, down, across, least, threshold, looks, out, count):  # type: ignore[no-untyped-def]
+    """Fill coherence and count, line by line."""
+    for y in numba.prange(down, cells.shape[1] - down):
+        _cut_line(cells, y, down, across, least, threshold, looks, out, count)
+
+
+@numba.njit(cache=True)
+def _cut_line(cells, y, down, across, least, threshold, looks, out, count):  # type: ignore[no-untyped-def]
+    """Cut the window of each pixel of a line and estimate coherence in what is left of it."""
     height, width = 2 * down + 1, 2 * across + 1
     reach = CELL_SAMPLES * across + CELL_SAMPLES // 2
-    out = np.full((lines, samples), np.nan, np.float32)
-    count = np.zeros((lines, samples), np.int16)
-    for y in numba.prange(down, lines - down):
-        first = np.empty((height, width))
-        second = np.empty((height, width))
-        kept = np.empty((height, width), np.bool_)
-        sums = np.empty((3, height + width))
-        for x in range(reach, samples - reach):
-            if math.isnan(cells[2, y, x]):
-                continue
-            known = 0
-            for i in range(height):
-                for j in range(width):
-                    first[i, j] = cells[2, y + i - down, x + CELL_SAMPLES * (j - across)]
-                    second[i, j] = cells[3, y + i - down, x + CELL_SAMPLES * (j - across)]
-                    kept[i, j] = not math.isnan(first[i, j])
-                    known += kept[i, j]
-            if known < least:
-                continue
-            while _best_cut(first, second, kept, down, across, least, threshold, looks, sums):
-                pass
-            re = im = pr = ps = 0.0
-            used = 0
-            for i in range(height):
-                for j in range(width):
-                    if kept[i, j]:
-                        re += cells[0, y + i - down, x + CELL_SAMPLES * (j - across)]
-                        im += cells[1, y + i - down, x + CELL_SAMPLES * (j - across)]
-                        pr += first[i, j]
-                        ps += second[i, j]
-                        used += 1
-            out[y, x] = min(math.sqrt((re * re + im * im) / (pr * ps)), 1.0)
-            count[y, x] = used * CELL_SAMPLES
-    return out, count
+    first = np.empty((height, width))
+    second = np.empty((height, width))
+    kept = np.empty((height, width), np.bool_)
+    sums = np.empty((3, height + width))
+    for x in range(reach, cells.shape[2] - reach):
+        if math.isnan(cells[2, y, x]):
+            continue
+        known = 0
+        for i in range(height):
+            for j in range(width):
+                first[i, j] = cells[2, y + i - down, x + CELL_SAMPLES * (j - across)]
+                second[i, j] = cells[3, y + i - down, x + CELL_SAMPLES * (j - across)]
+                kept[i, j] = not math.isnan(first[i, j])
+                known += kept[i, j]
+        if known < least:
+            continue
+        while _best_cut(first, second, kept, down, across, least, threshold, looks, sums):
+            pass
+        re = im = pr = ps = 0.0
+        used = 0
+        for i in range(height):
+            for j in range(width):
+                if kept[i, j]:
+                    re += cells[0, y + i - down, x + CELL_SAMPLES * (j - across)]
+                    im += cells[1, y + i - down, x + CELL_SAMPLES * (j - across)]
+                    pr += first[i, j]
+                    ps += second[i, j]
+                    used += 1
+        out[y, x] = min(math.sqrt((re * re + im * im) / (pr * ps)), 1.0)
+        count[y, x] = used * CELL_SAMPLES

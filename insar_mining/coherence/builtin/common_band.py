@@ -32,10 +32,10 @@ FloatImage = npt.NDArray[np.float32]
 ComplexImage = npt.NDArray[np.complex64]
 
 HALF_TAPS = 24
-SHIFTS_PER_CYCLE = 2048  # of the table: filters for shifts half a step apart are the same to 1e-3
+SHIFTS_PER_CYCLE = 1024  # of the table; to take a shift for one half a step away costs 0.0003 of coherence
 MOST_OF_BAND = 0.5
 NOISE_FLOOR = 1e-4
-NODES = 400
+NODES = 96
 
 
 def spectral_shift(
@@ -163,13 +163,15 @@ def _filters(spectrum: Spectrum) -> npt.NDArray[np.complex64]:
     node, weight = np.polynomial.legendre.leggauss(NODES)
     power = spectrum.band * (spectrum.hamming**2 + (1 - spectrum.hamming) ** 2 / 2)  # integral of W^2
     right = np.empty((2 * most + 1, taps.size), np.complex128)
-    for row, shift in enumerate(np.arange(-most, most + 1) / SHIFTS_PER_CYCLE):
-        width = spectrum.band - abs(shift)
+    for step in range(most + 1):
+        shift = step / SHIFTS_PER_CYCLE
+        width = spectrum.band - shift
         f = shift / 2 + node * width / 2
         wanted = Spectrum(width, spectrum.hamming).amplitude(node * width / 2)
         # H W^2 = W' W
         values = wanted * spectrum.amplitude(f) * weight * width / 2 / power
-        right[row] = np.exp(2j * np.pi * np.outer(taps, f)) @ values
+        right[most + step] = np.exp(2j * np.pi * np.outer(taps, f)) @ values
+        right[most - step] = right[most + step].conj()  # the mirrored spectrum
     system = spectrum.autocorrelation(taps[:, None] - taps) + NOISE_FLOOR * np.eye(taps.size)
     return np.ascontiguousarray(np.linalg.solve(system, right.T).T.astype(np.complex64))
 

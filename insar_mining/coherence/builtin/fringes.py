@@ -105,49 +105,55 @@ def local_frequency(
             f"frequency window of {lines} lines x {samples} samples: odd numbers, 3..101 lines and 3..501 samples "
             "(default 13 x 41)"
         )
-    down, across = _frequency(np.ascontiguousarray(reference), np.ascontiguousarray(secondary), lines, samples)
+    unit = _unit(np.ascontiguousarray(reference), np.ascontiguousarray(secondary))
+    down, across = (np.full(reference.shape, np.nan, np.float32) for _ in range(2))
+    _frequency(unit, lines, samples, down, across)
     return down, across
+
+
+def _unit(reference: ComplexImage, secondary: ComplexImage) -> ComplexImage:
+    """Return the interferogram with a magnitude of 1, and 0 where there is no data: such pixels have no say."""
+    product = reference * secondary.conj()
+    size = np.abs(product)
+    known = size > 0
+    return np.where(known, product / np.where(known, size, 1), 0).astype(np.complex64)
 
 
 @numba.njit(cache=True, parallel=True)
-def _frequency(reference, secondary, lines, samples):  # type: ignore[no-untyped-def]
-    """Phase between neighbours, in turns, summed over a window around each pixel."""
-    height, width = reference.shape
-    unit = np.zeros((height, width), np.complex64)
-    for y in numba.prange(height):
+def _frequency(unit, lines, samples, down, across):  # type: ignore[no-untyped-def]
+    """Fill frequencies, line by line."""
+    for y in numba.prange(lines // 2, unit.shape[0] - lines // 2):
+        _frequency_of_line(unit, y, lines // 2, samples // 2, down, across)
+
+
+@numba.njit(cache=True)
+def _frequency_of_line(unit, y, up, left, down, across):  # type: ignore[no-untyped-def]
+    """Phase between neighbours, in turns, summed over a window around each pixel of a line."""
+    width = unit.shape[1]
+    # sums over the lines of the window and over all samples before one: below (re, im), beside (re, im)
+    before = np.zeros((4, width + 1))
+    for k in range(y - up, y + up + 1):
         for x in range(width):
-            z = complex(reference[y, x]) * complex(secondary[y, x]).conjugate()
-            size = abs(z)
-            if size > 0:  # False for NaN: such pixels have no say
-                unit[y, x] = z / size
-    up, left = lines // 2, samples // 2
-    down = np.full((height, width), np.nan, np.float32)
-    across = np.full((height, width), np.nan, np.float32)
-    for y in numba.prange(up, height - up):
-        # sums over the lines of the window and over all samples before one: below (re, im), beside (re, im)
-        before = np.zeros((4, width + 1))
-        for k in range(y - up, y + up + 1):
-            for x in range(width):
-                here = complex(unit[k, x]).conjugate()
-                if k < y + up:
-                    below = complex(unit[k + 1, x]) * here
-                    before[0, x + 1] += below.real
-                    before[1, x + 1] += below.imag
-                if x < width - 1:
-                    beside = complex(unit[k, x + 1]) * here
-                    before[2, x + 1] += beside.real
-                    before[3, x + 1] += beside.imag
+            here = complex(unit[k, x]).conjugate()
+            if k < y + up:
+                below = complex(unit[k + 1, x]) * here
+                before[0, x + 1] += below.real
+                before[1, x + 1] += below.imag
+            if x < width - 1:
+                beside = complex(unit[k, x + 1]) * here
+                before[2, x + 1] += beside.real
+                before[3, x + 1] += beside.imag
+    for which in range(4):
         for x in range(width):
-            before[:, x + 1] += before[:, x]
-        for x in range(left, width - left):
-            re = before[0, x + left + 1] - before[0, x - left]
-            im = before[1, x + left + 1] - before[1, x - left]
-            beside_re = before[2, x + left] - before[2, x - left]
-            beside_im = before[3, x + left] - before[3, x - left]
-            if math.hypot(re, im) > NOTHING and math.hypot(beside_re, beside_im) > NOTHING:
-                down[y, x] = math.atan2(im, re) / (2 * math.pi)
-                across[y, x] = math.atan2(beside_im, beside_re) / (2 * math.pi)
-    return down, across
+            before[which, x + 1] += before[which, x]
+    for x in range(left, width - left):
+        re = before[0, x + left + 1] - before[0, x - left]
+        im = before[1, x + left + 1] - before[1, x - left]
+        beside_re = before[2, x + left] - before[2, x - left]
+        beside_im = before[3, x + left] - before[3, x - left]
+        if math.hypot(re, im) > NOTHING and math.hypot(beside_re, beside_im) > NOTHING:
+            down[y, x] = math.atan2(im, re) / (2 * math.pi)
+            across[y, x] = math.atan2(beside_im, beside_re) / (2 * math.pi)
 
 
 @numba.njit(cache=True, parallel=True)

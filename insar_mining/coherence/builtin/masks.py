@@ -130,7 +130,9 @@ def layover_shadow(height_m: FloatArray, spacing_m: float, sight: SightLines) ->
     if not np.isfinite(heights).any():
         return np.full(heights.shape, MaskBit.NO_HEIGHT, np.uint8)
     low, high = float(np.nanmin(heights)), float(np.nanmax(heights))
-    return np.asarray(_layover_shadow(heights, float(spacing_m), *sight, low, high))
+    mask = np.zeros(heights.shape, np.uint8)
+    _layover_shadow(heights, float(spacing_m), *sight, low, high, mask)
+    return mask
 
 
 def mean_power(image: ComplexImage, lines: int = 5, samples: int = 21) -> FloatMap:
@@ -208,6 +210,33 @@ def water_like(dark_reference: BoolMap, dark_secondary: BoolMap, height_m: npt.A
     return np.asarray(candidate & (share >= MOST * inside - 1e-9))
 
 
+def amplitude_mask(
+    power: tuple[npt.ArrayLike, npt.ArrayLike],
+    noise: tuple[npt.ArrayLike, npt.ArrayLike],
+    height_m: npt.ArrayLike,
+    spacing_m: float,
+    least_snr_db: float = 3.0,
+) -> ByteMap:
+    """Low signal and what looks like water, on the cells of a map.
+
+    Parameters
+    ----------
+    power, noise : pair of array_like, shape (height, width)
+        Mean intensity and noise power of reference and secondary, squared digital numbers.
+    height_m : array_like, same shape
+    spacing_m, least_snr_db : float
+
+    Returns
+    -------
+    ndarray of uint8
+        `MaskBit.LOW_SIGNAL` where either date is weak, `MaskBit.WATER_LIKE` where both are and the ground
+        is level.
+    """
+    first, second = (low_signal(p, n, least_snr_db) for p, n in zip(power, noise, strict=True))
+    water = water_like(first, second, height_m, spacing_m)
+    return combine(np.zeros(first.shape, np.uint8), first | second, water)
+
+
 def combine(geometry: ByteMap, low: BoolMap | None = None, water: BoolMap | None = None) -> ByteMap:
     """Return the mask band: the bits of geometry with those of amplitude, if there are any."""
     mask = geometry.copy()
@@ -226,7 +255,7 @@ def _heights(dem, lon_deg, lat_deg):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True)
 def _height_at(heights, row, column):  # type: ignore[no-untyped-def]
     """Bilinear height between cell centres, NaN outside."""
     rows, columns = heights.shape
@@ -249,50 +278,53 @@ def _height_at(heights, row, column):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, parallel=True)
-def _layover_shadow(heights, spacing, east, north, up, low, high):  # type: ignore[no-untyped-def]
-    """Walk from every cell along its plane of ranges, as far as the highest and the lowest terrain could matter."""
-    rows, columns = heights.shape
-    mask = np.zeros((rows, columns), np.uint8)
+def _layover_shadow(heights, spacing, east, north, up, low, high, mask):  # type: ignore[no-untyped-def]
+    """Fill the mask, row by row."""
+    for i in numba.prange(heights.shape[0]):
+        _layover_shadow_of_row(heights, i, spacing, east, north, up, low, high, mask)
+
+
+@numba.njit(cache=True)
+def _layover_shadow_of_row(heights, i, spacing, east, north, up, low, high, mask):  # type: ignore[no-untyped-def]
+    """Walk from every cell of a row along its plane of ranges, as far as the relief could matter."""
     step = spacing / STEPS_PER_CELL
-    for i in numba.prange(rows):
-        for j in range(columns):
-            h = heights[i, j]
-            if math.isnan(h + up[i, j]):
-                mask[i, j] = NO_HEIGHT
-                continue
-            across = math.hypot(east[i, j], north[i, j])
-            tangent = across / up[i, j]
-            # away from the satellite, in cells per step
-            right, down = -east[i, j] / across / STEPS_PER_CELL, north[i, j] / across / STEPS_PER_CELL
-            layover = shadow = False
-            k = 1
-            while k * step * tangent <= high - h and k * step <= FARTHEST_M:  # farther cells
-                other = _height_at(heights, i + k * down, j + k * right)
-                if math.isnan(other):
-                    break
-                if other - h >= k * step * tangent:
-                    layover = True
-                    break
-                k += 1
-            k = 1
-            while (k * step * tangent <= h - low or k * step <= (high - h) * tangent) and k * step <= FARTHEST_M:
-                other = _height_at(heights, i - k * down, j - k * right)  # nearer cells
-                if math.isnan(other):
-                    break
-                if h - other >= k * step * tangent:
-                    layover = True
-                if other - h > k * step / tangent:
-                    shadow = True
-                k += 1
-            if not (layover or shadow):
-                continue
-            ahead = _height_at(heights, i + STEPS_PER_CELL * down, j + STEPS_PER_CELL * right)
-            behind = _height_at(heights, i - STEPS_PER_CELL * down, j - STEPS_PER_CELL * right)
-            rise = (ahead - behind) / (2 * spacing)
-            bits = 0
-            if layover:
-                bits |= LAYOVER if rise >= tangent else PASSIVE_LAYOVER
-            if shadow:
-                bits |= SHADOW if rise <= -1 / tangent else PASSIVE_SHADOW
-            mask[i, j] = bits
-    return mask
+    for j in range(heights.shape[1]):
+        h = heights[i, j]
+        if math.isnan(h + up[i, j]):
+            mask[i, j] = NO_HEIGHT
+            continue
+        across = math.hypot(east[i, j], north[i, j])
+        tangent = across / up[i, j]
+        # away from the satellite, in cells per step
+        right, down = -east[i, j] / across / STEPS_PER_CELL, north[i, j] / across / STEPS_PER_CELL
+        layover = shadow = False
+        k = 1
+        while k * step * tangent <= high - h and k * step <= FARTHEST_M:  # farther cells
+            other = _height_at(heights, i + k * down, j + k * right)
+            if math.isnan(other):
+                break
+            if other - h >= k * step * tangent:
+                layover = True
+                break
+            k += 1
+        k = 1
+        while (k * step * tangent <= h - low or k * step <= (high - h) * tangent) and k * step <= FARTHEST_M:
+            other = _height_at(heights, i - k * down, j - k * right)  # nearer cells
+            if math.isnan(other):
+                break
+            if h - other >= k * step * tangent:
+                layover = True
+            if other - h > k * step / tangent:
+                shadow = True
+            k += 1
+        if not (layover or shadow):
+            continue
+        ahead = _height_at(heights, i + STEPS_PER_CELL * down, j + STEPS_PER_CELL * right)
+        behind = _height_at(heights, i - STEPS_PER_CELL * down, j - STEPS_PER_CELL * right)
+        rise = (ahead - behind) / (2 * spacing)
+        bits = 0
+        if layover:
+            bits |= LAYOVER if rise >= tangent else PASSIVE_LAYOVER
+        if shadow:
+            bits |= SHADOW if rise <= -1 / tangent else PASSIVE_SHADOW
+        mask[i, j] = bits

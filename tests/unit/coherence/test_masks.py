@@ -8,6 +8,7 @@ import pytest
 from insar_mining.coherence.builtin.geometry import DemArrays
 from insar_mining.coherence.builtin.masks import (
     MaskBit,
+    amplitude_mask,
     combine,
     geometry_mask,
     layover_shadow,
@@ -183,6 +184,18 @@ def test_water_is_dark_on_both_dates_and_level(rng):
     assert found.sum() <= 400
     assert not found[:, 35:].any()
     assert not found[5, 5]
+
+
+def test_amplitude_bits_of_both_dates():
+    """Weak on one date: low signal; weak on both and level: like water too."""
+    noise = np.full((20, 60), 100.0)
+    first, second = np.full((20, 60), 1000.0), np.full((20, 60), 1000.0)
+    first[:, :40] = 150.0
+    second[:, :20] = 150.0
+    got = amplitude_mask((first, second), (noise, noise), np.zeros((20, 60)), SPACING)
+    assert (got[:, :18] == MaskBit.LOW_SIGNAL | MaskBit.WATER_LIKE).all()
+    assert (got[:, 20:40] == MaskBit.LOW_SIGNAL).all()
+    assert not got[:, 40:].any()
 
 
 def test_bits_are_joined(rng):
