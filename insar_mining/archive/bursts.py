@@ -23,20 +23,14 @@ from rasterio.control import GroundControlPoint
 from rasterio.errors import RasterioError
 
 from insar_mining.archive.integrity import put_text
-from insar_mining.archive.safe_xml import (
-    Cut,
-    SafeFile,
-    cut_annotation,
-    cut_manifest,
-    shift_vectors,
-    to_bytes,
-)
+from insar_mining.archive.safe_xml import Cut, cut_annotation, shift_vectors
 from insar_mining.errors import OutputError, ProductError
 from insar_mining.sentinel1.annotation import SubSwath, parse_annotation
 from insar_mining.sentinel1.container import FolderContainer
 from insar_mining.sentinel1.layouts import SwathKey, burst_metadata_of
 from insar_mining.sentinel1.measurement import read_layout
 from insar_mining.sentinel1.product import Product, open_product
+from insar_mining.sentinel1.safe_manifest import SafeFile, manifest_of, to_bytes
 from insar_mining.sentinel1.slices import align_samples, join_annotations, join_vectors
 
 _BLOCK_LINES = 256
@@ -263,7 +257,7 @@ def _write_pixels(
 def _write_manifest(product: Product, images: list[_Image], metadata: _Metadata, partial: Path) -> str:
     start, stop = min(i.cut.start for i in images), max(i.cut.stop for i in images)
     polarisations = sorted({image.swath.polarisation for image in images})
-    text = cut_manifest(
+    root = manifest_of(
         metadata.manifest,
         [file for image in images for file in image.files],
         partial,
@@ -272,6 +266,7 @@ def _write_manifest(product: Product, images: list[_Image], metadata: _Metadata,
         polarisations=polarisations,
         footprint=_footprint(images),
     )
+    text = to_bytes(root)
     (partial / "manifest.safe").write_bytes(text)
     first = images[0]
     take = int(first.annotation.findtext("adsHeader/missionDataTakeId", "0"))

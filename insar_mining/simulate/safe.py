@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import binascii
 import datetime as dt
-import hashlib
-import io
 import shutil
 import struct
 import uuid
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -20,6 +18,7 @@ import numpy.typing as npt
 
 from insar_mining.errors import OutputError
 from insar_mining.sentinel1.annotation import SubSwath
+from insar_mining.sentinel1.safe_manifest import SafeFile, manifest_of, to_bytes
 from insar_mining.simulate.annotation_xml import ORBITS_PER_CYCLE, REPEAT_DAYS, data_take, image_number, shift_days
 
 SOFTWARE = "insar_mining.simulate"
@@ -124,16 +123,13 @@ class SafeWriter:
         Path
             ``S1A_IW_SLC__....SAFE`` or ``....zip``.
         """
-        objects = []
+        files = []
         for image in images:
-            stem = image.tiff.stem
-            annotation = self.partial / "annotation" / f"{stem}.xml"
+            annotation = self.partial / "annotation" / f"{image.tiff.stem}.xml"
             annotation.write_bytes(image.annotation)
-            identity = stem.replace("-", "")
-            objects.append(_DataObject(f"product{identity}", "s1Level1ProductSchema", "text/xml", annotation))
-            objects.append(_DataObject(identity, "s1Level1MeasurementSchema", "application/octet-stream", image.tiff))
+            files += [SafeFile("product", annotation), SafeFile("measurement", image.tiff)]
         first = images[0].swath
-        text = _manifest(manifest, images, objects, self.partial, days)
+        text = _manifest(manifest, images, files, self.partial, days)
         (self.partial / "manifest.safe").write_bytes(text)
         start, stop = _span(images)
         unique = binascii.crc_hqx(text, 0xFFFF)
@@ -174,14 +170,6 @@ def file_stem(swath: SubSwath, annotation: bytes) -> str:
     ).lower()
 
 
-@dataclass(frozen=True)
-class _DataObject:
-    identity: str
-    schema: str
-    mime: str
-    path: Path
-
-
 def _times(swath: SubSwath) -> tuple[dt.datetime, dt.datetime]:
     origin = dt.datetime.fromisoformat(str(swath.epoch.astype("datetime64[us]")))
     start = swath.bursts[0].azimuth_time_s
@@ -194,20 +182,19 @@ def _span(images: Sequence[Image]) -> tuple[dt.datetime, dt.datetime]:
     return min(t[0] for t in times), max(t[1] for t in times)
 
 
-def _namespaces(xml: bytes) -> Iterator[tuple[str, str]]:
-    for _, pair in ElementTree.iterparse(io.BytesIO(xml), events=["start-ns"]):
-        prefix, uri = pair
-        if prefix:
-            yield str(prefix), str(uri)
-
-
-def _manifest(template: bytes, images: Sequence[Image], objects: Sequence[_DataObject], base: Path, days: int) -> bytes:
+def _manifest(template: bytes, images: Sequence[Image], files: Sequence[SafeFile], base: Path, days: int) -> bytes:
     """Edit the template's manifest: only the files that are there, new times, orbit, footprint."""
-    for prefix, uri in dict(_namespaces(template)).items():
-        ElementTree.register_namespace(prefix, uri)
     root = ElementTree.fromstring(shift_days(template, days))
-    _list_units(root, objects)
-    _list_objects(root, objects, base)
+    start, stop = (np.datetime64(time, "us") for time in _span(images))
+    root = manifest_of(
+        root,
+        files,
+        base,
+        period=(start, stop),
+        swaths=[image.swath.swath for image in images],
+        polarisations=[image.swath.polarisation for image in images],
+        footprint=_footprint(images),
+    )
     cycles = days // REPEAT_DAYS
     for number in root.iterfind(".//{*}orbitReference/{*}orbitNumber"):
         number.text = str(int(number.text or 0) + cycles * ORBITS_PER_CYCLE)
@@ -215,78 +202,13 @@ def _manifest(template: bytes, images: Sequence[Image], objects: Sequence[_DataO
         number.text = str(int(number.text or 0) + cycles)
     for number in root.iterfind(".//{*}missionDataTakeID"):
         number.text = str(data_take(images[0].annotation))
-    start, stop = _span(images)
-    ascending = root.findtext(".//{*}ascendingNodeTime")
-    for path, time in (("startTime", start), ("stopTime", stop)):
-        for element in root.iterfind(f".//{{*}}acquisitionPeriod/{{*}}{path}"):
-            element.text = time.isoformat(timespec="microseconds")
-        for element in root.iterfind(f".//{{*}}timeANX/{{*}}{path}ANX"):
-            if ascending:
-                since = (time - dt.datetime.fromisoformat(ascending.strip())).total_seconds()
-                element.text = f"{since * 1e3:.6e}"
-    _keep_values(root, "instrumentMode", "swath", {image.swath.swath for image in images})
-    _keep_values(
-        root, "standAloneProductInformation", "transmitterReceiverPolarisation",
-        {image.swath.polarisation for image in images},
-    )  # fmt: skip
-    for element in root.iterfind(".//{*}footPrint/{*}coordinates"):
-        element.text = _footprint(images)
     root.insert(0, ElementTree.Comment(f" {NOTICE} ({SOFTWARE}) "))
-    return bytes(ElementTree.tostring(root, encoding="UTF-8", xml_declaration=True))
+    return to_bytes(root)
 
 
-def _keep_values(root: ElementTree.Element, parent: str, name: str, keep: set[str]) -> None:
-    for element in root.iterfind(f".//{{*}}{parent}"):
-        for child in list(element):
-            if child.tag.endswith(f"}}{name}") and (child.text or "").strip() not in keep:
-                element.remove(child)
-
-
-def _footprint(images: Sequence[Image]) -> str:
+def _footprint(images: Sequence[Image]) -> list[tuple[float, float]]:
     """Corners as in the real manifest: last line near, last far, first far, first near."""
     nearest = min(images, key=lambda i: i.swath.slant_range_time_s).swath.geolocation
     farthest = max(images, key=lambda i: i.swath.slant_range_time_s).swath.geolocation
     corners = ((nearest, -1, 0), (farthest, -1, -1), (farthest, 0, -1), (nearest, 0, 0))
-    return " ".join(f"{g.latitude_deg[i, j]:.6f},{g.longitude_deg[i, j]:.6f}" for g, i, j in corners)
-
-
-def _list_units(root: ElementTree.Element, objects: Sequence[_DataObject]) -> None:
-    xfdu = "{urn:ccsds:schema:xfdu:1}"
-    package = root.find(f"informationPackageMap/{xfdu}contentUnit")
-    metadata = root.find("metadataSection")
-    if package is None or metadata is None:
-        raise OutputError("the template's manifest has no contentUnit or metadataSection; use a real manifest")
-    for unit in list(package):
-        package.remove(unit)
-    schemas = {o.schema for o in objects} | {"s1ObjectTypesSchema"}
-    for element in list(metadata):
-        identity = element.get("ID", "")
-        if identity.endswith("Annotation") or (identity.endswith("Schema") and identity not in schemas):
-            metadata.remove(element)
-    for index, (product, measurement) in enumerate(zip(objects[::2], objects[1::2], strict=True)):
-        described = f"{product.identity}Annotation"
-        unit = ElementTree.SubElement(package, f"{xfdu}contentUnit", unitType="Metadata Unit", repID=product.schema)
-        ElementTree.SubElement(unit, "dataObjectPointer", dataObjectID=product.identity)
-        unit = ElementTree.SubElement(
-            package, f"{xfdu}contentUnit", unitType="Measurement Data Unit", repID=measurement.schema, dmdID=described
-        )
-        ElementTree.SubElement(unit, "dataObjectPointer", dataObjectID=measurement.identity)
-        note = ElementTree.Element("metadataObject", ID=described, classification="DESCRIPTION", category="DMD")
-        ElementTree.SubElement(note, "dataObjectPointer", dataObjectID=product.identity)
-        metadata.insert(index, note)
-
-
-def _list_objects(root: ElementTree.Element, objects: Sequence[_DataObject], base: Path) -> None:
-    section = root.find("dataObjectSection")
-    if section is None:
-        raise OutputError("the template's manifest has no dataObjectSection; use a real manifest")
-    for element in list(section):
-        section.remove(element)
-    for item in objects:
-        element = ElementTree.SubElement(section, "dataObject", ID=item.identity, repID=item.schema)
-        stream = ElementTree.SubElement(element, "byteStream", mimeType=item.mime, size=str(item.path.stat().st_size))
-        href = f"./{item.path.relative_to(base).as_posix()}"
-        ElementTree.SubElement(stream, "fileLocation", locatorType="URL", href=href)
-        checksum = ElementTree.SubElement(stream, "checksum", checksumName="MD5")
-        with item.path.open("rb") as handle:
-            checksum.text = hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    return [(float(g.longitude_deg[i, j]), float(g.latitude_deg[i, j])) for g, i, j in corners]
