@@ -10,6 +10,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
@@ -20,6 +21,7 @@ from insar_mining.sentinel1.joined import SEPARATOR
 
 logger = logging.getLogger(__name__)
 
+NEAR_DEG = 0.05  # how far an outline may be from the ground that is seen
 NEXT_SLICE = pd.Timedelta("4s")  # bursts begin every 2.8 s: two slices further apart lack one between them
 
 
@@ -68,10 +70,12 @@ def scenes_for(
         )
     chosen = scenes[in_period]
     if area is not None:
-        sees = chosen.intersects(area).to_numpy()
+        # outlines are drawn with a few corners: between two slices they may leave a mine out
+        near = join_slices(chosen[shapely.distance(chosen.geometry.to_numpy(), area) <= NEAR_DEG])
+        sees = near.intersects(area).to_numpy(dtype=bool)
         if not sees.any():
             raise CoverageError(_far_away(chosen, area))
-        chosen = join_slices(chosen[sees])
+        chosen = near[sees]
     has = chosen["polarisations"].map(lambda names: polarisation in names.split("+")).to_numpy(dtype=bool)
     if not has.any():
         known = sorted({name for names in chosen["polarisations"] for name in names.split("+")})
@@ -125,8 +129,15 @@ def _as_one(slices: Sequence[Mapping[Hashable, Any]]) -> dict[Hashable, Any]:
         "stop": max(row["stop"] for row in slices),
         "polarisations": either("polarisations"),
         "swaths": either("swaths"),
-        "geometry": unary_union([row["geometry"] for row in slices]),
+        "geometry": _outline([row["geometry"] for row in slices]),
     }
+
+
+def _outline(parts: Sequence[BaseGeometry]) -> BaseGeometry:
+    """Return the outline of consecutive slices without a gap between them."""
+    union = unary_union(parts)
+    west, _, east, _ = union.bounds
+    return union if east - west > 180 else union.convex_hull  # beyond 180 it is cut at the antimeridian
 
 
 def _far_away(scenes: gpd.GeoDataFrame, area: BaseGeometry) -> str:
