@@ -116,7 +116,7 @@ def plot_activity_calendar(
             continue
         # dark cells take white ink: YlGnBu is darker than middle grey above some 0.55 of its range
         ink = "white" if shown[row, column] > 0.55 * (top or 1.0) else "black"
-        text = f"{shown[row, column]:.2g}" if shown[row, column] < 100 else f"{shown[row, column]:.0f}"
+        text = f"{shown[row, column]:.3g}" if shown[row, column] < 100 else f"{shown[row, column]:.0f}"
         ax.text(column, row - 0.08, text, ha="center", va="center", fontsize=9, color=ink)
         if np.isfinite(pairs[row, column]):
             said = f"{pairs[row, column]:.0f} pair{'' if pairs[row, column] == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom in a clean kernel, without a network, and finds what the demo found."""
+"""The notebooks run from top to bottom in a clean kernel, without a network, and find what the demo found."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "mine_to_report.ipynb"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+NOTEBOOK = NOTEBOOKS / "mine_to_report.ipynb"
 
 # their last line is a figure
 FIGURES = (
     *("baselines", "coherence", "stack", "stable", "scene-quality"),
     *("ndai", "rgb", "classes", "areas", "truth-maps"),
 )
+ACTIVITY_FIGURES = ("rejections", "decay", "baseline", "hue", "class-areas", "duty", "calendar")
 
 
-def test_the_notebook_is_stored_clean() -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_the_notebook_is_stored_clean(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     assert notebook.metadata.kernelspec.name == "python3"
     for cell in notebook.cells:
@@ -27,31 +30,71 @@ def test_the_notebook_is_stored_clean() -> None:
             assert cell.execution_count is None, cell.id
 
 
-@pytest.mark.slow
-def test_the_notebook_runs(demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def offline(demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The demonstration is named to the kernel, and no network; the folder that the kernel works in."""
     monkeypatch.setenv("INSAR_MINING_DEMO", str(demo_folder / "simulated"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
-    scenes = demo_folder / "simulated" / "scenes"
-    written = {path: path.stat().st_mtime_ns for path in scenes.rglob("*")}
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
+    return tmp_path
+
+
+def executed(path: Path, folder: Path, figures: tuple[str, ...]) -> dict[str, nbformat.NotebookNode]:
+    """Code cells of a notebook after its run, by name: nothing went to stderr, and the figures are there."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}})
     client.execute()
     cells = {cell.id: cell for cell in notebook.cells if cell.cell_type == "code"}
-    said = {
-        name: "".join(out.text for out in cell.outputs if out.output_type == "stream") for name, cell in cells.items()
-    }
     # nothing went to stderr, a warning for instance
     for name, cell in cells.items():
         assert not [out.text for out in cell.outputs if out.get("name") == "stderr"], name
-    for name in FIGURES:
+    for name in figures:
         assert any("image/png" in out.get("data", {}) for out in cells[name].outputs), name
-    assert said["scenes"] == "", "the scenes of the demonstration are used as they are"
+    return cells
+
+
+def spoken(cells: dict[str, nbformat.NotebookNode], name: str) -> str:
+    """What a cell printed."""
+    return "".join(out.text for out in cells[name].outputs if out.output_type == "stream")
+
+
+def shown_table(cells: dict[str, nbformat.NotebookNode], name: str) -> list[list[str]]:
+    """Rows of the table that a cell ends with, as words."""
+    (text,) = [out.data["text/plain"] for out in cells[name].outputs if "text/plain" in out.get("data", {})]
+    return [line.split() for line in text.splitlines()]
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(demo_folder: Path, offline: Path) -> None:
+    scenes = demo_folder / "simulated" / "scenes"
+    written = {path: path.stat().st_mtime_ns for path in scenes.rglob("*")}
+    cells = executed(NOTEBOOK, offline, FIGURES)
+    assert spoken(cells, "scenes") == "", "the scenes of the demonstration are used as they are"
     assert {path: path.stat().st_mtime_ns for path in scenes.rglob("*")} == written
     maps = len(list((demo_folder / "coherence").glob("*.tif")))
-    result = tmp_path / "demo-mine" / "notebook"
-    assert f"{maps} of {maps} coherence maps were there already" in said["run"]
+    result = offline / "demo-mine" / "notebook"
+    assert f"{maps} of {maps} coherence maps were there already" in spoken(cells, "run")
     assert (result / "activity.csv").read_bytes() == (demo_folder / "activity.csv").read_bytes()
     assert (result / "scenes.csv").read_bytes() == (demo_folder / "scenes.csv").read_bytes()
     assert (result / "report.html").stat().st_size > 100_000
+
+
+@pytest.mark.slow
+def test_the_activity_notebook_finds_the_simulated_areas(offline: Path) -> None:
+    cells = executed(NOTEBOOKS / "activity.ipynb", offline, ACTIVITY_FIGURES)
+    years = [[float(word) for word in row] for row in shown_table(cells, "areas") if row[0] in ("2021", "2022", "2023")]
+    assert len(years) == 3
+    for _, area, low, high, mapped, simulated in years:
+        assert low <= simulated <= high
+        assert abs(area / simulated - 1) < 0.05
+        assert abs(mapped / simulated - 1) < 0.05
+    # pairs of 24 days were lower, and are not after the correction
+    spans = {
+        row[0]: [float(word) for word in row[1:]] for row in shown_table(cells, "to-span") if row[0] in ("12", "24")
+    }
+    assert spans["24"][0] < spans["12"][0] - 0.02
+    assert abs(spans["24"][1] - spans["12"][1]) < 0.005
+    (active,) = [row for row in shown_table(cells, "sample") if "active" in row]
+    adjusted, error = float(active[3]), float(active[4])
+    assert abs(adjusted - years[-1][5]) < 3 * error + 20_000
