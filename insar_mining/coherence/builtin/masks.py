@@ -26,11 +26,23 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter
 
-from insar_mining.coherence.builtin.geometry import DemArrays, terrain_height
-from insar_mining.coherence.builtin.view import SightLines, sight_lines, slopes
+from insar_mining.coherence.builtin.geometry import DemArrays
+from insar_mining.coherence.builtin.view import SightLines, cell_heights, padded, sight_lines, slopes
 from insar_mining.errors import OptionError
 from insar_mining.grid import MapGrid
 from insar_mining.sentinel1.annotation import SubSwath
+
+__all__ = [
+    "MaskBit",
+    "amplitude_mask",
+    "cell_heights",
+    "combine",
+    "geometry_mask",
+    "layover_shadow",
+    "low_signal",
+    "mean_power",
+    "water_like",
+]
 
 FloatArray = npt.NDArray[np.float64]
 FloatMap = npt.NDArray[np.float32]
@@ -81,21 +93,11 @@ def geometry_mask(swath: SubSwath, grid: MapGrid, dem: DemArrays) -> ByteMap:
     relief = float(np.nanmax(dem.height_m) - np.nanmin(dem.height_m))
     # nothing reaches farther than the relief times the larger of tan and cot of the incidence (29..47 degrees)
     margin = math.ceil(min(2 * relief, FARTHEST_M) / grid.spacing_m) + 1
-    side = margin * grid.spacing_m
-    wide = MapGrid(
-        grid.epsg, grid.west_m - side, grid.north_m + side, grid.spacing_m,
-        grid.width + 2 * margin, grid.height + 2 * margin,
-    )  # fmt: skip
+    wide = padded(grid, margin)
     heights = cell_heights(wide, dem)
     sight = sight_lines(swath, wide, heights)
     inside = slice(margin, margin + grid.height), slice(margin, margin + grid.width)
     return layover_shadow(heights, grid.spacing_m, sight)[inside]
-
-
-def cell_heights(grid: MapGrid, dem: DemArrays) -> FloatArray:
-    """Ellipsoidal heights of the cell centres of a grid, bilinear; NaN beyond the model."""
-    lon, lat = grid.lonlat()
-    return np.asarray(_heights(dem, lon, lat))
 
 
 def layover_shadow(height_m: FloatArray, spacing_m: float, sight: SightLines) -> ByteMap:
@@ -244,15 +246,6 @@ def combine(geometry: ByteMap, low: BoolMap | None = None, water: BoolMap | None
         if cells is not None:
             mask[cells] |= np.uint8(bit)
     return mask
-
-
-@numba.njit(cache=True, parallel=True)
-def _heights(dem, lon_deg, lat_deg):  # type: ignore[no-untyped-def]
-    out = np.empty(lon_deg.shape)
-    for i in numba.prange(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[i, j] = terrain_height(dem, lon_deg[i, j], lat_deg[i, j])
-    return out
 
 
 @numba.njit(cache=True)

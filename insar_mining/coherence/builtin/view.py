@@ -14,8 +14,10 @@ import numpy.typing as npt
 from insar_mining.coherence.builtin.geometry import (
     WGS84_A_M,
     WGS84_E2,
+    DemArrays,
     arc_arrays,
     orbit_state,
+    terrain_height,
     to_cartesian,
     zero_doppler,
 )
@@ -115,6 +117,32 @@ def local_incidence_deg(height_m: npt.ArrayLike, spacing_m: float, sight: SightL
     return np.degrees(np.arccos(np.clip(along, -1.0, 1.0))).astype(np.float32)
 
 
+def local_incidence_map(swath: SubSwath, grid: MapGrid, dem: DemArrays) -> FloatMap:
+    """Local incidence angle of the cells of a grid, degrees, from the terrain around it too.
+
+    As :func:`local_incidence_deg`, but with the neighbours of the cells at the grid's rim: a cell has the
+    same angle in every grid that holds it.
+    """
+    wide = padded(grid, 1)
+    heights = cell_heights(wide, dem)
+    return local_incidence_deg(heights, grid.spacing_m, sight_lines(swath, wide, heights))[1:-1, 1:-1]
+
+
+def padded(grid: MapGrid, cells: int) -> MapGrid:
+    """Return the grid with some cells more on every side."""
+    side = cells * grid.spacing_m
+    return replace(
+        grid, west_m=grid.west_m - side, north_m=grid.north_m + side,
+        width=grid.width + 2 * cells, height=grid.height + 2 * cells,
+    )  # fmt: skip
+
+
+def cell_heights(grid: MapGrid, dem: DemArrays) -> FloatArray:
+    """Ellipsoidal heights of the cell centres of a grid, bilinear; NaN beyond the model."""
+    lon, lat = grid.lonlat()
+    return np.asarray(_heights(dem, lon, lat))
+
+
 def slopes(height_m: npt.ArrayLike, spacing_m: float) -> tuple[FloatArray, FloatArray]:
     """Rise of the ground per metre of easting and per metre of northing, each (height, width)."""
     heights = np.asarray(height_m, dtype=np.float64)
@@ -143,6 +171,15 @@ def _turn(lon: FloatArray, lat: FloatArray, lon_east: FloatArray, lat_east: Floa
     east = np.radians((lon_east - lon + 180) % 360 - 180) * prime * np.cos(np.radians(lat))
     north = np.radians(lat_east - lat) * meridian
     return np.asarray(np.arctan2(north, east))
+
+
+@numba.njit(cache=True, parallel=True)
+def _heights(dem, lon_deg, lat_deg):  # type: ignore[no-untyped-def]
+    out = np.empty(lon_deg.shape)
+    for i in numba.prange(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = terrain_height(dem, lon_deg[i, j], lat_deg[i, j])
+    return out
 
 
 @numba.njit(cache=True, parallel=True)

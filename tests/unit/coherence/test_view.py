@@ -8,7 +8,15 @@ import pytest
 from shapely.geometry import box
 
 from insar_mining.archive.baselines import perpendicular_baseline_m
-from insar_mining.coherence.builtin.view import SightLines, local_incidence_deg, perpendicular_baseline_map, sight_lines
+from insar_mining.coherence.builtin.geometry import DemArrays
+from insar_mining.coherence.builtin.view import (
+    SightLines,
+    cell_heights,
+    local_incidence_deg,
+    local_incidence_map,
+    perpendicular_baseline_map,
+    sight_lines,
+)
 from insar_mining.grid import MapGrid
 from insar_mining.simulate.geometry import zero_doppler
 from insar_mining.simulate.truth import path_of
@@ -111,3 +119,17 @@ def test_gaps_stay_gaps_and_one_row_is_enough(scene):
     one = sight_lines(swath, row, height[:1, :5])
     assert np.isfinite(local_incidence_deg(height[:1, :5], 40.0, one)).all()
     np.testing.assert_allclose(one.east, sight.east[:1, :5], atol=1e-6)
+
+
+def test_cells_at_the_rim_know_their_neighbours(scene, rng):
+    """A part of a map has the incidence of the whole, up to its rim."""
+    swath, _, grid, _, _ = scene
+    dem = DemArrays((500 + 60 * rng.random((90, 90))).astype(np.float32), -8.81, 31.84, 0.001, 0.0008)
+    part = MapGrid(grid.epsg, grid.west_m + 400, grid.north_m - 400, grid.spacing_m, 20, 30)
+    whole = local_incidence_map(swath, grid, dem)
+    assert whole.shape == grid.shape
+    np.testing.assert_allclose(local_incidence_map(swath, part, dem), whole[10:40, 10:30], atol=1e-4)
+    heights = cell_heights(grid, dem)
+    alone = local_incidence_deg(heights, grid.spacing_m, sight_lines(swath, grid, heights))
+    np.testing.assert_allclose(alone[1:-1, 1:-1], whole[1:-1, 1:-1], atol=1e-4)
+    assert np.abs(alone - whole).max() > 0.1
