@@ -186,7 +186,9 @@ class CoherenceOptions(Options):
         description="Bands beside coherence: unbiased, standard_error, lower, upper, phase, filtered_phase, "
         "amplitude_reference, amplitude_secondary, mask, incidence, baseline.",
     )
-    orbits: tuple[Path, ...] = Field((), description="Orbit files (EOF) to use instead of the annotation's vectors.")
+    orbits: tuple[Path, ...] = Field(
+        (), description="Orbit files (EOF) or folders of them, instead of the annotation's vectors."
+    )
     stack_reference: Day | None = Field(
         None,
         description="Date to whose geometry all others are brought; by default the earliest that sees all of the mine.",
@@ -205,7 +207,23 @@ class CoherenceOptions(Options):
 class ActivityOptions(Options):
     """How a stack of coherence maps becomes activity."""
 
-    method: Literal["published"] = Field("published", description="Method of the analysis.")
+    method: Literal["significant", "published"] = Field(
+        "significant",
+        description="Each year decided on its own against stable ground, or by the hue of three years as published.",
+    )
+    false_discovery_rate: float = Field(
+        0.01,
+        gt=0,
+        lt=1,
+        description="Share of undisturbed cells among those found significant in a year (significant).",
+    )
+    min_loss: float = Field(
+        0.5, gt=0, lt=1, description="Where the border lies between undisturbed (0) and disturbed ground (1)."
+    )
+    interval_draws: int = Field(
+        40, ge=0, le=10_000, description="Draws from which the interval of an area is taken (significant); 0: none."
+    )
+    interval_level: float = Field(0.95, gt=0, lt=1, description="Confidence of that interval.")
     stable_method: Literal["iterated", "published"] = Field(
         "iterated",
         description="Stable points on kept pairs, found again until both settle, or once over all pairs as published.",

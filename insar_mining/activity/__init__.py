@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from insar_mining.activity.cells import cell_area_m2 as cell_area_m2
     from insar_mining.activity.cells import cover_fraction as cover_fraction
     from insar_mining.activity.cells import ground_area_m2 as ground_area_m2
+    from insar_mining.activity.changes import segments as segments
+    from insar_mining.activity.changes import worked_spans as worked_spans
+    from insar_mining.activity.changes import zone_changes as zone_changes
     from insar_mining.activity.composite import black_limit as black_limit
+    from insar_mining.activity.composite import classes_of_years as classes_of_years
     from insar_mining.activity.composite import classify as classify
     from insar_mining.activity.composite import composite_years as composite_years
     from insar_mining.activity.composite import rgb_composite as rgb_composite
@@ -37,6 +41,13 @@ if TYPE_CHECKING:
     from insar_mining.activity.explain import explain_scenes as explain_scenes
     from insar_mining.activity.explain import read_covariates as read_covariates
     from insar_mining.activity.explain import what_tells_rejected as what_tells_rejected
+    from insar_mining.activity.frequency import Timeline as Timeline
+    from insar_mining.activity.frequency import activity_timeline as activity_timeline
+    from insar_mining.activity.frequency import seasonality as seasonality
+    from insar_mining.activity.frequency import zone_shares as zone_shares
+    from insar_mining.activity.intervals import area_intervals as area_intervals
+    from insar_mining.activity.intervals import detection_power as detection_power
+    from insar_mining.activity.intervals import smallest_square as smallest_square
     from insar_mining.activity.large import LargeActivity as LargeActivity
     from insar_mining.activity.large import annual_to_zarr as annual_to_zarr
     from insar_mining.activity.large import significant_to_zarr as significant_to_zarr
@@ -55,7 +66,6 @@ if TYPE_CHECKING:
     from insar_mining.activity.scenes import filter_scenes as filter_scenes
     from insar_mining.activity.scenes import scene_table as scene_table
     from insar_mining.activity.significance import Significance as Significance
-    from insar_mining.activity.significance import YearReference as YearReference
     from insar_mining.activity.significance import duty_cycle as duty_cycle
     from insar_mining.activity.significance import find_references as find_references
     from insar_mining.activity.significance import significant_activity as significant_activity
@@ -73,12 +83,15 @@ if TYPE_CHECKING:
     from insar_mining.activity.strata import mask_out as mask_out
     from insar_mining.activity.strata import read_surfaces as read_surfaces
     from insar_mining.activity.strata import slope_deg as slope_deg
+    from insar_mining.activity.year_reference import YearReference as YearReference
+    from insar_mining.activity.year_reference import estimate_looks as estimate_looks
 
 # the other names load on first use: an analysis needs some of them, and scipy, zarr and geopandas take 20 to 50 MB each
 _HOMES = {
     "area": ("active_in", "activity_table", "class_counts", "nominal_area_m2", "year_counts"),
     "cells": ("cell_area_m2", "cover_fraction", "ground_area_m2"),
-    "composite": ("black_limit", "classify", "composite_years", "rgb_composite"),
+    "changes": ("segments", "worked_spans", "zone_changes"),
+    "composite": ("black_limit", "classes_of_years", "classify", "composite_years", "rgb_composite"),
     "corrections": (
         "BaselineFit",
         "DecayFit",
@@ -90,6 +103,8 @@ _HOMES = {
         "without_baseline_loss",
     ),
     "explain": ("explain_scenes", "read_covariates", "what_tells_rejected"),
+    "frequency": ("Timeline", "activity_timeline", "seasonality", "zone_shares"),
+    "intervals": ("area_intervals", "detection_power", "smallest_square"),
     "large": ("LargeActivity", "annual_to_zarr", "significant_to_zarr"),
     "layers": ("read_layer", "read_mask", "read_ndvi"),
     "reference": ("Drift", "Spread", "drift_test", "spread_evenly", "spread_of", "stable_ground"),
@@ -97,7 +112,6 @@ _HOMES = {
     "scenes": ("filter_scenes", "scene_table"),
     "significance": (
         "Significance",
-        "YearReference",
         "duty_cycle",
         "find_references",
         "significant_activity",
@@ -106,6 +120,7 @@ _HOMES = {
     "stable": ("StableIteration", "iterate_stable", "pixel_statistics", "stable_points"),
     "stack": ("open_stack",),
     "store": ("from_zarr", "open_maps", "to_zarr"),
+    "year_reference": ("YearReference", "estimate_looks"),
     "strata": ("activity_by_stratum", "classes_by", "mask_out", "read_surfaces", "slope_deg"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -30,6 +30,10 @@ ACTIVITY_COLUMNS = (
 )
 
 
+# areas of `area_intervals` that are summed over mapped cells
+MAPPED_COLUMNS = ("area_map_m2", "area_loose_m2", "area_strict_m2")
+
+
 def class_counts(classes: xr.DataArray | npt.NDArray[np.uint8]) -> dict[str, int]:
     """Count the pixels of each class; those without a class are left out.
 
@@ -100,6 +104,7 @@ def activity_table(
     mine_id: str | None = None,
     method: str = "published",
     n_pairs: Sequence[int] | None = None,
+    intervals: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return the active area of every year.
 
@@ -107,12 +112,16 @@ def activity_table(
     ----------
     source : DataArray
         Classes (y, x) of `classify`: one row per year of theirs. Or annual NDAI (year, y, x), where there
-        are fewer than three years and so no hue: one row per year, in which what is active is not known.
+        are fewer than three years and so no hue: one row per year, in which what is active is not known. Or the
+        decisions (year, y, x) of `significant_activity` (``active``, with the attribute ``method``).
     mine_id : str, optional
         Default: the attribute ``mine_id``, else empty.
     method : str
     n_pairs : sequence of int, optional
         Pairs of each year; default from the attributes.
+    intervals : DataFrame, optional
+        Of `insar_mining.activity.intervals.area_intervals`: its areas and bounds take the place of those mapped, its
+        other columns come last.
 
     Returns
     -------
@@ -134,7 +143,9 @@ def activity_table(
         )
     if mine_id is None:
         mine_id = str(source.attrs.get("mine_id", ""))
-    if source.dims == ("year", "y", "x"):
+    if source.dims == ("year", "y", "x") and source.attrs.get("method") == "significant":
+        rows = _rows_of_decisions(source)
+    elif source.dims == ("year", "y", "x"):
         rows = _rows_without_classes(source)
     elif source.dims == ("y", "x") and "years" in source.attrs:
         rows = _rows_of_classes(source)
@@ -149,7 +160,8 @@ def activity_table(
     )
     whole = {"year": "int64", "n_pairs": "Int64", "n_pixels": "int64", "active_pixels": "Int64"}
     areas = {name: "float64" for name in ACTIVITY_COLUMNS if name.startswith("area_")}
-    return table.astype({**whole, **areas})
+    table = table.astype({**whole, **areas})
+    return table if intervals is None else _with_intervals(table, intervals)
 
 
 def active_in(classes: xr.DataArray, year: int) -> xr.DataArray:
@@ -189,6 +201,40 @@ def _rows_of_classes(classes: xr.DataArray) -> list[dict[str, object]]:
             }
         )
     return sorted(rows, key=lambda row: int(str(row["year"])))
+
+
+def _rows_of_decisions(active: xr.DataArray) -> list[dict[str, object]]:
+    pairs = active["pairs_in_year"].values if "pairs_in_year" in active.coords else [pd.NA] * active.sizes["year"]
+    rows: list[dict[str, object]] = []
+    for year, number, layer in zip(active["year"].values, pairs, active, strict=True):
+        count = int(np.count_nonzero(layer.values == 1))
+        rows.append(
+            {
+                "year": int(year),
+                "n_pairs": number,
+                "n_pixels": int(np.count_nonzero(layer.values != NO_CLASS)),
+                "active_pixels": count,
+                "area_m2": ground_area_m2(layer.copy(data=layer.values == 1)),
+                "area_low_m2": np.nan,
+                "area_high_m2": np.nan,
+                "area_nominal_m2": nominal_area_m2(count),
+            }
+        )
+    return rows
+
+
+def _with_intervals(table: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
+    """Take areas and bounds from the intervals; slivers of the polygon, which these leave out, are kept."""
+    found = intervals.set_index("year").reindex(table["year"]).reset_index(drop=True)
+    slivers = table["area_m2"] - found["area_map_m2"]
+    result = table.copy()
+    for name in ("area_m2", "area_low_m2", "area_high_m2"):
+        result[name] = found[name] + slivers
+    result["area_low_m2"] = result["area_low_m2"].clip(lower=0)
+    further = [name for name in found.columns if name not in table.columns]
+    for name in further:
+        result[name] = found[name] + slivers if name in MAPPED_COLUMNS else found[name]
+    return result
 
 
 def _rows_without_classes(annual: xr.DataArray) -> list[dict[str, object]]:

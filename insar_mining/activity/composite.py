@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 # second (green), 4 the third (blue). So cyan, green and blue together, is 6.
 CLASS_NAMES = ("Black", "Red", "Green", "Yellow", "Blue", "Magenta", "Cyan", "White")
 NO_CLASS = 255
+# bits of the largest type of `classes_of_years`, but for what no data takes
+MOST_YEARS = 30
 
 # the six colours around the circle of hue from 0 degrees, 60 degrees apart, as classes
 _HUE_CLASSES = np.array([1, 3, 2, 6, 4, 5], np.uint8)
@@ -221,6 +223,64 @@ def hue_classes(index: FloatArray, black_below: float, white_saturation: float) 
     classes = np.where(white, np.uint8(7), classes)
     classes = np.where(hi < black_below, np.uint8(0), classes)
     return np.where(np.isnan(spread), np.uint8(NO_CLASS), classes).astype(np.uint8)
+
+
+def classes_of_years(active: xr.DataArray, years: Sequence[int] | None = None) -> xr.DataArray:
+    """Put the years in which each pixel was active into one map, one bit per year.
+
+    Parameters
+    ----------
+    active : DataArray (year, y, x) of uint8
+        1 active, 0 not, 255 no data: of `insar_mining.activity.significance.significant_activity`.
+    years : sequence of int, optional
+        One to thirty; default all.
+
+    Returns
+    -------
+    DataArray (y, x), uint8 (up to 7 years), uint16 (15) or uint32
+        Bit 0 is the first year. Three years have the codes, names and colours of the published classes. The
+        largest value of the type where a year has no data. Attributes as of `classify`.
+
+    Raises
+    ------
+    ActivityError
+        A year is not there, or there are too many.
+    """
+    have = [int(year) for year in active["year"].values]
+    chosen = have if years is None else [int(year) for year in years]
+    missing = [year for year in chosen if year not in have]
+    if not chosen or missing or len(set(chosen)) != len(chosen) or len(chosen) > MOST_YEARS:
+        raise ActivityError(
+            f"classes need 1 to {MOST_YEARS} different years out of {_listed(have)}, not {_listed(chosen)}"
+        )
+    kind = np.dtype(np.uint8 if len(chosen) <= 7 else np.uint16 if len(chosen) <= 15 else np.uint32)
+    nodata = 2 ** (8 * kind.itemsize) - 1
+    values = np.zeros(active.shape[1:], kind)
+    missing_cells = np.zeros(values.shape, np.bool_)
+    for bit, year in enumerate(chosen):
+        layer = active.sel(year=year).values
+        values |= (layer == 1).astype(kind) << kind.type(bit)
+        missing_cells |= layer == NO_CLASS
+    values[missing_cells] = nodata
+    pairs = active["pairs_in_year"].sel(year=chosen).values if "pairs_in_year" in active.coords else None
+    attrs = {
+        "long_name": "years in which the ground was active, one bit each",
+        "method": str(active.attrs.get("method", "significant")),
+        **_flags(values, chosen, nodata),
+        "nodata": nodata,
+        "years": chosen,
+        **({} if pairs is None else {"pairs_in_year": [int(number) for number in pairs]}),
+    }
+    return on_cells_of(active, ("y", "x"), values, "classes", attrs)
+
+
+def _flags(values: npt.NDArray[np.unsignedinteger[Any]], years: Sequence[int], nodata: int) -> dict[str, Any]:
+    """Values and meanings: the eight colours for three years, else every set of years that occurs."""
+    if len(years) == 3:
+        return {"flag_values": list(range(len(CLASS_NAMES))), "flag_meanings": " ".join(CLASS_NAMES)}
+    found = [int(value) for value in np.unique(values) if value != nodata]
+    names = ["+".join(str(year) for bit, year in enumerate(years) if value >> bit & 1) or "none" for value in found]
+    return {"flag_values": found, "flag_meanings": " ".join(names)}
 
 
 def black_limit(source: xr.DataArray, sigma: float = BLACK_SIGMA) -> float:

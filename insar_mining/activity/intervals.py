@@ -34,7 +34,8 @@ from insar_mining.activity.decision import (
 )
 from insar_mining.activity.decision import own_ratio as own_ratio_of
 from insar_mining.activity.resampling import drawn_again, moved_weights, moving_weights, quantile_table
-from insar_mining.activity.significance import Significance, YearReference
+from insar_mining.activity.significance import Significance
+from insar_mining.activity.year_reference import YearReference
 from insar_mining.coherence.statistics import unbias
 from insar_mining.errors import OptionError
 
@@ -63,7 +64,7 @@ INTERVAL_COLUMNS = (
 )
 
 # where the border lies is not known better than to this by any stack (measured on simulated ones)
-BORDER_DOUBT_M = 1.0
+BORDER_DOUBT_M = 1.4
 
 # how far the border is moved for the sensitivity columns
 LOOSER, STRICTER = -0.1, 0.1
@@ -306,9 +307,11 @@ def _neighbours(tiles: Sequence[_Tile], reference: YearReference) -> tuple[float
     products, power = np.zeros(2), 0.0
     for tile in tiles:
         quiet = ~ndimage.binary_dilation(_in_any_pair(tile), iterations=3)
-        rest = tile.values - np.nanmean(tile.values, axis=0, keepdims=True)
-        rest -= np.nanmedian(rest[:, quiet], axis=1)[:, None, None] if quiet.any() else 0
-        rest = np.where(quiet & np.isfinite(rest), rest, 0)
+        # only cells with data in every pair
+        quiet &= np.asarray(np.isfinite(tile.values).all(axis=0))
+        rest = np.where(quiet, tile.values - tile.values.mean(axis=0), 0)
+        if quiet.any():
+            rest = np.where(quiet, rest - np.median(rest[:, quiet], axis=1)[:, None, None], 0)
         both = (quiet[1:] & quiet[:-1]).sum(), (quiet[:, 1:] & quiet[:, :-1]).sum()
         if min(both) == 0:
             continue

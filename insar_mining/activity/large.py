@@ -19,11 +19,11 @@ from insar_mining.activity.cells import CELL_ATTRIBUTES, MAP_COORDINATES, ground
 from insar_mining.activity.ndai import annual_blocks, ndai, years_of_pairs
 from insar_mining.activity.significance import (
     NO_DECISION,
-    YearReference,
     find_references,
     walk_disturbed,
 )
 from insar_mining.activity.store import CHUNK, open_maps, written_store
+from insar_mining.activity.year_reference import YearReference
 
 
 @dataclass(frozen=True, eq=False)

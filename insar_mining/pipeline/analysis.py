@@ -23,6 +23,11 @@ from insar_mining.activity import (
     rgb_composite,
     stable_points,
 )
+from insar_mining.activity.blocks import held
+from insar_mining.activity.composite import classes_of_years
+from insar_mining.activity.frequency import Timeline, activity_timeline
+from insar_mining.activity.intervals import area_intervals
+from insar_mining.activity.significance import Significance, significant_activity
 from insar_mining.errors import ActivityError
 from insar_mining.mines import Mine
 from insar_mining.options import ActivityOptions
@@ -49,6 +54,10 @@ class Analysis:
         One per window of three consecutive years; empty with fewer years.
     activity : DataFrame
         One row per year.
+    significance : Significance, optional
+        Decisions of ``method="significant"``.
+    timeline : Timeline, optional
+        How often and when, by the same method.
     """
 
     coh: xr.DataArray
@@ -58,6 +67,8 @@ class Analysis:
     rgb: Mapping[Window, xr.DataArray]
     classes: Mapping[Window, xr.DataArray]
     activity: pd.DataFrame
+    significance: Significance | None = None
+    timeline: Timeline | None = None
 
     @property
     def years(self) -> list[int]:
@@ -83,6 +94,12 @@ def analyse_maps(
         As of the steps; also when there is no pair of a year.
     """
     coh = _of_years(open_stack(maps, mine, zero=options.zero, min_cover=options.min_cover), years)
+    if options.method == "significant":
+        return _significant(coh, mine, options)
+    return _published(coh, mine, options)
+
+
+def _published(coh: xr.DataArray, mine: Mine, options: ActivityOptions) -> Analysis:
     stable, kept, scenes = _stable_and_kept(coh, options)
     annual = annual_ndai(ndai(kept, stable), min_pairs=options.min_pairs)
     rgb = {window: rgb_composite(annual, window, ceiling=options.ceiling) for window in windows_of(annual)}
@@ -96,6 +113,51 @@ def analyse_maps(
         for window, composite in rgb.items()
     }
     return Analysis(coh, stable, scenes, annual, rgb, classes, _activity(annual, classes, mine.id, options.method))
+
+
+def _significant(coh: xr.DataArray, mine: Mine, options: ActivityOptions) -> Analysis:
+    """Every year from its own pairs, so that none depends on the others."""
+    coh = held(coh)
+    found = significant_activity(
+        coh,
+        false_discovery_rate=options.false_discovery_rate,
+        min_loss=options.min_loss,
+        stable_mean_min=options.stable_mean_min,
+        stable_std_max=options.stable_std_max,
+        scene_mean_min=options.scene_mean_min,
+        scene_std_max=options.scene_std_max,
+        stable_method=options.stable_method,
+        min_pairs=options.min_pairs,
+    )
+    years = [
+        annual_ndai(ndai(coh.isel(pair=reference.pairs), reference.stable), min_pairs=options.min_pairs)
+        for reference in found.references.values()
+    ]
+    annual = xr.concat(years, dim="year", combine_attrs="drop_conflicts", join="exact")
+    intervals = area_intervals(coh, found, draws=options.interval_draws, level=options.interval_level)
+    windows = windows_of(annual)
+    return Analysis(
+        coh,
+        _stable_throughout(found, options),
+        found.scenes,
+        annual,
+        {window: rgb_composite(annual, window, ceiling=options.ceiling) for window in windows},
+        {window: classes_of_years(found.active, window) for window in windows},
+        activity_table(found.active, mine_id=mine.id, method="significant", intervals=intervals),
+        found,
+        activity_timeline(coh, found),
+    )
+
+
+def _stable_throughout(found: Significance, options: ActivityOptions) -> xr.DataArray:
+    """Points that are stable in every year; in any year where there is none of these."""
+    masks = [reference.stable.values for reference in found.references.values()]
+    every = np.logical_and.reduce(masks)
+    values = every if every.any() else np.logical_or.reduce(masks)
+    first = next(iter(found.references.values())).stable
+    stable = first.copy(data=values)
+    stable.attrs = {**first.attrs, "n_stable": int(values.sum()), "method": options.stable_method}
+    return stable
 
 
 def _of_years(coh: xr.DataArray, years: Sequence[int]) -> xr.DataArray:
@@ -141,6 +203,9 @@ def _activity(annual: xr.DataArray, classes: Mapping[Window, xr.DataArray], mine
 
 def active_map(analysis: Analysis, year: int) -> xr.DataArray | None:
     """Return where the ground was active in a year as `activity.csv` counts it; None where that is not known."""
+    if analysis.significance is not None:
+        layer = analysis.significance.active.sel(year=year, drop=True)
+        return layer.copy(data=layer.values == 1)
     window = window_of_year(analysis.classes, year)
     return None if window is None else active_in(analysis.classes[window], year)
 

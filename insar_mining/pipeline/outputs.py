@@ -9,18 +9,23 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 from affine import Affine
 
 from insar_mining import __version__
 from insar_mining.activity import to_zarr
+from insar_mining.activity.significance import Significance
 from insar_mining.files import write_text
 from insar_mining.pipeline.analysis import Analysis
 from insar_mining.pipeline.stac import write_item
 from insar_mining.raster import write_cog
 
 NO_VALUE = 255
+
+# bands of active_dates.tif
+DATE_BANDS = ("first_active", "last_active", "start", "stop")
 
 PACKAGES = ("numpy", "scipy", "numba", "xarray", "rasterio", "geopandas", "pyproj", "shapely")
 
@@ -47,7 +52,43 @@ def write_analysis(folder: Path, analysis: Analysis, method: str) -> list[Path]:
         files.append(_write(folder / f"rgb_{name}.tif", rgb, bands, of_window | stretch))
         files.append(_write_classes(folder / f"classes_{name}.tif", analysis.classes[window], of_window))
     files.append(write_table(folder / "activity.csv", analysis.activity))
+    if analysis.significance is not None:
+        files += _write_significance(folder, analysis, analysis.significance, tags)
     return files
+
+
+def _write_significance(folder: Path, analysis: Analysis, found: Significance, tags: Mapping[str, str]) -> list[Path]:
+    """Write ``active_<year>.tif``, ``duty_<year>.tif``, ``active_dates.tif`` and ``monthly.csv``."""
+    files = []
+    for year, reference in found.references.items():
+        of_year = dict(tags) | {
+            "YEAR": str(year),
+            "LOOKS": f"{reference.looks:.2f}",
+            "FALSE_DISCOVERY_RATE": f"{reference.false_discovery_rate:g}",
+            "MIN_LOSS": f"{reference.min_loss:g}",
+        }
+        active = found.active.sel(year=year)
+        files.append(_write(folder / f"active_{year}.tif", active, ["active"], of_year, NO_VALUE))
+        if analysis.timeline is not None:
+            duty = analysis.timeline.duty.sel(year=year)
+            files.append(_write(folder / f"duty_{year}.tif", duty, ["share of pairs"], of_year))
+    if analysis.timeline is not None:
+        dates = [getattr(analysis.timeline, name) for name in DATE_BANDS]
+        values = np.stack([_yyyymmdd(date.values) for date in dates])
+        template = xr.DataArray(values, dims=("band", "y", "x"), attrs=dates[0].attrs)
+        said = dict(tags) | {"DATES": "yyyymmdd; 0 where never"}
+        files.append(_write(folder / "active_dates.tif", template, list(DATE_BANDS), said, 0))
+        files.append(write_table(folder / "monthly.csv", analysis.timeline.monthly))
+    return files
+
+
+def _yyyymmdd(dates: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int32]:
+    """Dates as whole numbers; 0 for none."""
+    days = dates.astype("datetime64[D]")
+    month = days.astype("datetime64[M]")
+    year = days.astype("datetime64[Y]").astype(np.int64) + 1970
+    number = year * 10_000 + (month.astype(np.int64) % 12 + 1) * 100 + (days - month).astype(np.int64) + 1
+    return np.where(np.isnat(days), 0, number).astype(np.int32)
 
 
 def write_pair_maps(folder: Path, coh: xr.DataArray) -> list[Path]:
@@ -83,7 +124,8 @@ def _write_stable(path: Path, analysis: Analysis, tags: Mapping[str, str]) -> Pa
 def _write_classes(path: Path, classes: xr.DataArray, tags: Mapping[str, str]) -> Path:
     names = str(classes.attrs["flag_meanings"]).split()
     legend = {f"CLASS_{value}": name for value, name in zip(classes.attrs["flag_values"], names, strict=True)}
-    limits = {name.upper(): f"{classes.attrs[name]:.6g}" for name in ("black_below", "white_saturation")}
+    known = [name for name in ("black_below", "white_saturation") if name in classes.attrs]
+    limits = {name.upper(): f"{classes.attrs[name]:.6g}" for name in known}
     return _write(path, classes, ["class"], dict(tags) | legend | limits, float(classes.attrs["nodata"]))
 
 

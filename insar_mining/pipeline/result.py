@@ -178,7 +178,7 @@ def _pair_table(coh: xr.DataArray) -> pd.DataFrame:
 
 def _notes(analysis: Analysis) -> list[str]:
     notes = []
-    if len(analysis.classes) > 1:
+    if analysis.significance is None and len(analysis.classes) > 1:
         notes.append(
             "The area of a year is read from the window of three years that it ends (the first two years from the "
             "first window); the composite and the classes shown are those of the last window."

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import rasterio
 import xarray as xr
@@ -71,6 +72,15 @@ class Comparison:
     truth: xr.DataArray
 
 
+def _with_decision(analysis: Analysis) -> npt.NDArray[np.bool_]:
+    """Cells of which every year says whether they were active."""
+    if analysis.significance is not None:
+        active = analysis.significance.active
+        return np.asarray((active.values != active.attrs["nodata"]).all(axis=0))
+    classes = analysis.classes[max(analysis.classes)]
+    return np.asarray(classes.values != classes.attrs["nodata"])
+
+
 def compare(analysis: Analysis, truth: Truth) -> Comparison:
     """Set an analysis beside the truth.
 
@@ -87,7 +97,7 @@ def compare(analysis: Analysis, truth: Truth) -> Comparison:
     on_cells = truth.active.sel(year=list(found)).sel(y=y, x=x, method="nearest").assign_coords(y=y, x=x)
     area = analysis.activity.set_index("year")["area_m2"]
     cell_m2 = np.broadcast_to(np.asarray(analysis.coh["cell_area_m2"].values, dtype=float), y.shape)[:, np.newaxis]
-    inside = analysis.classes[max(analysis.classes)].values != analysis.classes[max(analysis.classes)].attrs["nodata"]
+    inside = _with_decision(analysis)
     rows = []
     for year, raster in found.items():
         worked = on_cells.sel(year=year).values & inside
