@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -53,6 +54,51 @@ def test_what_is_copied_exists_and_is_not_ignored(path: Path) -> None:
         for source in sources:
             assert (ROOT / source).exists(), source
             assert source.split("/")[0] in allowed, source
+
+
+# what Debian 12's index has (looked up with apt-cache on 2026-11-22), and the commands that come with it
+PACKAGES = {
+    "ca-certificates": (), "curl": ("curl",), "fontconfig": (), "fonts-dejavu-core": (), "libgfortran5": (),
+    "tini": ("tini",),
+}  # fmt: skip
+# of the shell, of Debian's essential packages, and of the base images
+AT_HAND = {
+    "test", "echo", "exit", "rm", "sh", "sha256sum", "apt-get", "useradd", "install", "pip", "python", "timeout",
+    "dirname", "find", "set", "if", "fi", "true", "printf", "cd",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_every_package_and_command_is_one_that_there_is(path: Path) -> None:
+    """No engine can build it here, so each word that is carried out must come from somewhere that is named."""
+    come_with = {"insar-mining"}  # of the package itself, whose console script it is
+    for argument in given(path, "COPY"):
+        if argument.startswith("--chmod=755"):
+            come_with.add(Path(argument.split()[-1]).name)
+    for run in given(path, "RUN"):
+        installed = re.search(r"--no-install-recommends ([^&]*)", run)
+        if installed:
+            names = installed[1].split()
+            assert set(names) <= PACKAGES.keys()
+            come_with |= {command for name in names for command in PACKAGES[name]}
+        plain = re.sub(r"\$\{[^}]*\}|\"[^\"]*\"", "X", run)
+        for part in re.split(r"&&|\|\||;|\||\{|\}", plain):
+            words = [word for word in part.split() if "=" not in word]
+            if words and words[0] != "X":
+                assert words[0] in AT_HAND | come_with, f"{words[0]!r} in {run}"
+    for instruction in ("ENTRYPOINT", "HEALTHCHECK"):
+        (text,) = given(path, instruction)
+        assert json.loads(text[text.index("[") :])[0] in come_with
+
+
+def test_sources_of_the_images_name_a_release() -> None:
+    """Base images and the installer are pinned to a release, never to "latest"."""
+    for path in FILES:
+        for source in given(path, "FROM"):
+            image = source.split()[0].replace("${PYTHON_VERSION}", "3.12")
+            assert re.fullmatch(r"(debian:bookworm|python:3\.\d+)-slim(-bookworm)?", image), image
+    (run,) = (argument for argument in given(DOCKER / "Dockerfile", "RUN") if "SNAP_SHA256" in argument)
+    assert "https://download.esa.int/step/snap/${SNAP_VERSION%.*}/installers/" in run
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)

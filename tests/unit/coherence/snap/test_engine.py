@@ -12,16 +12,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from shapely.geometry import box, mapping
+from typer.testing import CliRunner
 
+from insar_mining.cli import app
 from insar_mining.coherence.compare import compare_maps
 from insar_mining.coherence.engine import coherence
 from insar_mining.coherence.plan import CoherencePlan
 from insar_mining.coherence.product import is_current
 from insar_mining.coherence.snap import engine
-from insar_mining.coherence.snap.settings import snap_options
+from insar_mining.coherence.snap.settings import SnapSettings, settings, snap_options
 from insar_mining.coherence.snap.workspace import PLAIN
 from insar_mining.errors import EngineError, EngineWarning, SnapGraphError, SnapOrbitError
-from insar_mining.options import SnapOptions
+from insar_mining.options import RunOptions, SnapOptions, read_options, to_yaml
+from insar_mining.pipeline import jobs
 
 MakePlan = Callable[..., CoherencePlan]
 LATE_LINES = 6e-5 / 0.002055556  # how late the secondary's orbit is, see conftest.py
@@ -140,6 +144,50 @@ def test_two_at_once_in_one_folder(recorded, snap_home: Path, orbits: list[Path]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["map.json", "map.tif"]
     with rasterio.open(tmp_path / "out" / "map.tif") as source:
         np.testing.assert_array_equal(source.read(1), recorded.values)
+
+
+def test_options_reach_snap_from_file_command_and_environment(
+    simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command line goes before the options file, the file before the environment."""
+
+    class Enough(Exception):
+        pass
+
+    seen: list[SnapSettings] = []
+
+    def stop(*_: object) -> None:
+        seen.append(settings())
+        raise Enough
+
+    monkeypatch.setattr(jobs, "make_maps", stop)
+    monkeypatch.setenv("INSAR_MINING_SNAP_WALL_S", "77")
+    monkeypatch.setenv("INSAR_MINING_SNAP_MEMORY", "9G")
+    mine = tmp_path / "mine.geojson"
+    mine.write_text(json.dumps(mapping(box(-8.902, 31.200, -8.898, 31.203))), encoding="utf-8")
+    config = tmp_path / "options.yaml"
+    own = SnapOptions(memory="3G", parallelism=2, scratch=tmp_path)
+    config.write_text(to_yaml(RunOptions(snap=own)), encoding="utf-8")
+    assert read_options(config, RunOptions).snap == own
+    command = ["run", str(mine), "--start", "2023-09-01", "--end", "2023-09-30", "--dem", str(simulated.dem), "--out",
+               str(tmp_path / "out"), "--scenes", str(simulated.reference.parent), "--config", str(config)]  # fmt: skip
+    result = CliRunner().invoke(app, [*command, "--snap", "memory=4G", "--snap", "keep_failed=0"])
+    assert "Enough" in result.stderr
+    (found,) = seen
+    assert (found.heap_mib, found.parallelism, found.wall_s, found.keep_failed) == (4096, 2, 77, 0)
+    assert found.scratch == tmp_path
+    assert settings().heap_mib == 9 * 1024  # and afterwards nothing of it is left
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("memory", "write NAME=VALUE"), ("memry=4G", "did you mean 'memory'"), ("memory=much", "memory"),
+     ("parallelism=0", "greater than or equal to 1"), ("idle_s=soon", "idle_s")],
+)  # fmt: skip
+def test_an_option_that_snap_cannot_have_is_refused(text: str, said: str) -> None:
+    result = CliRunner().invoke(app, ["graph", "run", "goldstein", "--snap", text])
+    assert result.exit_code == 1
+    assert said in result.stderr
 
 
 def test_an_orbit_file_that_snap_does_not_find_is_said(

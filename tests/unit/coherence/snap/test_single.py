@@ -17,6 +17,7 @@ from insar_mining.cli import app
 from insar_mining.coherence.engine import coherence
 from insar_mining.coherence.plan import CoherencePlan
 from insar_mining.coherence.snap.dimap import Dimap, read_dimap
+from insar_mining.coherence.snap.graphs import read_template
 from insar_mining.coherence.snap.mapped import on_grid
 from insar_mining.coherence.snap.provision import DEM_NODATA, write_external_dem
 from insar_mining.coherence.snap.single import run_graph
@@ -142,15 +143,31 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-@pytest.mark.slow
-def test_the_whole_chain_in_one_graph_takes_the_orbit_trap_with_snap_14(
-    plan: MakePlan, elevation: dict[str, object], orbits: list[Path], install_snap, tmp_path: Path, monkeypatch
+def test_one_graph_takes_the_orbit_trap_with_snap_14_and_two_do_not(
+    recorded, orbits: list[Path], install_snap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stand-in of SNAP 14 applies orbits as late as SNAP 14 does; the map is refused, and the message says why."""
-    monkeypatch.setenv("SNAP_HOME", str(install_snap(tmp_path / "snap 14", "14.0.0")))
-    monkeypatch.setenv("INSAR_MINING_SNAP_MEMORY", "2G")
-    with pytest.raises(SnapOrbitError, match=r"metadata says N/A, vectors 10 s apart.*SNAP 14 does so"):
-        run_graph("whole-chain", whole_chain(plan(), elevation, tmp_path / "w.dim"), orbits=orbits)
+    """The stand-in of SNAP 14 applies orbits as late as SNAP 14 does: what follows in the graph does not see them."""
+    values = {name: value for name, value in CHAIN.items() if not name.startswith("secondary")} | {
+        "product": recorded.plan.reference / "manifest.safe", "product_format": "SENTINEL-1",
+        "orbit_type": "Sentinel Precise (Auto Download)", "target": tmp_path / "one.dim",
+    }  # fmt: skip
+    after = (
+        '  <node id="TOPSAR-Deburst">\n    <operator>TOPSAR-Deburst</operator>\n    <sources>\n'
+        '      <sourceProduct refid="Apply-Orbit-File"/>\n    </sources>\n    <parameters>\n'
+        '      <selectedPolarisations>VV</selectedPolarisations>\n    </parameters>\n  </node>\n  <node id="Write">'
+    )
+    text = read_template("split-orbit").replace('refid="Apply-Orbit-File"', 'refid="TOPSAR-Deburst"')
+    (tmp_path / "graphs").mkdir()
+    (tmp_path / "graphs" / "longer.xml").write_text(text.replace('  <node id="Write">', after))
+    for version, late in (("13.0.4", False), ("14.0.0", True)):
+        monkeypatch.setenv("SNAP_HOME", str(install_snap(tmp_path / version, version)))
+        monkeypatch.setenv("INSAR_MINING_SNAP_MEMORY", "2G")
+        run_graph("split-orbit", values, orbits=orbits[:1])  # the package's own
+        if late:
+            with pytest.raises(SnapOrbitError, match=r"metadata says N/A, vectors 10 s apart.*SNAP 14 does so"):
+                run_graph("longer", values, orbits=orbits[:1], folder=tmp_path / "graphs")
+        else:
+            run_graph("longer", values, orbits=orbits[:1], folder=tmp_path / "graphs")
 
 
 @pytest.fixture(scope="module")
