@@ -50,7 +50,8 @@ class PatchShifts:
     coherence2 : ndarray
         Squared coherence, free of bias: scatters around 0 where there is none; 0.98 at most.
     power : ndarray
-        Of the correlation at zero, in units of what noise alone gives: exponentially distributed then.
+        Of the correlation at zero, in units of what ground of this brightness gives without coherence:
+        exponentially distributed then.
     """
 
     lines: FloatArray
@@ -71,11 +72,10 @@ class PatchShifts:
         """Which patches show more than noise does."""
         return (self.power > LEAST_POWER) & (self.coherence2 > 0)
 
-    @property
-    def excess(self) -> float:
-        """Standard deviations by which the mean power of all patches exceeds that of noise; 0 without patches."""
+    def excess(self, rounds: int = 1) -> float:
+        """Count the standard deviations of mean power above noise, each patch being there `rounds` times."""
         count = self.power.size
-        return float((self.power.mean() - 1) * math.sqrt(count)) if count else 0.0
+        return float((self.power.mean() - 1) * math.sqrt(count / rounds)) if count else 0.0
 
 
 def patch_shifts(first: ComplexImage, second: ComplexImage, azimuth: Spectrum, range_: Spectrum) -> PatchShifts:
@@ -105,12 +105,13 @@ def patch_shifts(first: ComplexImage, second: ComplexImage, azimuth: Spectrum, r
     bins = np.ix_(np.arange(known[0].shape[0]), f_line.index, f_sample.index)
     a, b = (fft.fft2(image, axes=(1, 2))[bins].astype(np.complex128) for image in known)
     weight = weight_line[:, None] * weight_sample
-    cross = a * b.conj() * weight
+    a, b = (v * np.sqrt(weight) for v in (a, b))
+    cross = a * b.conj()
     total = cross.sum(axis=(1, 2))
-    energy = np.sqrt(np.prod([np.sum(np.abs(v) ** 2 * weight, axis=(1, 2)) for v in (a, b)], axis=0))
-    noise = np.sum(np.abs(cross) ** 2, axis=(1, 2))
+    energy = np.prod([np.sum(np.abs(v) ** 2, axis=(1, 2)) for v in (a, b)], axis=0)
+    noise = _noise(a, b)
     with np.errstate(divide="ignore", invalid="ignore"):  # a patch without signal is dropped below
-        raw = np.abs(total / energy) ** 2
+        raw = np.abs(total) ** 2 / energy
         power = np.abs(total) ** 2 / noise
         shift = [
             np.imag(total.conj() * moment) / (2 * np.pi * frequency.variance * np.abs(total) ** 2)
@@ -119,12 +120,24 @@ def patch_shifts(first: ComplexImage, second: ComplexImage, azimuth: Spectrum, r
                 (np.einsum("pij,j->p", cross, f_sample.value), f_sample),
             )
         ]
-        count = weight.size * used[1].mean(axis=(1, 2))
+        # coherent images of even brightness show 1 + g^2 of the noise of incoherent ones
+        count = np.minimum((1 + raw) * energy / noise, weight.size * used[1].mean(axis=(1, 2)))
         coherence2 = np.minimum((raw - 1 / count) / (1 - 1 / count), MOST_COHERENCE2)
         phase_sd = np.sqrt((1 - coherence2) / (2 * np.maximum(coherence2, 0) * count))
     sd = [phase_sd / (2 * np.pi * math.sqrt(f.variance)) for f in (f_line, f_sample)]
     seen = np.isfinite(power)
     return PatchShifts(*(v[seen] for v in (*shift, *sd, coherence2, power)))
+
+
+def _noise(a: npt.NDArray[np.complex128], b: npt.NDArray[np.complex128]) -> FloatArray:
+    """Power that the sum of ``a conj(b)`` has without coherence, from the brightness at each place.
+
+    Bright and dark ground lies alike on both dates; few bright pixels then make most of the sum, and it
+    scatters as much as that of few pixels.
+    """
+    # the frequencies of the band alone are the transform of a smaller image, whose pixels are independent
+    first, second = (np.abs(fft.ifft2(v, axes=(1, 2))) ** 2 for v in (a, b))
+    return np.asarray(np.sum(first * second, axis=(1, 2)) * float(a.shape[1] * a.shape[2]) ** 2)
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,13 +78,17 @@ def overlap_cells(
     for reference, date in (first, second):
         a, b = (np.where(known, image, 0) for image in (reference, date))
         product = _means(a * b.conj())
-        energy = _means(np.abs(a) ** 2) * _means(np.abs(b) ** 2)
+        first_power, second_power = np.abs(a) ** 2, np.abs(b) ** 2
+        energy = _means(first_power) * _means(second_power)
         with np.errstate(divide="ignore", invalid="ignore"):  # cells without data are dropped below
             raw = np.abs(product) ** 2 / energy
-            square = np.clip(raw - (1 - raw) / looks, 0, MOST_COHERENCE2)
-            variances.append((1 - square) / (2 * square * looks))
+            # where few pixels are bright, the sum scatters as much as that of few pixels
+            noise = _means(first_power * second_power) / looks
+            count = np.minimum((1 + raw) * energy / noise, looks)
+            square = np.clip(raw - (1 - raw) / count, 0, MOST_COHERENCE2)
+            variances.append((1 - square) / (2 * square * count))
+            powers.append(np.abs(product) ** 2 / noise)
         products.append(product)
-        powers.append(raw * looks)
         squares.append(square)
     with np.errstate(invalid="ignore"):
         kept = (share == 1) & (np.minimum(*powers) > LEAST_POWER)

@@ -63,11 +63,11 @@ Method = Literal["auto", "correlation"]
 
 STRIP_LINES = 2 * PATCH_LINES  # worked on at once; strips and patches belong to the burst, not to the area
 OVERLAP_LINES = 4 * CELL_LINES
-MOST_PIXELS = 4_000_000  # that patches take; at coherence 0.7 that is 0.0003 line
-MOST_COARSE_PIXELS = 1_000_000
+MOST_PIXELS = 6_000_000  # that patches take; at coherence 0.7 they give 0.0004 line and 0.0003 sample
+FEW_PIXELS = 500_000  # that bring the shift near
 LEAST_ROUNDS = 8  # strips, each read a little aside, over which the steps of the table of weights average out
 MOST_PASSES = 6
-SETTLED = 0.003  # line or sample: what the next pass would still change is a tenth of it
+SETTLED = 0.005  # line or sample: the next pass would change a thirtieth of it
 MOST_SD = 0.02  # line or sample: a measure worse than this is worse than the geometry
 SURE = 4.0  # standard deviations
 TRUSTED = 0.02  # line; correlation and spectral diversity agree at least so well, whatever their deviations promise
@@ -213,13 +213,24 @@ def correlate(strips: Sequence[Strip], most_pixels: int = MOST_PIXELS) -> Shift:
         Strips are left out, evenly, until the others hold no more.
     """
     chosen = _spread(strips, most_pixels)
-    shift = _whole_pixels(_spread(chosen, min(most_pixels, MOST_COARSE_PIXELS)))
+    few = _spread(chosen, min(most_pixels, FEW_PIXELS))
+    shift = _whole_pixels(few)
+    found = _settled(few, shift, most_pixels)
+    if len(few) < len(chosen):
+        # what a few strips cannot tell, all of them may
+        found = _settled(chosen, shift if found.method == "none" else found.both, most_pixels)
+    return found
+
+
+def _settled(strips: Sequence[Strip], shift: tuple[float, float], most_pixels: int) -> Shift:
+    """Correlate complex patches until a pass changes the shift no more."""
+    coherence = math.nan
     for _ in range(MOST_PASSES):
-        patches, rounds = _measured(chosen, shift, most_pixels)
+        patches, rounds = _measured(strips, shift, most_pixels)
         if patches.power.size == 0:
             return Shift.none("no pixels that both dates and the elevation model cover")
         coherence = math.sqrt(max(float(patches.coherence2.mean()), 0.0))
-        if not (patches.excess > LEAST_EXCESS and patches.coherent.any()):
+        if not (patches.excess(rounds) > LEAST_EXCESS and patches.coherent.any()):
             return Shift.none(f"the ground is not coherent enough: {coherence:.2f} over the area", coherence)
         used = patches.coherent
         lines, lines_sd = robust_mean(patches.lines[used], patches.lines_sd[used])
