@@ -131,9 +131,15 @@ def _parts(area: BaseGeometry) -> list[BaseGeometry]:
 
 def _asked(query: dict[str, Any], session: requests.Session | None) -> dict[str, Any]:
     """Ask the catalogue once, page by page; records by their name."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # asf_search's own use of other libraries
-        return _asked_quietly(query, session)
+    theirs = logging.getLogger("asf_search")
+    level = theirs.level
+    theirs.setLevel(logging.ERROR)  # it warns of every polygon whose corners it turns round or thins out by 40 m
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # asf_search's own use of other libraries
+            return _asked_quietly(query, session)
+    finally:
+        theirs.setLevel(level)
 
 
 def _asked_quietly(query: dict[str, Any], session: requests.Session | None) -> dict[str, Any]:

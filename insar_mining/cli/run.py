@@ -171,7 +171,8 @@ def print_archive(archive: ArchivePlan) -> None:
     for reason in archive.reasons:
         print_text(reason)
     if len(archive.gaps):
-        shown = archive.gaps[["after", "before", "days", "missing", "note"]].astype({"after": str, "before": str})
+        shown = archive.gaps.assign(after=archive.gaps["after"].dt.date, before=archive.gaps["before"].dt.date)
+        shown = shown[["after", "before", "days", "missing", "note"]]
         print_table(shown, as_json=False, title="no image for longer than a repeat")
     pairs = [one for one in archive.rejected if one["pair"]]
     for one in pairs:

@@ -13,7 +13,7 @@ import geopandas as gpd
 from insar_mining.archive.products import scan_products
 from insar_mining.coherence.plan import CoherencePlan
 from insar_mining.coherence.product import is_current
-from insar_mining.errors import OptionError
+from insar_mining.errors import OptionError, OrbitError
 from insar_mining.mines import Mine
 from insar_mining.options import RunOptions
 from insar_mining.pipeline.acquisition import Network, acquire, archive_folder, elevation, find_images
@@ -102,6 +102,7 @@ def prepare(
     if options.scenes is None:
         return _fetched(found, options, out, network, progress)
     scenes = scan_products(options.scenes)
+    options = _with_orbit_files(options)
     chosen = _of_period(scenes, found, options)
     dem = options.dem or elevation(found, options, archive_folder(options, out), network)
     return Start(
@@ -141,6 +142,16 @@ def check_period(options: RunOptions) -> None:
     missing = [name for name in ("start", "end") if getattr(options, name) is None]
     if missing:
         raise OptionError(f"a run needs {' and '.join(missing)}; give them as options or in an options file")
+
+
+def _with_orbit_files(options: RunOptions) -> RunOptions:
+    """Put the files of a folder of orbits in its place, precise ones first (as their names sort)."""
+    files: list[Path] = []
+    for path in options.coherence.orbits:
+        files += sorted(path.glob("*.EOF")) if path.is_dir() else [path]
+    if options.coherence.orbits and not files:
+        raise OrbitError(f"{options.coherence.orbits[0]}: holds no orbit file (*.EOF); name another folder, or files")
+    return options.replace(coherence=options.coherence.replace(orbits=tuple(files) or None))
 
 
 def _of_period(scenes: gpd.GeoDataFrame, mine: Mine, options: RunOptions) -> gpd.GeoDataFrame:

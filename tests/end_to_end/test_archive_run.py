@@ -199,9 +199,11 @@ def options(**archive: Any) -> RunOptions:
 
 def test_the_maps_are_those_of_the_whole_products(bench: Bench, products: tuple[Path, ...]) -> None:
     """Cut into bursts of two slices, carried over the network and joined, they give the same numbers."""
-    fetched = run(bench.mine, out=bench.out, options=options(orbit_files=False), network=bench.network)
+    fetched = run(bench.mine, out=bench.out, options=options(), network=bench.network)
     (dem,) = (bench.out / "archive" / "dem").glob("dem_glo30_*.tif")
-    local = run(bench.mine, "2022-01-01", "2022-12-31", out=bench.folder / "local", scenes=products[0].parent, dem=dem)
+    whole = options().replace(scenes=products[0].parent, dem=dem)
+    orbits = whole.coherence.replace(orbits=(bench.out / "archive" / "orbits",))
+    local = run(bench.mine, out=bench.folder / "local", options=whole.replace(coherence=orbits))
     assert fetched.activity["n_pairs"].tolist() == [2]
     for name in ("20220112_20220124", "20220124_20220205"):
         values = []
