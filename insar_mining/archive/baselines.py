@@ -166,6 +166,8 @@ def _components(
 def _source(orbit: SubSwath | StateVectors) -> str:
     if isinstance(orbit, StateVectors):
         return "record"
+    if orbit.orbit.source.startswith("annotation"):  # whatever the folder of its file is called
+        return "annotation"
     return next((kind for kind in ORBIT_SD_M if kind in orbit.orbit.source.upper()), "annotation")
 
 

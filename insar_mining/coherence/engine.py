@@ -102,12 +102,18 @@ def coherence(
     Raises
     ------
     EngineError
-        No such engine.
+        No such engine, or not enough memory.
     InsarMiningError
         Whatever stops the engine, by name.
     """
     chosen = open_engine(engine) if isinstance(engine, str) else engine
     if not again and is_current(plan, chosen.name):
         return plan.out
-    layers = chosen.map_layers(plan, progress or (lambda share: None))
+    try:
+        layers = chosen.map_layers(plan, progress or (lambda share: None))
+    except MemoryError as error:
+        raise EngineError(
+            f"not enough memory to map {plan.pair} on {plan.grid.height} x {plan.grid.width} cells ({error or 'none'} "
+            "left); give more, map a smaller area, or use fewer threads"
+        ) from error
     return write_product(plan, layers, chosen.name, getattr(chosen, "version", None), getattr(chosen, "notes", None))

@@ -9,7 +9,7 @@ from insar_mining.archive.dem_window import Heights
 from insar_mining.coherence.bursts import burst_cuts
 from insar_mining.coherence.ground import heights_for, probe
 from insar_mining.coherence.matching import bursts_over
-from insar_mining.errors import CoverageError, ProductError
+from insar_mining.errors import CoverageError, OrbitError, ProductError
 from insar_mining.grid import MapGrid
 from insar_mining.sentinel1.product import Product
 
@@ -46,7 +46,7 @@ def choose_stack_reference(
     for product in products:
         try:
             share = seen_share(product, grid, dem, polarisation, swaths, dem_heights)
-        except ProductError as error:  # one damaged annotation never stops a stack
+        except (ProductError, OrbitError) as error:  # one damaged annotation never stops a stack
             reasons.append(str(error))
             continue
         if share > most:

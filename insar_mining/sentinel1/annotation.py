@@ -208,7 +208,7 @@ def parse_annotation(
     except ElementTree.ParseError as error:
         raise ProductError(f"{source}: not well-formed XML ({error}); fetch the product again") from error
     try:
-        return _sub_swath(root, epoch, ipf_version)
+        return _sub_swath(root, epoch, ipf_version, source)
     except (_Missing, ValueError, IndexError) as error:
         raise ProductError(f"{source}: not a usable Sentinel-1 SLC annotation: {error}") from error
 
@@ -232,7 +232,9 @@ def _number(root: ElementTree.Element, path: str) -> float:
     return float(_text(root, path))
 
 
-def _sub_swath(root: ElementTree.Element, epoch: np.datetime64 | None, ipf_version: str | None) -> SubSwath:
+def _sub_swath(
+    root: ElementTree.Element, epoch: np.datetime64 | None, ipf_version: str | None, source: str
+) -> SubSwath:
     if root.tag != "product" or root.find("swathTiming") is None:
         raise _Missing(f"the root element is <{root.tag}>, expected <product> with a <swathTiming>")
     header = _element(root, "adsHeader")
@@ -269,7 +271,7 @@ def _sub_swath(root: ElementTree.Element, epoch: np.datetime64 | None, ipf_versi
         range_bandwidth=_bandwidth(_element(processing, "rangeProcessing")),
         azimuth_bandwidth=_bandwidth(_element(processing, "azimuthProcessing")),
         bursts=bursts,
-        orbit=_orbit(_element(root, "generalAnnotation/orbitList"), seconds),
+        orbit=_orbit(_element(root, "generalAnnotation/orbitList"), seconds, source),
         fm_rates=_fm_rates(_element(root, "generalAnnotation/azimuthFmRateList"), seconds),
         doppler_centroids=_doppler_centroids(_element(root, "dopplerCentroid/dcEstimateList"), seconds),
         geolocation=_geolocation(_element(root, "geolocationGrid/geolocationGridPointList"), seconds),
@@ -316,13 +318,13 @@ def _bandwidth(element: ElementTree.Element) -> Bandwidth:
     )
 
 
-def _orbit(element: ElementTree.Element, seconds: Callable[[str], float]) -> Orbit:
+def _orbit(element: ElementTree.Element, seconds: Callable[[str], float], source: str) -> Orbit:
     vectors = element.findall("orbit")
     return Orbit(
         time_s=np.array([seconds(_text(v, "time")) for v in vectors]),
         position_m=np.array([[_number(v, f"position/{axis}") for axis in "xyz"] for v in vectors]),
         velocity_m_s=np.array([[_number(v, f"velocity/{axis}") for axis in "xyz"] for v in vectors]),
-        source="annotation",
+        source=f"annotation {source}",
     )
 
 

@@ -71,7 +71,7 @@ class Orbit:
     time_s : ndarray, shape (n,), increasing
     position_m, velocity_m_s : ndarray, shape (n, 3)
     source : str
-        ``"annotation"`` or the name of the EOF file.
+        ``"annotation"`` and the name of its file, or the name of the EOF file.
     """
 
     time_s: FloatArray

@@ -375,7 +375,7 @@ def test_a_run_joins_the_slices_over_the_mine(corner: Corner, slices: list[tuple
             expected = corner.map(*products, stack_reference=corner.products[0])
             np.testing.assert_array_equal(source.read(1), expected)
     # a date of which one slice was never delivered is mapped as far as it goes
-    lone = scenes_for(table[table["scene"] != slices[2][1].stem], area=corner.area)
+    lone = scenes_for(table[table["scene"] != slices[1][1].stem], area=corner.area)
     assert len(lone) == 3
     assert lone["path"].map(lambda path: os.pathsep in path).sum() == 2
 

@@ -1,0 +1,368 @@
+"""Faults while a stack runs: each is named, skipped, reported and counted, and costs no other pair."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+from shapely.geometry import box, mapping
+from typer.testing import CliRunner
+
+from insar_mining.archive.products import scan_products
+from insar_mining.cli import app
+from insar_mining.coherence.engine import coherence
+from insar_mining.errors import EngineError, SkippedInputWarning
+from insar_mining.options import CoherenceOptions, RunOptions
+from insar_mining.pipeline.maps import Maps, Planner, make_maps
+from insar_mining.pipeline.network import scenes_for
+from insar_mining.sentinel1.product import open_product
+from insar_mining.simulate import Acquisition, Settings, flat, morocco_template, simulate_stack
+
+EPSG = 32629
+LON, LAT, HALF_DEG = -8.39, 31.45, 0.005
+AREA = box(LON - HALF_DEG, LAT - HALF_DEG, LON + HALF_DEG, LAT + HALF_DEG)
+DATES = ("20230904", "20230916", "20230928", "20231010", "20231022", "20231103", "20231115")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Seven dates, 12 days apart, over one small mine."""
+
+    products: tuple[Path, ...]
+    dem: Path
+
+    def copy(self, to: Path, count: int) -> list[Path]:
+        """The first dates again; files are linked, a fault replaces them."""
+        return [
+            Path(shutil.copytree(path, to / "scenes" / path.name, copy_function=os.link))
+            for path in self.products[:count]
+        ]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    made = simulate_stack(
+        tmp_path_factory.mktemp("faults"),
+        [Acquisition(morocco_template(), 12 * n, perpendicular_m=20.0 * n) for n in range(len(DATES))],
+        area=AREA,
+        terrain=flat(EPSG, 620.0),
+        coherence=lambda _: lambda x, y: np.full(x.shape, 0.9),
+        rng=np.random.default_rng(17),
+        settings=Settings(scatterers_per_cell=3.0, margin_m=100.0),
+        truth_pairs=(),
+    )
+    return Stack(made.products, made.dem)
+
+
+def run_maps(scenes: Path, dem: Path, out: Path) -> Maps:
+    """What `run` does of a folder up to the maps."""
+    options = RunOptions(dem=dem, coherence=CoherenceOptions(cache_gb=1.0))
+    table = scenes_for(scan_products(scenes), area=AREA)
+    return make_maps(table, Planner(AREA, dem, out, options), lambda *_: None)
+
+
+# Faults: each takes a product, damages it, and returns what the message has to name -------------------
+
+
+def measurement(product: Path) -> Path:
+    (path,) = (product / "measurement").iterdir()
+    return path
+
+
+def annotation(product: Path) -> Path:
+    (path,) = (product / "annotation").iterdir()
+    return path
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file that may be linked elsewhere."""
+    path.unlink()
+    path.write_bytes(content)
+
+
+def strip_elsewhere(product: Path) -> str:
+    """The strip of a middle line lies beyond the end of the file."""
+    path = measurement(product)
+    content = bytearray(path.read_bytes())
+    swath = open_product(product).sub_swath("IW1", "VV")
+    row = 4 * swath.samples_per_burst
+    first = len(content) - row * swath.lines_per_burst * len(swath.bursts)
+    where = content.index((first + 700 * row).to_bytes(4, "little"))
+    content[where : where + 4] = (len(content) + 5).to_bytes(4, "little")
+    write(path, bytes(content))
+    return path.name
+
+
+def compressed_strip(product: Path) -> str:
+    """A compressed TIFF whose middle is overwritten: the header is whole, only decoding finds it."""
+    path = measurement(product)
+    with rasterio.open(path) as source:
+        values, profile = source.read(1), source.profile
+    path.unlink()
+    profile |= {"compress": "deflate", "blockysize": 16, "tiled": False}
+    with rasterio.open(path, "w", **{k: v for k, v in profile.items() if k not in ("crs", "transform")}) as target:
+        target.write(values, 1)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4 : 3 * len(content) // 4] = os.urandom(len(content) // 2)
+    path.write_bytes(bytes(content))
+    return path.name
+
+
+def damaged_zip(product: Path) -> str:
+    """A deflated zip with a damaged piece in the middle of its measurement; the directory at its end is whole."""
+    target = product.with_suffix(".zip")
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(product.rglob("*")):
+            archive.write(path, Path(product.name) / path.relative_to(product))
+    shutil.rmtree(product)
+    content = bytearray(target.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 4096] = b"\xff" * 4096
+    target.write_bytes(bytes(content))
+    return target.name
+
+
+def truncated_zip(product: Path) -> str:
+    target = Path(damaged_zip(product))
+    path = product.parent / target
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path.name
+
+
+def edit_annotation(product: Path, edit: Callable[[ElementTree.Element], None]) -> str:
+    path = annotation(product)
+    root = ElementTree.fromstring(path.read_bytes())
+    edit(root)
+    write(path, ElementTree.tostring(root))
+    return path.name
+
+
+def vectors(root: ElementTree.Element) -> list[ElementTree.Element]:
+    return root.findall("generalAnnotation/orbitList/orbit/position/x")
+
+
+def nan_orbit(product: Path) -> str:
+    def edit(root: ElementTree.Element) -> None:
+        vectors(root)[len(vectors(root)) // 2].text = "NaN"
+
+    return edit_annotation(product, edit)
+
+
+def wild_orbit(product: Path) -> str:
+    """One vector lies 3 km off the others."""
+
+    def edit(root: ElementTree.Element) -> None:
+        element = vectors(root)[len(vectors(root)) // 2]
+        element.text = str(float(element.text or 0) + 3000.0)
+
+    return edit_annotation(product, edit)
+
+
+def orbit_elsewhere(product: Path) -> str:
+    """All vectors lie 80 km aside: a smooth orbit, of no pass of this track."""
+
+    def edit(root: ElementTree.Element) -> None:
+        for element in vectors(root):
+            element.text = str(float(element.text or 0) + 80_000.0)
+
+    edit_annotation(product, edit)
+    return "beyond the limit of 250 m"
+
+
+def no_bursts(product: Path) -> str:
+    def edit(root: ElementTree.Element) -> None:
+        bursts = root.find("swathTiming/burstList")
+        assert bursts is not None
+        for burst in list(bursts):
+            bursts.remove(burst)
+
+    return edit_annotation(product, edit)
+
+
+def other_bursts(product: Path) -> str:
+    """The annotation holds a burst more than the measurement; the first of them is that of the area."""
+
+    def edit(root: ElementTree.Element) -> None:
+        bursts = root.find("swathTiming/burstList")
+        assert bursts is not None
+        bursts.append(bursts[0])
+
+    edit_annotation(product, edit)
+    return measurement(product).name
+
+
+def empty_measurement(product: Path) -> str:
+    write(measurement(product), b"")
+    return measurement(product).name
+
+
+def empty_annotation(product: Path) -> str:
+    write(annotation(product), b"")
+    return annotation(product).name
+
+
+def foreign_text(product: Path) -> str:
+    write(measurement(product), b"<html>404</html>" * 100)
+    return measurement(product).name
+
+
+def foreign_image(product: Path) -> str:
+    """An image of another size and kind."""
+    path = measurement(product)
+    path.unlink()
+    with rasterio.open(path, "w", driver="GTiff", width=30, height=40, count=1, dtype="uint8") as target:
+        target.write(np.ones((40, 30), dtype=np.uint8), 1)
+    return path.name
+
+
+FAULTS = [
+    strip_elsewhere, compressed_strip, damaged_zip, truncated_zip, nan_orbit, wild_orbit, orbit_elsewhere, no_bursts,
+    other_bursts, empty_measurement, empty_annotation, foreign_text, foreign_image,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    """The maps of the undamaged dates 1, 3 and 4."""
+    folder = tmp_path_factory.mktemp("whole")
+    made = stack.copy(folder, 4)
+    shutil.rmtree(made[1])
+    maps = run_maps(folder / "scenes", stack.dem, folder / "maps")
+    assert maps.pairs["pair"].tolist() == ["20230904_20230928", "20230928_20231010"]
+    return {path.stem: read(path) for path in maps.paths}
+
+
+def read(path: Path) -> np.ndarray:
+    with rasterio.open(path) as source:
+        return np.asarray(source.read(1))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_fault_costs_its_date_only(
+    stack: Stack, whole: dict[str, np.ndarray], tmp_path: Path, fault: Callable[[Path], str]
+) -> None:
+    """The second of four dates is damaged: it is bridged, its file is named, and nothing of it is left."""
+    products = stack.copy(tmp_path, 4)
+    named = fault(products[1])
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        maps = run_maps(tmp_path / "scenes", stack.dem, tmp_path / "maps")
+    assert {path.stem: read(path).tobytes() for path in maps.paths} == {k: v.tobytes() for k, v in whole.items()}
+    told = [*map(str, (one.message for one in warned)), *maps.failures.values()]
+    told += [str(one["reason"]) for one in maps.pairs.attrs.get("rejected", ())]
+    assert any(named in text for text in told), told
+    left = sorted(path.name for path in (tmp_path / "maps").iterdir() if not path.name.startswith("."))
+    assert left == sorted(
+        [f"{pair}{suffix}" for pair in whole for suffix in (".json", ".tif")] + ["stack_reference.json"]
+    )
+    assert not [path for path in tmp_path.rglob("*") if ".part" in path.name]
+
+
+@pytest.mark.parametrize("fault", [strip_elsewhere, nan_orbit, no_bursts], ids=lambda fault: fault.__name__)
+def test_the_first_date_may_be_the_damaged_one(stack: Stack, tmp_path: Path, fault: Callable[[Path], str]) -> None:
+    """It would give the geometry of all others: its orbit serves as long as that is whole, whatever its pixels are."""
+    products = stack.copy(tmp_path, 4)
+    fault(products[0])
+    with pytest.warns(SkippedInputWarning):
+        maps = run_maps(tmp_path / "scenes", stack.dem, tmp_path / "maps")
+    assert maps.pairs["pair"].tolist() == ["20230916_20230928", "20230928_20231010"]
+    assert min(np.nanmean(read(path)) for path in maps.paths) > 0.8
+    recorded = json.loads((tmp_path / "maps" / "stack_reference.json").read_text("utf-8"))["scene"]
+    assert recorded == stack.products[0 if fault is strip_elsewhere else 1].stem
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_run_reports_and_counts_them(stack: Stack, tmp_path: Path) -> None:
+    """Three faults of three kinds among seven dates: `run` ends well, and its files tell of each."""
+    products = stack.copy(tmp_path, 7)
+    names = {date: fault(products[DATES.index(date)]) for date, fault in (
+        ("20230916", truncated_zip), ("20231010", strip_elsewhere), ("20231103", wild_orbit))}  # fmt: skip
+    mine = tmp_path / "mine.geojson"
+    mine.write_text(json.dumps(mapping(AREA)), encoding="utf-8")
+    out = tmp_path / "out"
+    period = ["--start", "2023-09-01", "--end", "2023-12-31"]
+    places = ["--scenes", str(tmp_path / "scenes"), "--dem", str(stack.dem), "--out", str(out)]
+    result = CliRunner().invoke(app, ["run", str(mine), *period, *places, "--json"])
+    assert result.exit_code == 0, result.stderr
+    for name in names.values():
+        assert re.search(rf"warning: .*{re.escape(name)}", result.stderr), (name, result.stderr)
+    table = pd.read_csv(out / "scenes.csv").set_index("pair")
+    good = ["20230904_20230928", "20230928_20231022", "20231022_20231115"]
+    made = sorted(path.stem for path in (out / "coherence").glob("2*.tif"))
+    assert made == good
+    assert set(good) <= set(table.index)
+    assert names["20231010"] in table.loc["20230928_20231010", "reason"]
+    report = (out / "report.html").read_text("utf-8")
+    for name in names.values():
+        assert name in report, name
+    assert json.loads(result.stdout)[0]["n_pairs"] == 3
+
+
+# Memory ------------------------------------------------------------------------------------------
+
+CHILD = """
+import resource, sys
+limit = int(sys.argv[1])
+if limit:
+    # private memory that may be written: the heap and every array; mapped files and code do not count
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+from insar_mining.cli import app
+try:
+    app(sys.argv[2:])
+finally:
+    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts all private memory in RLIMIT_DATA")
+def test_a_mine_is_mapped_within_a_gigabyte(stack: Stack, tmp_path: Path) -> None:
+    """As a process of its own whose data may take 1 GB; the resident peak, code and mapped files included, is below."""
+    arguments = ["coherence", *map(str, stack.products[:2]), "--dem", str(stack.dem), "-o", str(tmp_path / "c.tif")]
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(2**30), *arguments, "--bbox", *map(str, AREA.bounds)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"NUMBA_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    peak = re.search(r"peak (\d+)", done.stderr)
+    assert peak is not None
+    assert int(peak[1]) * 1024 < 2**30
+    assert np.isfinite(read(tmp_path / "c.tif")).mean() > 0.99
+
+
+class Greedy:
+    """An engine that asks for more than there is."""
+
+    name = "builtin"
+    version = None
+
+    def map_layers(self, plan: object, progress: object) -> dict[str, np.ndarray]:
+        return {"coherence": np.zeros((2**23, 2**23), dtype=np.float32)}
+
+
+def test_too_little_memory_is_told(stack: Stack, tmp_path: Path) -> None:
+    """The message says what was asked for and what helps; no map is left behind."""
+    options = RunOptions(dem=stack.dem)
+    planner = Planner(AREA, stack.dem, tmp_path / "maps", options)
+    first, second = map(str, stack.products[:2])
+    plan = planner.plan({"pair": "20230904_20230916", "reference_path": first, "secondary_path": second})
+    with pytest.raises(EngineError, match=r"not enough memory to map 20230904_20230916 .* smaller area"):
+        coherence(plan, Greedy())
+    assert not list(tmp_path.rglob("*.tif"))
