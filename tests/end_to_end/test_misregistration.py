@@ -16,7 +16,7 @@ from insar_mining.coherence.builtin.coregister import Region
 from insar_mining.coherence.builtin.geometry import DemArrays, arc_arrays, radar_coordinates, to_cartesian, zero_doppler
 from insar_mining.coherence.builtin.misregistration import Shift, estimate_shift
 from insar_mining.coherence.ground import dem_arrays
-from insar_mining.sentinel1.annotation import SubSwath
+from insar_mining.sentinel1.annotation import SubSwath, parse_annotation
 from insar_mining.sentinel1.product import Product, open_product
 from insar_mining.simulate import hills, load_template, simulate_pair
 from insar_mining.simulate.geometry import to_ecef
@@ -89,8 +89,9 @@ def late(swath: SubSwath, lines: float, samples: float) -> SubSwath:
     )
 
 
-def simulated(folder, morocco_safe, swath, coherence, half_box_deg) -> Simulated:
+def simulated(folder, templates, name, coherence, half_box_deg) -> Simulated:
     """A pair around the middle of the overlap of bursts 5 and 6, 20 dB, its tracks 30 m apart."""
+    swath = parse_annotation(templates[0].annotation(name, "VV"), source=name)
     grid, column = swath.geolocation, swath.geolocation.line.shape[1] // 2
     time = (swath.bursts[4].azimuth_time_s + 3.095 + swath.bursts[5].azimuth_time_s) / 2
     lon, lat = (
@@ -101,9 +102,9 @@ def simulated(folder, morocco_safe, swath, coherence, half_box_deg) -> Simulated
     centre = Transformer.from_crs(4326, EPSG, always_xy=True).transform(lon, lat)
     made = simulate_pair(
         folder,
-        reference=load_template(morocco_safe("20230904")),
-        secondary=load_template(morocco_safe("20230916")),
-        swath="IW2",
+        reference=templates[0],
+        secondary=templates[1],
+        swath=name,
         area=box(*area),
         terrain=hills(EPSG, centre, relief_m=300.0),
         coherence=coherence,
@@ -114,10 +115,15 @@ def simulated(folder, morocco_safe, swath, coherence, half_box_deg) -> Simulated
 
 
 @pytest.fixture(scope="module")
-def coherent(morocco_safe, morocco_sub_swath, tmp_path_factory):
+def templates(morocco_safe):
+    """Both dates."""
+    return [load_template(morocco_safe(date)) for date in ("20230904", "20230916")]
+
+
+@pytest.fixture(scope="module")
+def coherent(templates, tmp_path_factory):
     """Coherence 0.9."""
-    folder = tmp_path_factory.mktemp("coherent")
-    return simulated(folder, morocco_safe, morocco_sub_swath("20230904", "IW2"), 0.9, 0.016)
+    return simulated(tmp_path_factory.mktemp("coherent"), templates, "IW2", 0.9, 0.016)
 
 
 @pytest.fixture(scope="module")
@@ -194,9 +200,9 @@ def test_without_heights_nothing_is_measured(coherent):
     assert "elevation model" in found.reason
 
 
-def test_decorrelated_ground_gives_none(morocco_safe, morocco_sub_swath, tmp_path):
+def test_decorrelated_ground_gives_none(templates, tmp_path):
     """A mine without coherence: the shift is zero, its deviation unknown, and the reason said."""
-    mine = simulated(tmp_path, morocco_safe, morocco_sub_swath("20230904", "IW2"), 0.0, 0.008)
+    mine = simulated(tmp_path, templates, "IW2", 0.0, 0.008)
     found = mine.shift(0.02, 0.02)
     assert (found.both, found.method, found.used) == ((0.0, 0.0), "none", 0)
     assert np.isnan([found.lines_sd, found.samples_sd]).all()
