@@ -22,8 +22,8 @@ from types import ModuleType
 import numpy as np
 from bench_known_truth import DATES, TESTS, unpack
 
-COHERENCES = (0.9, 0.7, 0.5, 0.3, 0.1, 0.0)
-INJECTED = ((0.001, 0.001), (-0.01, 0.01), (0.1, -0.1), (2.3, -3.7))
+COHERENCES = (0.9, 0.7, 0.3, 0.0)
+INJECTED = ((0.001, 0.001), (0.1, -0.1), (2.3, -3.7))
 HALF_BOX_DEG = 0.024
 
 
@@ -80,8 +80,8 @@ def main() -> None:
     table = f"""# Misregistration against known truth
 
 {dt.date.today()}, {platform.machine()}, {os.cpu_count()} processors, one used. Simulated pixels under the real
-annotations and orbits of 2023-09-04 and 2023-09-16, 300 m of relief, signal-to-noise ratio 20 dB, {side} x {side} degrees
-on the seam of two bursts of IW2. Injected into the times of the second date, (lines, samples): {injected}.
+annotations and orbits of 2023-09-04 and 2023-09-16, 300 m of relief, signal-to-noise ratio 20 dB, {side} x {side}
+degrees on the seam of two bursts of IW2. Injected into the times of the second date, (lines, samples): {injected}.
 The errors are the largest of all injections, against the simulator's own geometry; "sd" is the standard deviation
 that the estimate itself gives. Coherence as estimated: times noise, geometry and what the timing of bursts costs.
 Seconds are processor time of one estimate. Peak memory of the whole run, the simulation included: {peak:.0f} MB.
