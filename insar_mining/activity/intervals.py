@@ -70,9 +70,9 @@ BORDER_DOUBT_M = 1.4
 LOOSER, STRICTER = -0.1, 0.1
 
 # sides of the squares whose detection is tried, cells; a power of so much counts as seen
-SIDES = (2, 3, 4, 5, 6, 8, 10)
+SIDES = (2, 3, 4, 5, 6, 8)
 POWER = 0.8
-POWER_TRIES = 60
+POWER_TRIES = 40
 
 
 @dataclass(frozen=True, eq=False)

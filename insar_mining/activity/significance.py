@@ -131,7 +131,7 @@ def significant_activity(
     Warns
     -----
     FewObservationsWarning
-        A year has none, and is left out; or too few stable points to estimate looks.
+        A year has none, and is left out.
     """
     coh = held(coh)
     layers: dict[int, _Layers] = {}

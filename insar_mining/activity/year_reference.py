@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -30,7 +29,6 @@ from insar_mining.activity.kernels import has_data
 from insar_mining.activity.scenes import filter_scenes, stable_means
 from insar_mining.activity.stable import iterate_stable, stable_points
 from insar_mining.coherence.statistics import coherence_sd, expected_coherence, unbias
-from insar_mining.errors import FewObservationsWarning
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
@@ -184,12 +182,10 @@ def estimate_looks(samples: FloatBlock) -> float:
     x = samples[:, np.isfinite(samples).all(axis=0)].astype(np.float64)
     pairs, cells = x.shape
     if cells < ENOUGH_CELLS or pairs < ENOUGH_PAIRS:
-        warnings.warn(
-            f"looks cannot be estimated from {cells} stable cell(s) and {pairs} pair(s) (30 and 3 are needed): "
-            f"{USUAL_LOOKS:g} are assumed, as of a 2 x 7 window",
-            FewObservationsWarning,
-            stacklevel=2,
-        )
+        logger.info(
+            "looks cannot be estimated from %d stable cells and %d pairs (%d and %d are needed): %g are assumed",
+            cells, pairs, ENOUGH_CELLS, ENOUGH_PAIRS, USUAL_LOOKS,
+        )  # fmt: skip
         return USUAL_LOOKS
     rest = x - np.median(x - x.mean(axis=0), axis=1, keepdims=True)
     # ground that stays coherent keeps its speckle, and with it a part of the error: far pairs share the least
