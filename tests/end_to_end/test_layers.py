@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -19,7 +20,7 @@ from insar_mining.coherence.snap.engine import SnapEngine
 from insar_mining.errors import EngineError, OptionError
 from insar_mining.grid import MapGrid
 from insar_mining.options import BandName
-from insar_mining.sentinel1.product import open_product
+from insar_mining.sentinel1.product import Product, open_product
 from insar_mining.simulate.spectrum import Response
 
 ALL_BANDS = get_args(BandName)
@@ -190,3 +191,43 @@ def test_snap_refuses_what_it_cannot_do(stack):
     with pytest.raises(EngineError, match="--engine builtin"):
         SnapEngine().map_layers(_plan(stack, recipe=Recipe(bands=("mask",))), lambda share: None)
     assert set(DESCRIPTIONS) == {"coherence", *ALL_BANDS}
+
+
+def test_refinement_is_recorded_and_changes_little_where_geometry_is_right(stack, plain, tmp_path):
+    """Orbits of the simulation are exact: measured shifts are below 0.003, and coherence stays as it was."""
+    plan = _plan(stack, recipe=Recipe(refine="auto"), out=tmp_path / "map.tif")
+    engine = BuiltinEngine()
+    with rasterio.open(coherence(plan, engine)) as source:
+        tags, values = source.tags(), source.read(1)
+    for which in ("REFERENCE_SHIFT", "SECONDARY_SHIFT"):
+        lines, samples = (float(part.split()[0]) for part in tags[which].split(", ")[:2])
+        assert abs(lines) < 0.003, tags[which]
+        assert abs(samples) < 0.003, tags[which]
+    seen = np.isfinite(values) & np.isfinite(plain)
+    assert seen.sum() == np.isfinite(plain).sum()
+    assert np.abs(values - plain)[seen].mean() < 0.003
+
+
+def test_a_wrong_orbit_is_mended(stack, plain, monkeypatch):
+    """A date whose image lies 0.08 line and 0.1 sample beside its orbit is put right."""
+    plan = _plan(stack, pair=(0, 1))
+    original = Product.sub_swath
+
+    def displaced(self, swath, polarisation):
+        found = original(self, swath, polarisation)
+        if self.name != plan.secondary_scene:
+            return found
+        bursts = tuple(
+            replace(b, azimuth_time_s=b.azimuth_time_s + 0.08 * found.azimuth_time_interval_s) for b in found.bursts
+        )
+        late = 0.1 / found.range_sampling_rate_hz
+        return replace(found, bursts=bursts, slant_range_time_s=found.slant_range_time_s + late)
+
+    right = _layers(plan)["coherence"]
+    monkeypatch.setattr(Product, "sub_swath", displaced)
+    engine = BuiltinEngine()
+    wrong = engine.map_layers(plan, lambda share: None)["coherence"]
+    mended = engine.map_layers(_plan(stack, pair=(0, 1), recipe=Recipe(refine="auto")), lambda share: None)["coherence"]
+    lines, samples = (float(part.split()[0]) for part in engine.notes["SECONDARY_SHIFT"].split(", ")[:2])
+    assert (lines, samples) == (pytest.approx(0.08, abs=0.002), pytest.approx(0.1, abs=0.002))
+    assert np.nanmean(np.abs(mended - right)) < 0.3 * np.nanmean(np.abs(wrong - right))

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,19 +21,20 @@ from insar_mining.coherence.builtin.burst import Side
 from insar_mining.coherence.builtin.cache import ArrayCache
 from insar_mining.coherence.builtin.coregister import Region
 from insar_mining.coherence.builtin.dates import DateLines, Kept, OwnPixels, Phases, Relief, Resampler, blocks_of
-from insar_mining.coherence.builtin.geocode import Look, bilinear, look_up, nearest
-from insar_mining.coherence.builtin.geometry import DemArrays
+from insar_mining.coherence.builtin.geocode import bilinear, look_up, nearest
 from insar_mining.coherence.builtin.layers import PHASES, Dates, burst_layers, halo
 from insar_mining.coherence.builtin.masks import cell_heights, geometry_mask
+from insar_mining.coherence.builtin.misregistration import Shift
+from insar_mining.coherence.builtin.refine import described, shift_of_date
 from insar_mining.coherence.builtin.resample import ComplexImage
+from insar_mining.coherence.builtin.scene import Scene
 from insar_mining.coherence.builtin.view import local_incidence_deg, perpendicular_baseline_map, sight_lines
-from insar_mining.coherence.bursts import BurstCut, burst_cuts
+from insar_mining.coherence.bursts import burst_cuts
 from insar_mining.coherence.ground import dem_arrays, heights_for
 from insar_mining.coherence.matching import BurstPair
 from insar_mining.coherence.plan import ALGORITHM, Acquisition, CoherencePlan, Progress
 from insar_mining.coherence.product import Layers
 from insar_mining.coherence.recipe import BIAS_BANDS
-from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.product import Product
 
 logger = logging.getLogger(__name__)
@@ -43,27 +43,11 @@ FloatMap = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
 
+Shifts = Sequence[Shift | None]
+"""Of reference and secondary against the stack reference; None where nothing was measured."""
+
+DATES = ("REFERENCE", "SECONDARY")
 MAP_BANDS = ("mask", "incidence", "baseline")  # of orbits and terrain alone, whatever the pixels say
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """What all pairs of a stack share: the stack reference seen from the map."""
-
-    key: tuple[object, ...]
-    product: Product
-    swaths: dict[str, SubSwath]
-    cuts: list[BurstCut]
-    dem: DemArrays
-    look: Look
-
-    def shown_by(self, pair: BurstPair) -> BoolArray:
-        """Tell which cells of the map a burst shows."""
-        shown = np.zeros(self.look.time_s.shape, dtype=np.bool_)
-        for cut in self.cuts:
-            if (cut.swath, cut.burst_index) == (pair.swath, pair.stack_index):
-                shown |= cut.holds(self.look.time_s, self.look.slant_range_m)
-        return shown
 
 
 class BuiltinEngine:
@@ -86,6 +70,8 @@ class BuiltinEngine:
         self._threads = threads
         self._products: dict[Acquisition, Product] = {}
         self._scene: Scene | None = None
+        self._shifts: dict[tuple[object, ...], Shift] = {}
+        self.notes: dict[str, str] = {}
 
     def map_layers(self, plan: CoherencePlan, progress: Progress) -> Layers:
         """Compute coherence and the bands of the plan's recipe: float32, shape (height, width), NaN outside."""
@@ -93,10 +79,12 @@ class BuiltinEngine:
             logger.info("compiling the kernels, once on this machine: about a minute")
         with compiled.threads(self._threads):
             scene = self._scene_of(plan)
+            shifts = [self._shift(scene, plan, which) for which in (0, 1)]
+            self.notes = {f"{name}_SHIFT": described(shift) for name, shift in zip(DATES, shifts, strict=True) if shift}
             names = [name for name in ("coherence", *plan.recipe.bands) if name not in MAP_BANDS]
             out = {name: np.full(plan.grid.shape, np.nan, dtype=np.float32) for name in names}
             for done, pair in enumerate(plan.bursts):
-                self._fill_from_burst(out, scene, pair, plan, _part(progress, done, len(plan.bursts)))
+                self._fill_from_burst(out, scene, pair, shifts, plan, _part(progress, done, len(plan.bursts)))
             return out | self._map_bands(scene, plan)
 
     def _map_bands(self, scene: Scene, plan: CoherencePlan) -> dict[str, FloatMap]:
@@ -127,7 +115,7 @@ class BuiltinEngine:
             swaths = {name: product.sub_swath(name, plan.polarisation) for name in plan.swaths}
             dem = dem_arrays(heights_for(plan.grid, plan.dem, plan.dem_heights).dem)
             look = look_up(swaths[plan.swaths[0]], plan.grid, dem)
-            self._scene = Scene(key, product, swaths, burst_cuts(list(swaths.values())), dem, look)
+            self._scene = Scene(key, product, plan.polarisation, swaths, burst_cuts(list(swaths.values())), dem, look)
         return self._scene
 
     def _product(self, acquisition: Acquisition) -> Product:
@@ -140,6 +128,7 @@ class BuiltinEngine:
         out: dict[str, FloatMap],
         scene: Scene,
         pair: BurstPair,
+        shifts: Shifts,
         plan: CoherencePlan,
         progress: Progress,
     ) -> None:
@@ -147,12 +136,12 @@ class BuiltinEngine:
         chosen = scene.shown_by(pair)
         if not chosen.any():
             return
-        stack = Side(scene.product, scene.swaths[pair.swath], pair.stack_index)
+        stack = scene.side(pair)
         down, right = _anchor(plan)
         line = stack.frame.line_of(scene.look.time_s) - down
         sample = stack.frame.sample_of(scene.look.slant_range_m) - right
         region = Region.around(line[chosen], sample[chosen], stack.frame)
-        layers = burst_layers(region, self._dates(region, stack, scene, pair, plan), plan, progress)
+        layers = burst_layers(region, self._dates(region, scene, pair, shifts, plan), plan, progress)
         at = line - region.line_start, sample - region.sample_start
         for name, target in out.items():
             if name in PHASES:
@@ -164,16 +153,27 @@ class BuiltinEngine:
                 put = nearest if name in BIAS_BANDS else bilinear
                 put(layers[name], *at, chosen, target)
 
-    def _dates(self, region: Region, stack: Side, scene: Scene, pair: BurstPair, plan: CoherencePlan) -> Dates:
+    def _dates(self, region: Region, scene: Scene, pair: BurstPair, shifts: Shifts, plan: CoherencePlan) -> Dates:
         """Bring both dates of a pair to the geometry of the burst of the stack reference."""
+        stack = scene.side(pair)
         wide = region.padded(*halo(plan.window, plan.recipe)).aligned()
         relief = self._relief(wide, stack, scene, plan)
         reference, secondary, _ = plan.acquisitions
         return Dates(
             stack,
-            self._date(reference, pair.reference_index, relief, stack, plan),
-            self._date(secondary, pair.secondary_index, relief, stack, plan),
+            self._date(reference, pair.reference_index, relief, stack, shifts[0], plan),
+            self._date(secondary, pair.secondary_index, relief, stack, shifts[1], plan),
         )
+
+    def _shift(self, scene: Scene, plan: CoherencePlan, which: int) -> Shift | None:
+        """Measure what geometry leaves of a shift of a date, if the recipe says so; once per date and map."""
+        date = plan.acquisitions[which]
+        if plan.recipe.refine == "none" or date.identity == plan.acquisitions[2].identity:
+            return None
+        key = (scene.key, date.identity, plan.bursts)
+        if key not in self._shifts:
+            self._shifts[key] = shift_of_date(scene, self._product(date), plan.bursts, which)
+        return self._shifts[key]
 
     def _relief(self, wide: Region, stack: Side, scene: Scene, plan: CoherencePlan) -> Relief:
         """Meet the terrain, or take what was met for an earlier date."""
@@ -186,18 +186,25 @@ class BuiltinEngine:
         blocks = (relief.heights(block.line_start, block.line_stop) for block in blocks_of(reach))
         return relief.knowing(self._cache.get(key, shape, np.float64, lambda: blocks))
 
-    def _date(self, date: Acquisition, index: int, relief: Relief, stack: Side, plan: CoherencePlan) -> DateLines:
+    def _date(
+        self, date: Acquisition, index: int, relief: Relief, stack: Side, shift: Shift | None, plan: CoherencePlan
+    ) -> DateLines:
         """Bring one date to the geometry: as it is, from the cache, or block by block."""
         if date.identity == plan.acquisitions[2].identity and index == stack.burst_index:
             return OwnPixels(stack)
         side = Side(self._product(date), self._product(date).sub_swath(stack.swath.swath, plan.polarisation), index)
         phases = Phases(plan.remove_flat_earth, plan.remove_topography)
         shape = relief.region.shape
-        resampler = functools.cache(lambda: Resampler.of(relief, side, stack, phases))
+        moved = (0.0, 0.0) if shift is None else shift.both
+        resampler = functools.cache(lambda: Resampler.of(relief, side, stack, phases, moved))
         if self._cache is None or not self._cache.holds(shape, np.complex64):
             return resampler()
         key = _key("date on the geometry of a burst", plan, stack, relief.region)
-        key |= {"date": (date.identity, index), "phases": (plan.remove_flat_earth, plan.remove_topography)}
+        key |= {
+            "date": (date.identity, index),
+            "phases": (plan.remove_flat_earth, plan.remove_topography),
+            "shift": moved,
+        }
 
         def blocks() -> Iterator[ComplexImage]:
             return (resampler().lines(block) for block in blocks_of(relief.region))
