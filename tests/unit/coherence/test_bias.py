@@ -54,7 +54,7 @@ def test_mean_of_corrected_cells_is_wrong(rng, morocco_sub_swath):
 def test_interval_covers_the_truth(rng, morocco_sub_swath, name, true):
     """At least 93 % of single 2 x 7 windows over speckle of the real spectra."""
     swath = morocco_sub_swath("20230904", name)
-    found = correct_map(_windows(rng, swath, true, (300, 1400)).astype(np.float32), window_looks(swath, 2, 7))
+    found = correct_map(_windows(rng, swath, true, (240, 1400)).astype(np.float32), window_looks(swath, 2, 7))
     assert np.mean((found.low <= true) & (true <= found.high)) >= 0.93
     if true == 0:
         assert (found.low == 0).mean() > 0.93

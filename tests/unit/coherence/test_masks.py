@@ -44,8 +44,8 @@ def _cells(shape):
     return (column - shape[1] / 2 + 0.5) * SPACING, -(row - shape[0] / 2 + 0.5) * SPACING
 
 
-def _traced(surface, x, y, incidence_deg, azimuth_deg, reach=1500.0, step=1.0):
-    """Follow the profile through each point on the formula of the surface, a metre at a time.
+def _traced(surface, x, y, incidence_deg, azimuth_deg, reach=1500.0, step=2.0):
+    """Follow the profile through each point on the formula of the surface, two metres at a time.
 
     Slant range and angle of elevation of the whole profile, and what the point shares with it.
     """
