@@ -12,6 +12,7 @@ from insar_mining.report.plots_activity import (
     plot_duty_cycle,
     plot_hue_histogram,
 )
+from insar_mining.report.plots_archive import plot_calendar, plot_footprints, plot_network
 from insar_mining.report.plots_areas import plot_areas
 from insar_mining.report.plots_classes import (
     plot_class_band,
@@ -43,16 +44,19 @@ __all__ = [
     "plot_areas",
     "plot_baseline_loss",
     "plot_baselines",
+    "plot_calendar",
     "plot_class_areas",
     "plot_class_band",
     "plot_class_bands",
     "plot_classes",
     "plot_decay",
     "plot_duty_cycle",
+    "plot_footprints",
     "plot_found_and_truth",
     "plot_hue_histogram",
     "plot_mine",
     "plot_ndai_year",
+    "plot_network",
     "plot_rejections",
     "plot_rgb",
     "plot_rgb_legend",

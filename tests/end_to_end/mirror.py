@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 import json
 import lzma
 import re
@@ -35,7 +36,7 @@ from insar_mining.simulate import (
 )
 from insar_mining.simulate.annotation_xml import Cut, cut_annotation
 from tests.unit.archive.conftest import DATA, Server, ToLoopback
-from tests.unit.sentinel1.conftest import write_plain_tiff
+from tests.unit.sentinel1.conftest import write_plain_tiff, zipped
 
 HOST = "https://sentinel1-burst.asf.alaska.edu"
 HEIGHT_M = 300.0
@@ -102,6 +103,37 @@ def mirrored(products: list[Path], scratch: Path) -> Mirror:
         keys.append(f"<Contents><Key>AUX_POEORB/{name}</Key></Contents>")
     listing = f'<L xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{"".join(keys)}<IsTruncated>false</IsTruncated></L>'
     mirror.add("/bucket/", listing.encode())
+    _hold_elevation(mirror)
+    return mirror
+
+
+def mirrored_scenes(products: list[Path], scratch: Path) -> Mirror:
+    """Hold products as whole scenes, zipped."""
+    template = json.loads(lzma.decompress((DATA / "asf" / "pair_scene_reference.json.xz").read_bytes()))["items"][0]
+    mirror = Mirror()
+    for path in products:
+        product = open_product(path)
+        swath = product.sub_swath("IW1", "VV")
+        content = zipped(path, scratch / "scene.zip").read_bytes()
+        place = mirror.add(f"/SLC/SA/{product.name}.zip", content, "application/zip")
+        mirror.pixels.setdefault(_compact(product.start)[:8], []).append(place)
+        record = copy.deepcopy(template)
+        umm = record["umm"]
+        umm["GranuleUR"] = record["meta"]["native-id"] = f"{product.name}-SLC"
+        umm["OrbitCalculatedSpatialDomains"] = [{"OrbitNumber": product.absolute_orbit}]
+        begin, end = (f"{str(time)[:26]}Z" for time in (product.start, product.stop))
+        umm["TemporalExtent"]["RangeDateTime"] = {"BeginningDateTime": begin, "EndingDateTime": end}
+        umm["RelatedUrls"] = [{"URL": f"https://datapool.asf.alaska.edu{place}", "Type": "GET DATA"}]
+        said = {
+            "ASCENDING_DESCENDING": product.direction.upper(), "PATH_NUMBER": "52", "POLARIZATION": "VV",
+            "BYTES": str(len(content)), "MD5SUM": hashlib.md5(content, usedforsecurity=False).hexdigest(),
+            **_state_vectors(swath, (swath.bursts[0].azimuth_time_s + swath.bursts[-1].azimuth_time_s) / 2),
+        }  # fmt: skip
+        for attribute in umm["AdditionalAttributes"]:
+            attribute["Values"] = [said.get(attribute["Name"], attribute["Values"][0])]
+        points = [{"Longitude": lon, "Latitude": lat} for lon, lat in product.footprint.exterior.coords]
+        umm["SpatialExtent"]["HorizontalSpatialDomain"]["Geometry"]["GPolygons"][0]["Boundary"]["Points"] = points
+        mirror.records.append(record)
     _hold_elevation(mirror)
     return mirror
 
