@@ -10,7 +10,7 @@ from pyproj import Transformer
 from shapely.geometry import box
 
 from insar_mining.archive.dem import read_dem
-from insar_mining.coherence.builtin import dates, misregistration
+from insar_mining.coherence.builtin import dates, strips
 from insar_mining.coherence.builtin.burst import Side
 from insar_mining.coherence.builtin.coregister import Region
 from insar_mining.coherence.builtin.geometry import DemArrays, arc_arrays, radar_coordinates, to_cartesian, zero_doppler
@@ -180,7 +180,7 @@ def test_a_burst_that_the_date_lacks_is_no_overlap(coherent):
 def test_blocks_change_nothing(coherent, as_annotated, monkeypatch):
     """Blocks of 37 lines elsewhere, and overlaps read in blocks of 8 lines, give the same shift."""
     monkeypatch.setattr(dates, "BLOCK_LINES", 37)
-    monkeypatch.setattr(misregistration, "OVERLAP_LINES", 8)
+    monkeypatch.setattr(strips, "OVERLAP_LINES", 8)
     found = coherent.shift(0.0, 0.0)
     assert found.both == pytest.approx(as_annotated.both, abs=1e-7)
     assert found.used == as_annotated.used

@@ -20,22 +20,17 @@ from typing import Literal, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from insar_mining.coherence.builtin.burst import Side, valid_pixels
+from insar_mining.coherence.builtin.burst import Side
 from insar_mining.coherence.builtin.coregister import Region
 from insar_mining.coherence.builtin.correlation import (
     LEAST_EXCESS,
-    PATCH_LINES,
-    PATCH_SAMPLES,
     PatchShifts,
     amplitude_surface,
     patch_shifts,
     robust_mean,
     surface_peak,
 )
-from insar_mining.coherence.builtin.dates import Phases, Relief, Resampler
 from insar_mining.coherence.builtin.diversity import (
-    CELL_LINES,
-    CELL_SAMPLES,
     LEAST_CELLS,
     Cells,
     Interferogram,
@@ -44,25 +39,15 @@ from insar_mining.coherence.builtin.diversity import (
     shift_of,
 )
 from insar_mining.coherence.builtin.geometry import DemArrays
-from insar_mining.coherence.builtin.resample import (
-    FRACTIONS,
-    MOST_TAPS,
-    ComplexImage,
-    RampArrays,
-    deramp,
-    interpolation_weights,
-    ramp_arrays,
-)
-from insar_mining.coherence.builtin.spectrum import Spectrum, azimuth_spectrum, range_spectrum
-from insar_mining.sentinel1.tops import TopsRamp, tops_ramp
+from insar_mining.coherence.builtin.resample import FRACTIONS, ComplexImage
+from insar_mining.coherence.builtin.spectrum import Spectrum
+from insar_mining.coherence.builtin.strips import BurstOfDate, overlap_blocks
 
 logger = logging.getLogger(__name__)
 
 FloatArray = npt.NDArray[np.float64]
 Method = Literal["auto", "correlation"]
 
-STRIP_LINES = 2 * PATCH_LINES  # worked on at once; strips and patches belong to the burst, not to the area
-OVERLAP_LINES = 4 * CELL_LINES
 MOST_PIXELS = 6_000_000  # that patches take; at coherence 0.7 they give 0.0004 line and 0.0003 sample
 FEW_PIXELS = 500_000  # that bring the shift near
 LEAST_ROUNDS = 8  # strips, each read a little aside, over which the steps of the table of weights average out
@@ -187,14 +172,16 @@ def estimate_shift(
         Pixels cannot be read.
     """
     bursts = [
-        _Burst(stack, date, region)
+        BurstOfDate(stack, date, region)
         for stack, date, region in zip(stack_sides, date_sides, regions, strict=True)
         if date is not None
     ]
     strips = [strip for burst in bursts for strip in burst.strips(dem)]
     shift = correlate(strips, most_pixels)
     if method == "auto" and shift.method != "none":
-        shift = diversify(shift, [part for pair in pairwise(bursts) for part in _overlap(*pair, dem)], most_pixels)
+        shift = diversify(
+            shift, [part for pair in pairwise(bursts) for part in overlap_blocks(*pair, dem)], most_pixels
+        )
     logger.debug("misregistration: %s", shift)
     return _trusted(shift)
 
@@ -332,132 +319,3 @@ def _spread(parts: Sequence[Part], most_pixels: int) -> list[Part]:
         return list(parts)
     count = max(int(len(parts) * most_pixels / pixels), 1)
     return [parts[int((k + 0.5) * len(parts) / count)] for k in range(count)]
-
-
-@dataclass(frozen=True, eq=False)
-class _Burst:
-    """A burst of the stack reference, that of the date, and what of it shows the area."""
-
-    stack: Side
-    date: Side
-    region: Region | None
-
-    def strips(self, dem: DemArrays) -> list[BurstStrip]:
-        """Cut what shows the area, widened to whole patches, into strips of 64 lines."""
-        if self.region is None:
-            return []
-        start, stop = _whole(self.region.sample_start, self.region.sample_stop, PATCH_SAMPLES)
-        lines = range(*_whole(self.region.line_start, self.region.line_stop, STRIP_LINES), STRIP_LINES)
-        return [BurstStrip(self, Region(line, line + STRIP_LINES, start, stop), dem) for line in lines]
-
-
-def _whole(start: int, stop: int, size: int) -> tuple[int, int]:
-    """Widen an interval to whole multiples of a size."""
-    return start // size * size, -(-stop // size) * size
-
-
-class _Part:
-    """A rectangle of a burst of the stack reference, and resamplers onto it that are made once."""
-
-    def __init__(self, stack: Side, region: Region, dem: DemArrays) -> None:
-        self.stack = stack
-        self.region = region
-        self.azimuth, self.range_ = azimuth_spectrum(stack.swath), range_spectrum(stack.swath)
-        self._dem = dem
-        self._relief: Relief | None = None
-        self._resamplers: dict[tuple[int, int], Resampler] = {}
-
-    @property
-    def pixels(self) -> int:
-        """How many there are."""
-        return self.region.shape[0] * self.region.shape[1]
-
-    def resampler(self, side: Side) -> Resampler:
-        """Return what brings a burst here, with so many taps that interpolation moves nothing; it is made once."""
-        if self._relief is None:
-            relief = Relief(self.region, self.stack, self._dem)
-            self._relief = relief.knowing(relief.heights(relief.reach.line_start, relief.reach.line_stop))
-        key = id(side.product), side.burst_index
-        if key not in self._resamplers:
-            swath = side.swath
-            self._resamplers[key] = replace(
-                Resampler.of(self._relief, side, self.stack, Phases()),
-                range_weights=interpolation_weights(swath.range_bandwidth, swath.range_sampling_rate_hz, MOST_TAPS),
-                azimuth_weights=interpolation_weights(swath.azimuth_bandwidth, swath.azimuth_frequency_hz, MOST_TAPS),
-            )
-        return self._resamplers[key]
-
-    def brought(self, side: Side, shift: tuple[float, float]) -> ComplexImage:
-        """Read a burst that lies `shift` beyond its geometry."""
-        return replace(self.resampler(side), shift=shift).lines(self.region)
-
-
-class BurstStrip(_Part):
-    """Lines of a burst, see :class:`Strip`."""
-
-    def __init__(self, burst: _Burst, region: Region, dem: DemArrays) -> None:
-        super().__init__(burst.stack, region, dem)
-        self._date = burst.date
-        self._ramp = _ramp(burst.stack)
-
-    def at(self, shift: tuple[float, float]) -> tuple[ComplexImage, ComplexImage]:
-        """Return reference and date, both without the carrier of the reference."""
-        images = valid_pixels(self.stack, self.region), np.array(self.brought(self._date, shift))
-        first, second = (deramp(v, self._ramp, self.region.line_start, self.region.sample_start) for v in images)
-        return first, second
-
-
-def _ramp(side: Side) -> RampArrays:
-    return ramp_arrays(tops_ramp(side.swath, side.burst_index, np.arange(side.swath.samples_per_burst)), 0)
-
-
-def _overlap(first: _Burst, second: _Burst, dem: DemArrays) -> list[BurstOverlap]:
-    """Cut what two bursts see both, over the range of the area, into blocks of 32 lines."""
-    regions = [burst.region for burst in (first, second) if burst.region is not None]
-    follows = all(
-        one.swath.swath == other.swath.swath and one.burst_index + 1 == other.burst_index
-        for one, other in ((first.stack, second.stack), (first.date, second.date))
-    )
-    if not (regions and follows):
-        return []
-    start, stop = _whole(min(r.sample_start for r in regions), max(r.sample_stop for r in regions), CELL_SAMPLES * 2)
-    frames = first.stack.frame, second.stack.frame
-    between = (frames[1].first_time_s - frames[0].first_time_s) / frames[0].line_interval_s
-    begin = -(-math.ceil(between + second.stack.burst.valid_lines.start) // CELL_LINES) * CELL_LINES
-    end = first.stack.burst.valid_lines.stop // CELL_LINES * CELL_LINES
-    return [
-        BurstOverlap(first, second, Region(line, min(line + OVERLAP_LINES, end), start, stop), dem)
-        for line in range(begin, end, OVERLAP_LINES)
-    ]
-
-
-class BurstOverlap(_Part):
-    """Lines that two bursts see both, on the pixels of the first, see :class:`Overlap`."""
-
-    def __init__(self, first: _Burst, second: _Burst, region: Region, dem: DemArrays) -> None:
-        super().__init__(first.stack, region, dem)
-        self._first, self._second = first, second
-
-    @property
-    def turns_per_line(self) -> FloatArray:
-        """Doppler frequency of the date's first burst minus that of its second, times the line interval."""
-        lines = np.arange(self.region.line_start, self.region.line_stop)[:, None]
-        samples = np.arange(self.region.sample_start, self.region.sample_stop)
-        first, second = (
-            _doppler_hz(tops_ramp(side.swath, side.burst_index, samples), lines + self.resampler(side).typical_lines)
-            for side in (self._first.date, self._second.date)
-        )
-        return (first - second) * self.stack.swath.azimuth_time_interval_s
-
-    def at(self, shift: tuple[float, float]) -> tuple[Interferogram, Interferogram]:
-        """Return reference and date as either burst sees them."""
-        return (
-            (valid_pixels(self.stack, self.region), self.brought(self._first.date, shift)),
-            (self.brought(self._second.stack, (0.0, 0.0)), self.brought(self._second.date, shift)),
-        )
-
-
-def _doppler_hz(ramp: TopsRamp, line: npt.NDArray[np.int_]) -> FloatArray:
-    """Frequency of a burst's carrier, the derivative of its phase over time."""
-    eta = (line - ramp.mid_line) * ramp.line_interval_s - ramp.reference_time_s
-    return np.asarray(ramp.doppler_rate_hz_s * eta + ramp.doppler_centroid_hz)
