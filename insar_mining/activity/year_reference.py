@@ -56,7 +56,7 @@ _VALUE_STEPS = 1024
 _SQUARE = np.ones((3, 3), np.bool_)
 
 # prepared blocks of a year up to this size are kept between the two passes
-KEEP_BYTES = 128 * 2**20
+KEEP_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +198,8 @@ def estimate_looks(samples: FloatBlock) -> float:
     def excess(number: float) -> float:
         true = unbias(cell_mean, _bias_looks(number)).true
         sd = np.array([np.interp(number, looks, column) for column in scatter.T])
-        return float(np.mean(variance / np.interp(true, grid, sd) ** 2) - 1)
+        # a ratio of means: a cell of low mean has scattered more by the same chance
+        return float(variance.mean() / (np.interp(true, grid, sd) ** 2).mean() - 1)
 
     if excess(looks[0]) > 0:
         return float(looks[0])

@@ -14,6 +14,8 @@ from insar_mining.cli.speech import print_table, print_text, speech_of
 if TYPE_CHECKING:
     import pandas as pd
 
+    from insar_mining.pipeline import Result
+
 app = parameters.new_app()
 
 SIMULATED = "simulated"
@@ -54,21 +56,33 @@ def demo(
             truth=Truth.read(scene.truth, scene.active_area_m2),
         )
     assert result.truth is not None
-    table = beside(result.truth)
+    table = beside(result.truth, published_areas(result, out / "coherence"))
     if as_json:
         print_table(table, as_json=True)
         return
     print_result(result, speech, as_json=False)
-    shown = table.drop(columns="edge_share").rename(columns={"difference_percent": "diff_%"})
+    shown = table.drop(columns=["edge_share", "published_m2"])
+    shown = shown.rename(columns={"difference_percent": "diff_%", "published_difference_percent": "published_diff_%"})
     print_table(shown, as_json=False, title="Active area found beside the area simulated (true cell areas)")
     print_text(explanation(table))
 
 
-def beside(truth: pd.DataFrame) -> pd.DataFrame:
-    """Return the comparison with the difference of the areas in per cent."""
+def published_areas(result: Result, maps: Path) -> pd.Series:
+    """Active area of every year by the published method, from the same maps; index year."""
+    from insar_mining.options import ActivityOptions
+    from insar_mining.pipeline.analysis import analyse_maps
+
+    published = analyse_maps(maps, result.mine, ActivityOptions(method="published"))
+    return published.activity.set_index("year")["area_m2"]
+
+
+def beside(truth: pd.DataFrame, published_m2: pd.Series) -> pd.DataFrame:
+    """Return the comparison with the difference of the areas in per cent, and the published method's beside it."""
     percent = 100 * (truth["found_area_m2"] / truth["truth_area_m2"] - 1)
     table = truth.rename(columns={"truth_area_m2": "simulated_m2", "found_area_m2": "found_m2"})
     table.insert(3, "difference_percent", percent.round(1))
+    table["published_m2"] = published_m2.reindex(table["year"]).to_numpy()
+    table["published_difference_percent"] = (100 * (table["published_m2"] / table["simulated_m2"] - 1)).round(1)
     return table
 
 

@@ -311,3 +311,17 @@ def _cube(values: npt.NDArray[np.float32], pairs: Sequence[tuple[np.datetime64, 
         "simulated": True,
     }
     return xr.DataArray(values, dims=("pair", "y", "x"), coords=coords, attrs=attrs, name="coherence")
+
+
+def varied_mine(rng: np.random.Generator, *, cells: int = 36, pairs_per_year: int = 12) -> MineStack:
+    """Sample a small mine of a random kind, for campaigns of thousands: one zone of 5 to 15 hectares in one year.
+
+    A third each is worked in six pairs of ten, worked in one or two pairs of the year, and worked by a face of half the
+    zone that moves on. Vegetation, a stale slope, snow and gaps as of `simulate_mine_stack`.
+    """
+    duty, strips = ((0.6, 1), (0.1, 1), (0.6, 2))[int(rng.integers(3))]
+    middle = cells * CELL_M / 2
+    zone = WorkedZone(
+        (middle + rng.uniform(20, 60), middle - rng.uniform(0, 40)), rng.uniform(130, 220), (2021,), duty, strips
+    )
+    return simulate_mine_stack(rng, [zone], cells=(cells, cells), pairs_per_year=pairs_per_year)
