@@ -207,5 +207,12 @@ def test_a_run_leaves_the_same_files_on_the_same_grid(runs: dict[str, tuple[Path
         with rasterio.open(path) as one, rasterio.open(builtin / "coherence" / path.name) as other:
             assert {**one.profile, "nodata": 0} == {**other.profile, "nodata": 0}
             assert np.isnan([one.nodata, other.nodata]).all()
-            assert np.nanmedian(np.abs(one.read(1) - other.read(1))) < 0.01
-            assert one.tags()["PLAN_SHA256"] == other.tags()["PLAN_SHA256"]
+            difference = one.read(1) - other.read(1)
+            # SNAP brings the secondary to the pair's reference; the built-in engine brings both dates to the first of
+            # the stack, so that windows of later pairs lie on other samples of the same ground
+            alike = one.tags()["STACK_REFERENCE"] == other.tags()["STACK_REFERENCE"]
+            assert (
+                alike == (one.tags()["PLAN_SHA256"] == other.tags()["PLAN_SHA256"]) == path.stem.startswith("20230904")
+            )
+            assert np.nanmedian(np.abs(difference)) < (0.01 if alike else 0.03)
+            assert abs(np.nanmean(difference)) < 0.005

@@ -94,6 +94,6 @@ def test_graph_render_fills_in_and_refuses(tmp_path: Path) -> None:
         assert result.stderr.startswith("error: ")
 
 
-@pytest.mark.parametrize("name", ["show", "render", "check"])
+@pytest.mark.parametrize("name", ["show", "render", "run", "check"])
 def test_graph_commands_explain_themselves(name: str) -> None:
     assert "Usage" in CliRunner().invoke(app, ["graph", name, "--help"]).stdout
