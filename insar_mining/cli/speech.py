@@ -99,6 +99,10 @@ def speaking(ctx: typer.Context) -> Iterator[None]:
             # the reader of a pipe has seen enough (`| head`); keep the interpreter's last flush quiet too
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except MemoryError:
+            # in plain text: what draws colours may need memory of its own
+            sys.stderr.write("error: not enough memory; give more, map a smaller area, or use fewer threads\n")
+            raise typer.Exit(1) from None
         except Exception as error:
             if isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "exit_code"):
                 raise  # the frame's own way of ending, a wrong argument for one

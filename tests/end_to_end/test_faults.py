@@ -357,7 +357,7 @@ class Greedy:
         return {"coherence": np.zeros((2**23, 2**23), dtype=np.float32)}
 
 
-def test_too_little_memory_is_told(stack: Stack, tmp_path: Path) -> None:
+def test_too_little_memory_is_told(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says what was asked for and what helps; no map is left behind."""
     options = RunOptions(dem=stack.dem)
     planner = Planner(AREA, stack.dem, tmp_path / "maps", options)
@@ -365,4 +365,11 @@ def test_too_little_memory_is_told(stack: Stack, tmp_path: Path) -> None:
     plan = planner.plan({"pair": "20230904_20230916", "reference_path": first, "secondary_path": second})
     with pytest.raises(EngineError, match=r"not enough memory to map 20230904_20230916 .* smaller area"):
         coherence(plan, Greedy())
+    # and where it runs out before the engine begins, the command ends with one line all the same
+    monkeypatch.setattr("insar_mining.coherence.plan.make_plan", lambda *_, **__: np.zeros((2**23, 2**23)))
+    result = CliRunner().invoke(
+        app, ["coherence", first, second, "--dem", str(stack.dem), "-o", str(tmp_path / "c.tif")]
+    )
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith("error: not enough memory; give more")
     assert not list(tmp_path.rglob("*.tif"))
