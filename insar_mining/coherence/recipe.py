@@ -118,9 +118,10 @@ class Recipe:
             raise OptionError(f"goldstein_alpha={self.goldstein_alpha}: it lies between 0 (no filter) and 1")
         if self.estimator == "adaptive" and self.remove_fringes:
             raise OptionError("remove_fringes works in the boxcar only; choose estimator boxcar, or leave the fringes")
-        if self.estimator == "adaptive" and set(self.bands) & set(BIAS_BANDS):
+        if (self.estimator == "adaptive" or self.common_band) and set(self.bands) & set(BIAS_BANDS):
             raise OptionError(
-                f"bands {', '.join(BIAS_BANDS)} need windows of one size; choose estimator boxcar, or other bands"
+                f"bands {', '.join(BIAS_BANDS)} need windows of one size and the whole band; choose estimator boxcar "
+                "without common_band, or other bands"
             )
 
     def refuse_unless_plain(self, engine: str) -> None:

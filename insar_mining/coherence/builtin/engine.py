@@ -22,13 +22,12 @@ from insar_mining.coherence.builtin.cache import ArrayCache
 from insar_mining.coherence.builtin.coregister import Region
 from insar_mining.coherence.builtin.dates import DateLines, Kept, OwnPixels, Phases, Relief, Resampler, blocks_of
 from insar_mining.coherence.builtin.geocode import bilinear, look_up, nearest
-from insar_mining.coherence.builtin.layers import PHASES, Dates, burst_layers, halo
-from insar_mining.coherence.builtin.masks import cell_heights, geometry_mask
+from insar_mining.coherence.builtin.layers import PHASES, POWERS, Dates, burst_layers, halo, looks_in_words
+from insar_mining.coherence.builtin.mapbands import MAP_BANDS, map_bands
 from insar_mining.coherence.builtin.misregistration import Shift
 from insar_mining.coherence.builtin.refine import described, shift_of_date
 from insar_mining.coherence.builtin.resample import ComplexImage
 from insar_mining.coherence.builtin.scene import Scene
-from insar_mining.coherence.builtin.view import local_incidence_deg, perpendicular_baseline_map, sight_lines
 from insar_mining.coherence.bursts import burst_cuts
 from insar_mining.coherence.ground import dem_arrays, heights_for
 from insar_mining.coherence.matching import BurstPair
@@ -47,7 +46,6 @@ Shifts = Sequence[Shift | None]
 """Of reference and secondary against the stack reference; None where nothing was measured."""
 
 DATES = ("REFERENCE", "SECONDARY")
-MAP_BANDS = ("mask", "incidence", "baseline")  # of orbits and terrain alone, whatever the pixels say
 
 
 class BuiltinEngine:
@@ -71,6 +69,7 @@ class BuiltinEngine:
         self._products: dict[Acquisition, Product] = {}
         self._scene: Scene | None = None
         self._shifts: dict[tuple[object, ...], Shift] = {}
+        self._known_looks: dict[tuple[object, ...], dict[str, str]] = {}
         self.notes: dict[str, str] = {}
 
     def map_layers(self, plan: CoherencePlan, progress: Progress) -> Layers:
@@ -80,31 +79,17 @@ class BuiltinEngine:
         with compiled.threads(self._threads):
             scene = self._scene_of(plan)
             shifts = [self._shift(scene, plan, which) for which in (0, 1)]
-            self.notes = {f"{name}_SHIFT": described(shift) for name, shift in zip(DATES, shifts, strict=True) if shift}
+            self.notes = self._looks(scene, plan) | {
+                f"{name}_SHIFT": described(shift) for name, shift in zip(DATES, shifts, strict=True) if shift
+            }
             names = [name for name in ("coherence", *plan.recipe.bands) if name not in MAP_BANDS]
-            out = {name: np.full(plan.grid.shape, np.nan, dtype=np.float32) for name in names}
+            # the mask rests on amplitudes too, which are no band by themselves
+            inner = POWERS if "mask" in plan.recipe.bands else ()
+            out = {name: np.full(plan.grid.shape, np.nan, dtype=np.float32) for name in (*names, *inner)}
             for done, pair in enumerate(plan.bursts):
                 self._fill_from_burst(out, scene, pair, shifts, plan, _part(progress, done, len(plan.bursts)))
-            return out | self._map_bands(scene, plan)
-
-    def _map_bands(self, scene: Scene, plan: CoherencePlan) -> dict[str, FloatMap]:
-        """Compute the bands that depend on orbits and terrain alone."""
-        wanted = set(plan.recipe.bands) & set(MAP_BANDS)
-        if not wanted:
-            return {}
-        swath = scene.swaths[plan.bursts[0].swath]
-        heights = cell_heights(plan.grid, scene.dem)
-        out: dict[str, FloatMap] = {}
-        if "mask" in wanted:
-            out["mask"] = geometry_mask(swath, plan.grid, scene.dem).astype(np.float32)
-        if "incidence" in wanted:
-            out["incidence"] = local_incidence_deg(heights, plan.grid.spacing_m, sight_lines(swath, plan.grid, heights))
-        if "baseline" in wanted:
-            first, second = (
-                self._product(date).sub_swath(swath.swath, plan.polarisation) for date in plan.acquisitions[:2]
-            )
-            out["baseline"] = perpendicular_baseline_map(first, second, plan.grid, heights)
-        return out
+            products = [self._product(date) for date in plan.acquisitions[:2]]
+            return {name: out[name] for name in names} | map_bands(scene, products, plan, out)
 
     def _scene_of(self, plan: CoherencePlan) -> Scene:
         """Return what the pairs of the plan's stack share; the last one is kept."""
@@ -164,6 +149,16 @@ class BuiltinEngine:
             self._date(reference, pair.reference_index, relief, stack, shifts[0], plan),
             self._date(secondary, pair.secondary_index, relief, stack, shifts[1], plan),
         )
+
+    def _looks(self, scene: Scene, plan: CoherencePlan) -> dict[str, str]:
+        """Say how many independent looks the window has; once per stack and window."""
+        key = (scene.key, plan.window)
+        if key not in self._known_looks:
+            regions = {pair: scene.region(pair) for pair in plan.bursts}
+            main = max(plan.bursts, key=lambda pair: 0 if (r := regions[pair]) is None else r.shape[0] * r.shape[1])
+            region = regions[main]
+            self._known_looks[key] = {} if region is None else looks_in_words(region, scene.side(main), plan.window)
+        return self._known_looks[key]
 
     def _shift(self, scene: Scene, plan: CoherencePlan, which: int) -> Shift | None:
         """Measure what geometry leaves of a shift of a date, if the recipe says so; once per date and map."""

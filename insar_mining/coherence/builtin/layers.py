@@ -10,19 +10,21 @@ import numpy.typing as npt
 
 from insar_mining.coherence.builtin.adaptive import adaptive_coherence
 from insar_mining.coherence.builtin.bias import correct_map
-from insar_mining.coherence.builtin.burst import Side
+from insar_mining.coherence.builtin.burst import Side, valid_pixels
 from insar_mining.coherence.builtin.common_band import common_band, shift_of_offsets
 from insar_mining.coherence.builtin.coregister import POST_SAMPLES, Region
 from insar_mining.coherence.builtin.dates import DateLines, blocks_of
 from insar_mining.coherence.builtin.estimate import coherence, window_mean
 from insar_mining.coherence.builtin.fringes import coherence_without_fringes
 from insar_mining.coherence.builtin.goldstein import goldstein
-from insar_mining.coherence.builtin.looks import window_looks
+from insar_mining.coherence.builtin.looks import looks_of_image, window_looks
 from insar_mining.coherence.builtin.masks import mean_power
 from insar_mining.coherence.builtin.resample import ComplexImage
 from insar_mining.coherence.builtin.spectrum import range_spectrum
 from insar_mining.coherence.plan import CoherencePlan, Progress
 from insar_mining.coherence.recipe import BIAS_BANDS, Recipe, Window
+from insar_mining.errors import InsarMiningError
+from insar_mining.sentinel1.annotation import SubSwath
 
 FloatArray = npt.NDArray[np.float64]
 FloatImage = npt.NDArray[np.float32]
@@ -32,9 +34,12 @@ ADAPTIVE_HALO = (3, 9)  # of 5 lines x 15 samples: half of it and a cell's neigh
 FRINGE_HALO = (6, 20)
 POWER_HALO = (2, 10)
 COMMON_BAND_HALO = (0, 24)
+USUAL_WINDOW = (2, 7)
+LOOKS_LINES, LOOKS_SAMPLES = 384, 4096  # of the stack reference, for the looks that its pixels have
 PATCH = 64  # of the phase filter: it needs a whole one around each pixel
 PHASES = ("phase", "filtered_phase")
 AMPLITUDES = ("amplitude_reference", "amplitude_secondary")
+POWERS = ("power_reference", "power_secondary")  # mean intensities, for the mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +58,7 @@ def halo(window: Window, recipe: Recipe) -> tuple[int, int]:
         reaches.append(ADAPTIVE_HALO)
     if recipe.remove_fringes:
         reaches.append(FRINGE_HALO)
-    if set(AMPLITUDES) & set(recipe.bands):
+    if {*AMPLITUDES, "mask"} & set(recipe.bands):
         reaches.append(POWER_HALO)
     if "filtered_phase" in recipe.bands:
         reaches.append((PATCH + window.azimuth, PATCH + window.range))
@@ -96,19 +101,23 @@ def _layers_of(block: Region, dates: Dates, plan: CoherencePlan) -> BurstLayers:
     """Compute the layers of a block, its halo included."""
     window, recipe = plan.window, plan.recipe
     reference, secondary = images_of(block, dates, recipe)
-    out: BurstLayers = {"coherence": estimated(reference, secondary, window, recipe)}
+    out: BurstLayers = {"coherence": estimated(reference, secondary, window, recipe, dates.stack.swath)}
     if "phase" in recipe.bands:
         out["phase"] = window_mean(reference * secondary.conj(), window.azimuth, window.range)
-    for name, image in zip(AMPLITUDES, (reference, secondary), strict=True):
-        if name in recipe.bands:
-            out[name] = np.sqrt(mean_power(image))
+    for amplitude, power, image in zip(AMPLITUDES, POWERS, (reference, secondary), strict=True):
+        if {amplitude, "mask"} & set(recipe.bands):
+            out[power] = mean_power(image)
+            out[amplitude] = np.sqrt(out[power])
     return out
 
 
-def estimated(reference: ComplexImage, secondary: ComplexImage, window: Window, recipe: Recipe) -> FloatImage:
+def estimated(
+    reference: ComplexImage, secondary: ComplexImage, window: Window, recipe: Recipe, swath: SubSwath
+) -> FloatImage:
     """Coherence of a block by the estimator of a recipe."""
     if recipe.estimator == "adaptive":
-        return adaptive_coherence(reference, secondary)[0]
+        looks_per_sample = window_looks(swath, *USUAL_WINDOW) / math.prod(USUAL_WINDOW)
+        return adaptive_coherence(reference, secondary, looks_per_sample=looks_per_sample)[0]
     if recipe.remove_fringes:
         return coherence_without_fringes(reference, secondary, window.azimuth, window.range)
     values: FloatImage = coherence(reference, secondary, window.azimuth, window.range)
@@ -150,3 +159,21 @@ def _filtered(region: Region, wide: Region, dates: Dates, plan: CoherencePlan) -
     first, left = region.line_start - wide.line_start, region.sample_start - wide.sample_start
     cut: ComplexImage = mean[first : first + region.shape[0], left : left + region.shape[1]]
     return cut
+
+
+def looks_in_words(region: Region, stack: Side, window: Window) -> dict[str, str]:
+    """Independent looks of the window for the tags of a product: of the annotation's spectra, and of the pixels.
+
+    The pixels are those of the stack reference, a piece of its region of a size that costs next to nothing.
+    """
+    line = max(region.line_start, (region.line_start + region.line_stop - LOOKS_LINES) // 2)
+    sample = max(region.sample_start, (region.sample_start + region.sample_stop - LOOKS_SAMPLES) // 2)
+    piece = Region(
+        line, min(line + LOOKS_LINES, region.line_stop), sample, min(sample + LOOKS_SAMPLES, region.sample_stop)
+    )
+    try:
+        found = looks_of_image(valid_pixels(stack, piece), window.azimuth, window.range)
+        measured = f"{found.looks:.2f} (sd {found.sd:.2f}, {found.parts} pieces of {stack.swath.swath})"
+    except InsarMiningError as error:  # too few pixels, damaged ones: a remark, no reason to fail
+        measured = f"not measured: {error}"
+    return {"LOOKS": f"{window_looks(stack.swath, window.azimuth, window.range):.2f}", "LOOKS_MEASURED": measured}
