@@ -16,6 +16,7 @@ from insar_mining.coherence.builtin.correlation import (
 )
 from insar_mining.coherence.builtin.diversity import ambiguity_lines, overlap_cells, shift_of
 from insar_mining.coherence.builtin.misregistration import Shift, correlate, diversify
+from insar_mining.coherence.builtin.resample import interpolation_weights
 from insar_mining.coherence.builtin.spectrum import azimuth_spectrum, range_spectrum
 
 from .speckle import pair
@@ -261,6 +262,27 @@ def test_an_incoherent_overlap_changes_nothing(rng, swath):
         found = diversify(near(0.003), overlaps)
         assert (found.lines, found.method) == (0.003, "correlation")
         assert reason in found.reason
+
+
+@pytest.mark.parametrize("name", ["IW1", "IW2", "IW3"])
+def test_sixteen_taps_move_nothing(morocco_sub_swath, name):
+    """The phase of the interpolator over the band, at every fraction of a pixel: a delay below 0.0002."""
+    own = morocco_sub_swath("20230904", name)
+    for bandwidth, sampling_hz in (
+        (own.range_bandwidth, own.range_sampling_rate_hz),
+        (own.azimuth_bandwidth, own.azimuth_frequency_hz),
+    ):
+        delay = {}
+        for least_taps in (6, 16):
+            weights = interpolation_weights(bandwidth, sampling_hz, least_taps)
+            place = np.arange(weights.shape[1]) - (weights.shape[1] // 2 - 1)
+            fraction = np.arange(weights.shape[0]) / (weights.shape[0] - 1)
+            f = np.linspace(-0.45, 0.45, 201) * bandwidth.processed_hz / sampling_hz
+            phase = np.angle(
+                (weights @ np.exp(2j * np.pi * np.outer(place, f))) * np.exp(-2j * np.pi * np.outer(fraction, f))
+            )
+            delay[least_taps] = np.abs(phase @ f / (2 * np.pi * f @ f)).max()
+        assert delay[16] < 2e-4 < 5e-4 < delay[6]
 
 
 def test_joined_parts_are_one():
