@@ -126,7 +126,8 @@ def held(cube: xr.DataArray, hold_bytes: int | None = None) -> xr.DataArray:
     The caller's cube is not loaded by this.
     """
     limit = HOLD_BYTES if hold_bytes is None else hold_bytes
-    if is_lazy(cube) and cube.size * cube.dtype.itemsize <= limit:
+    # what is made from a cube in memory is cheap as it is, and need not be held twice
+    if reads_files(cube) and cube.size * cube.dtype.itemsize <= limit:
         return cube.compute()
     return cube
 
