@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # from the bottom to the top; modules of one layer may import one another
 LAYERS = (
-    {"errors", "files", "grid", "raster", "vectors", "polygons", "mines", "option_base", "options"},
+    {"errors", "files", "machine", "grid", "raster", "vectors", "polygons", "mines", "option_base", "options"},
     {"sentinel1"},
     {"archive"},
     {"coherence"},

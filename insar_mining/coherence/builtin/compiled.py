@@ -11,7 +11,7 @@ from typing import Any
 import numba
 
 from insar_mining.coherence.builtin import coregister, estimate, geocode, resample
-from insar_mining.coherence.snap.settings import processors
+from insar_mining.machine import processors
 
 # the kernels that take longest to compile; numba keeps them in __pycache__, or in NUMBA_CACHE_DIR
 KERNELS = (

@@ -17,9 +17,10 @@ from insar_mining.coherence.snap.catalogue import VERSIONS
 from insar_mining.coherence.snap.check import check_graph
 from insar_mining.coherence.snap.graphs import known_version, read_template, template_names, templates_folder
 from insar_mining.coherence.snap.install import HOME_VARIABLE, USUAL_PLACES, ask, find_gpt, version_of
-from insar_mining.coherence.snap.settings import MEMORY, SCRATCH, memory_bytes, processors, settings
+from insar_mining.coherence.snap.settings import MEMORY, SCRATCH, settings
 from insar_mining.coherence.snap.xmltree import parse
 from insar_mining.errors import InsarMiningError
+from insar_mining.machine import memory_bytes, processors
 
 GIB = 1024**3
 LEAST_MEMORY_GIB = 8

@@ -21,14 +21,13 @@ from insar_mining.coherence.snap.graphs import known_version
 from insar_mining.coherence.snap.install import find_gpt, find_snap, parse_version
 from insar_mining.coherence.snap.provision import geoid_zip, lay_orbit, write_external_dem
 from insar_mining.coherence.snap.settings import (
-    memory_bytes,
     options_from,
-    processors,
     settings,
     snap_options,
     variant,
 )
 from insar_mining.errors import EngineError, OptionError, OrbitError
+from insar_mining.machine import memory_bytes, processors
 from insar_mining.options import SnapOptions
 
 EOF = "S1A_OPER_AUX_RESORB_OPOD_20220918T093241_V20220918T053155_20220918T084925"
