@@ -267,7 +267,7 @@ def test_an_orbit_file_replaces_the_vectors(
     assert (plain.relative_orbit, plain.platform, plain.absolute_orbit) == (None, "S1A", 45056)
     assert plain.start == np.datetime64("2022-09-18T07:49:21.513562", "ns")
     better = plain.with_orbit_file(azores_orbit_file)
-    assert plain.sub_swath("IW3", "VV").orbit.source == "annotation"
+    assert plain.sub_swath("IW3", "VV").orbit.source == f"annotation {folder / 'annotation' / name}"
     assert better.sub_swath("IW3", "VV").orbit.source == azores_orbit_file.name
     assert pickle.loads(pickle.dumps(better)).sub_swath("IW3", "VV").orbit.source == azores_orbit_file.name
     assert (
