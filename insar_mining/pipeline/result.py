@@ -136,6 +136,8 @@ def write_result(folder: Path, analysis: Analysis, story: Story, progress: Progr
         scene_sd_max=options.activity.scene_std_max,
         max_perp_baseline_m=story.max_perp_baseline_m,
         ndai_ceiling=options.activity.ceiling,
+        duty=None if analysis.timeline is None else analysis.timeline.duty,
+        monthly=None if analysis.timeline is None else analysis.timeline.monthly,
         simulated=comparison is not None,
         truth=None if comparison is None else comparison.table,
         found_map=None if comparison is None else comparison.found,

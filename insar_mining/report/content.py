@@ -74,6 +74,10 @@ class ReportContent:
         Limit that selected the pairs.
     ndai_ceiling : float
         Upper end of the NDAI scale.
+    duty : DataArray (year, y, x), optional
+        Share of the pairs in which each cell was disturbed; None where the method does not count pairs.
+    monthly : DataFrame, optional
+        year, month, area_m2, n_pairs.
     """
 
     mine: Mine
@@ -100,6 +104,8 @@ class ReportContent:
     scene_sd_max: float = 0.2
     max_perp_baseline_m: float | None = 250.0
     ndai_ceiling: float = NDAI_CEILING
+    duty: xr.DataArray | None = None
+    monthly: pd.DataFrame | None = None
     headline: pd.DataFrame = field(init=False)
 
     def __post_init__(self) -> None:
@@ -172,6 +178,7 @@ class ReportContent:
         given = {
             "stable": self.stable,
             "annual": self.annual,
+            "duty": self.duty,
             "rgb": self.rgb,
             "classes": self.classes,
             "found_map": self.found_map,

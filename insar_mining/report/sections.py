@@ -38,6 +38,7 @@ from insar_mining.report.plots_maps import (
     plot_ndai_year,
     plot_stable_points,
 )
+from insar_mining.report.sections_activity import often_section
 from insar_mining.report.sections_images import images_section
 
 Section = dict[str, object]
@@ -57,6 +58,7 @@ def report_sections(content: ReportContent) -> dict[str, object]:
         "images": images_section(content),
         "stable": _stable(content, frame, mean),
         "annual": _annual(content, frame),
+        "often": often_section(content, frame),
         "composite": _composite(content, frame),
         "classes": _classes(content, frame),
         "caveats": _caveats(content),
