@@ -8,6 +8,8 @@ RUN := $(VENV)/bin/python
 CORE := $(VENV)/.installed-core
 DEV := $(VENV)/.installed-dev
 OUT ?= demo-mine
+# processes that share the tests
+WORKERS ?= 2
 
 .PHONY: help demo test stress lint format bench clean clean-venv
 .DEFAULT_GOAL := help
@@ -19,10 +21,10 @@ demo: $(CORE)  ## simulate a mine and do the whole job on it (OUT=folder)
 	$(RUN) -m insar_mining demo --out "$(OUT)"
 
 test: $(DEV)  ## run the whole test suite, campaigns at a tenth of their size
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup
 
 stress: $(DEV)  ## run the whole test suite with campaigns in full
-	$(RUN) -m pytest --stress
+	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup --stress
 
 lint: $(DEV)  ## style and types
 	$(RUN) -m ruff check .

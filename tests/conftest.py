@@ -30,6 +30,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--stress", action="store_true", help="run campaigns in full, else at a tenth of their size")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what shares something expensive in one process, when tests run in several (``-n 2``)."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    """Name a test's group: its file, or what it shares with others."""
+    shared = {"demo": "demo", "demo_folder": "demo"}
+    for fixture in getattr(item, "fixturenames", ()):
+        if fixture in shared:
+            return shared[fixture]
+    if item.path.parent.name == "snap":
+        return "snap"
+    return (
+        "one stack"
+        if item.path.name in ("test_stack.py", "test_layers.py") and "end_to_end" in item.path.parts
+        else str(item.path)
+    )
+
+
 @pytest.fixture(autouse=True)
 def default_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """The user's own choice of an engine does not reach the tests."""
