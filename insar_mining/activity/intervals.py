@@ -64,7 +64,7 @@ INTERVAL_COLUMNS = (
 )
 
 # where the border lies is not known better than to this by any stack (measured on simulated ones)
-BORDER_DOUBT_M = 1.4
+BORDER_DOUBT_M = 1.8
 
 # how far the border is moved for the sensitivity columns
 LOOSER, STRICTER = -0.1, 0.1
