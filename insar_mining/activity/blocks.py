@@ -27,6 +27,9 @@ Key = tuple[Any, ...]
 BLOCK_BYTES = 100 * 2**20
 HELD_BLOCK_BYTES = 16 * 2**20
 
+# what is worked out for each cell takes as much as so many layers, however few the cube has
+LEAST_LAYERS = 24
+
 # cubes up to this size are held in memory: three years of a mine of 12 x 12 km in cells of 20 m
 HOLD_BYTES = 128 * 2**20
 
@@ -60,7 +63,7 @@ def map_blocks(cube: xr.DataArray, block_bytes: int | None = None) -> list[Block
         Default 100 MB, 16 MB for a cube in memory or made from one.  No result depends on it.
     """
     height, width = cube.sizes["y"], cube.sizes["x"]
-    layers = max(1, math.prod(size for name, size in cube.sizes.items() if name not in ("y", "x")))
+    layers = max(LEAST_LAYERS, math.prod(size for name, size in cube.sizes.items() if name not in ("y", "x")))
     if block_bytes is None:
         block_bytes = BLOCK_BYTES if reads_files(cube) else HELD_BLOCK_BYTES
     cells = max(1, block_bytes // (4 * layers))
