@@ -181,6 +181,13 @@ class CoherenceOptions(Options):
     goldstein_alpha: float = Field(
         1.0, ge=0, le=1, description="Exponent of the Goldstein filter of the band filtered_phase; 0 filters nothing."
     )
+    goldstein_fft_size: Literal[32, 64, 128, 256] = Field(64, description="Side of a patch of that filter, pixels.")
+    goldstein_window_size: Literal[3, 5, 7] = Field(
+        3, description="Side of the boxcar that smooths the spectrum of a patch."
+    )
+    goldstein_coherence_threshold: float = Field(
+        0.0, ge=0, le=1, description="Pixels of less coherence are left unfiltered; 0 filters all."
+    )
     bands: tuple[BandName, ...] = Field(
         (),
         description="Bands beside coherence: unbiased, standard_error, lower, upper, phase, filtered_phase, "

@@ -79,8 +79,10 @@ class Recipe:
         Filter both dates to the range band that they share.
     refine : str
         ``"auto"``: measure what geometry leaves of a shift between the dates, and take it out.
-    goldstein_alpha : float
-        Exponent of the phase filter, 0..1; touches the band ``filtered_phase`` only.
+    goldstein_alpha, goldstein_fft_size, goldstein_window_size, goldstein_coherence_threshold
+        Of the phase filter (:func:`insar_mining.coherence.builtin.goldstein.goldstein`): exponent 0..1, side of a
+        patch, side of the smoothing boxcar, and the coherence below which pixels are left as they are (0: none).
+        They touch the band ``filtered_phase`` only.
     bands : tuple of str
         Names of `DESCRIPTIONS`, in the order in which they are written after coherence.
     """
@@ -90,6 +92,9 @@ class Recipe:
     common_band: bool = False
     refine: Refinement = "none"
     goldstein_alpha: float = 1.0
+    goldstein_fft_size: int = 64
+    goldstein_window_size: int = 3
+    goldstein_coherence_threshold: float = 0.0
     bands: tuple[BandName, ...] = ()
 
     @classmethod

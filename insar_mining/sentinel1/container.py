@@ -10,6 +10,7 @@ at the nearest one instead of at the member's beginning.
 from __future__ import annotations
 
 import bisect
+import os
 import threading
 import zipfile
 import zlib
@@ -33,6 +34,9 @@ class ByteReader(Protocol):
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill `buffer` with the bytes from `offset` on."""
+
+    def announce(self, offset: int, length: int) -> None:
+        """Say that some bytes will be read soon: the disk fetches them meanwhile, where the system can."""
 
 
 class Container(Protocol):
@@ -260,6 +264,10 @@ class _PlainReader:
                 raise ProductError(f"{self._where}: ends at byte {offset + done}; fetch the product again")
             done += count
 
+    def announce(self, offset: int, length: int) -> None:
+        if hasattr(os, "posix_fadvise"):  # not on Windows and macOS
+            os.posix_fadvise(self._handle.fileno(), self._start + offset, length, os.POSIX_FADV_WILLNEED)
+
 
 class _Checkpoints:
     """States of a decompressor, in the order of the bytes they stand before."""
@@ -291,6 +299,9 @@ class _InflatingReader:
     def __init__(self, handle: Any, checkpoints: _Checkpoints, stop: int, where: str) -> None:
         self._handle, self._checkpoints, self._stop, self._where = handle, checkpoints, stop, where
         self._offset, self._position, self._state = checkpoints.before(0)
+
+    def announce(self, offset: int, length: int) -> None:
+        """Do nothing: where deflated bytes lie is known only when they are inflated."""
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         if offset < self._offset or self._checkpoints.offset_before(offset) > self._offset:

@@ -114,6 +114,17 @@ def read_window(container: Container, name: str, layout: TiffLayout, lines: slic
     return out
 
 
+def announce_window(container: Container, name: str, layout: TiffLayout, lines: slice, samples: slice) -> None:
+    """Say that a window will be read soon, so that the disk works while something else is computed."""
+    if layout.line_offset is None:
+        return
+    item = 2 * layout.component.itemsize
+    width = (samples.stop - samples.start) * item
+    with container.reader(name) as reader:
+        for offset in layout.line_offset[lines]:
+            reader.announce(int(offset) + samples.start * item, width)
+
+
 def _read_tags(reader: ByteReader, size: int, where: str) -> tuple[str, dict[int, npt.NDArray[np.int64]]]:
     """Read the tags of the first image of a classic or a big TIFF."""
 

@@ -19,7 +19,7 @@ from insar_mining.sentinel1.container import open_container
 from insar_mining.sentinel1.joined import SEPARATOR, JoinedContainer, JoinedLayout, joined_manifest
 from insar_mining.sentinel1.layouts import NAME, BurstLayout, Layout, Pixels, SwathKey, find_layout
 from insar_mining.sentinel1.manifest import Manifest, footprint_polygon
-from insar_mining.sentinel1.measurement import ComplexArray, TiffLayout, read_layout, read_window
+from insar_mining.sentinel1.measurement import ComplexArray, TiffLayout, announce_window, read_layout, read_window
 from insar_mining.sentinel1.orbit import Orbit, read_orbit_file
 
 _START_TOLERANCE = np.timedelta64(10, "s")
@@ -140,13 +140,7 @@ class Product:
         CoverageError
             There is no such burst, or the window reaches beyond it.
         """
-        key = self._key(swath, polarisation)
-        annotation = self.sub_swath(*key)
-        pixels = self._pixels(key, annotation, burst_index)
-        layout = self._tiff(pixels, annotation)
-        rows = _window(lines, annotation.lines_per_burst, "lines", burst_index)
-        columns = _window(samples, annotation.samples_per_burst, "samples", burst_index)
-        rows = slice(rows.start + pixels.first_line, rows.stop + pixels.first_line)
+        pixels, layout, rows, columns = self._located(swath, polarisation, burst_index, lines, samples)
         # a slice may hold fewer samples than the image that it was joined to
         first, stop = (min(max(n - pixels.first_sample, 0), layout.width) for n in (columns.start, columns.stop))
         image = read_window(self._layout.container, pixels.file, layout, rows, slice(first, stop))
@@ -156,6 +150,27 @@ class Product:
         at = max(pixels.first_sample - columns.start, 0)
         wide[:, at : at + image.shape[1]] = image
         return wide
+
+    def announce_burst(self, swath: str, polarisation: str, burst_index: int, lines: slice, samples: slice) -> None:
+        """Say that a window of a burst will be read soon, so that the disk works while something else is computed.
+
+        Parameters and errors are those of :meth:`read_burst`.
+        """
+        pixels, layout, rows, columns = self._located(swath, polarisation, burst_index, lines, samples)
+        first, stop = (min(max(n - pixels.first_sample, 0), layout.width) for n in (columns.start, columns.stop))
+        announce_window(self._layout.container, pixels.file, layout, rows, slice(first, stop))
+
+    def _located(
+        self, swath: str, polarisation: str, burst_index: int, lines: slice | None, samples: slice | None
+    ) -> tuple[Pixels, TiffLayout, slice, slice]:
+        """Find a window of a burst: its file, the lines there, and the samples of the burst."""
+        key = self._key(swath, polarisation)
+        annotation = self.sub_swath(*key)
+        pixels = self._pixels(key, annotation, burst_index)
+        layout = self._tiff(pixels, annotation)
+        rows = _window(lines, annotation.lines_per_burst, "lines", burst_index)
+        columns = _window(samples, annotation.samples_per_burst, "samples", burst_index)
+        return pixels, layout, slice(rows.start + pixels.first_line, rows.stop + pixels.first_line), columns
 
     def check_measurement(self, swath: str, polarisation: str) -> None:
         """Check, without reading pixels, that the measurement is there, whole and the right one.

@@ -91,6 +91,19 @@ def test_phase_of_still_ground_is_flat(full, truth):
     assert full["filtered_phase"][still].std() < 0.5 * full["phase"][still].std()
 
 
+def test_the_phase_filter_takes_its_parameters(stack, full):
+    """Exponent 0 gives the phase back; a threshold leaves ground of less coherence unfiltered, the rest filtered."""
+    still = _layers(_plan(stack, recipe=Recipe(bands=("phase", "filtered_phase"), goldstein_alpha=0.0)))
+    difference = np.angle(np.exp(1j * (still["filtered_phase"] - still["phase"])))
+    assert np.nanmax(np.abs(difference)) < 1e-3
+    recipe = Recipe(bands=("phase", "filtered_phase"), goldstein_fft_size=32, goldstein_coherence_threshold=0.7)
+    masked = _layers(_plan(stack, recipe=recipe))
+    low, high = full["coherence"] < 0.3, full["coherence"] > 0.9
+    change = np.abs(np.angle(np.exp(1j * (masked["filtered_phase"] - masked["phase"]))))
+    assert np.nanmedian(change[low]) < 0.02
+    assert np.nanmedian(change[high]) > 0.03
+
+
 def test_incidence_and_mask_are_those_of_the_simulator(full, truth):
     """The simulator's own incidence angle is met to 1 degree in the median; neither sees layover on these hills."""
     known = np.isfinite(truth["local_incidence_deg"]) & np.isfinite(full["incidence"])

@@ -40,6 +40,18 @@ class Side:
             slice(region.sample_start, region.sample_stop),
         )
 
+    def announce(self, region: Region) -> None:
+        """Say that the valid pixels of a region will be read soon."""
+        inside = region.within(self.burst.valid_lines, self.burst.valid_samples)
+        if inside is not None:
+            self.product.announce_burst(
+                self.swath.swath,
+                self.swath.polarisation,
+                self.burst_index,
+                slice(inside.line_start, inside.line_stop),
+                slice(inside.sample_start, inside.sample_stop),
+            )
+
 
 def valid_pixels(side: Side, region: Region) -> ComplexImage:
     """Read the pixels of any region; NaN where the annotation says there are none."""

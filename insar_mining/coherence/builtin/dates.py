@@ -49,6 +49,7 @@ FloatArray = npt.NDArray[np.float64]
 Number = TypeVar("Number", bound=np.generic)
 
 BLOCK_LINES = 128
+NEARBY_SAMPLES = 32  # by which dates of one track lie apart in range, and the taps
 HALO_LINES = 12  # beyond a block whose heights its interpolation along azimuth takes: half of the taps and a margin
 
 
@@ -61,6 +62,10 @@ class DateLines(Protocol):
 
     def range_offset(self, block: Region) -> FloatArray:
         """Slant range of the date less that of the stack reference at the posts of a block, metres."""
+        ...
+
+    def announce(self, block: Region) -> None:
+        """Let the disk fetch a block that will be asked for next."""
         ...
 
 
@@ -132,6 +137,10 @@ class OwnPixels:
         """Return zeros."""
         return np.zeros((block.shape[0], block.posts))
 
+    def announce(self, block: Region) -> None:
+        """Let the disk fetch the block."""
+        self.side.announce(block)
+
 
 @dataclass(frozen=True, eq=False)
 class Kept:
@@ -149,6 +158,9 @@ class Kept:
     def range_offset(self, block: Region) -> FloatArray:
         """Return the slant range of the date less that of the stack reference."""
         return self.resampler().range_offset(block)
+
+    def announce(self, block: Region) -> None:
+        """Do nothing: the file is mapped, and read in its order."""
 
 
 @dataclass(frozen=True)
@@ -245,6 +257,13 @@ class Resampler:
         height = self.relief.heights(block.line_start, block.line_stop)
         offset: FloatArray = field_at_posts(self.offsets, 2, height, block.line_start, block.sample_start)
         return offset
+
+    def announce(self, block: Region) -> None:
+        """Let the disk fetch about what the block's pixels come from."""
+        there = block.padded(HALO_LINES, NEARBY_SAMPLES)
+        self.side.announce(
+            there.lines_between(there.line_start + self.typical_lines, there.line_stop + self.typical_lines)
+        )
 
     def _source(self, block: Region, line_offset: FloatArray, sample_offset: FloatArray) -> Region | None:
         """Return the valid part of the burst that the block's pixels come from."""

@@ -202,7 +202,11 @@ class BuiltinEngine:
         }
 
         def blocks() -> Iterator[ComplexImage]:
-            return (resampler().lines(block) for block in blocks_of(relief.region))
+            ahead = [*blocks_of(relief.region)]
+            for number, block in enumerate(ahead):
+                for upcoming in ahead[number + 1 : number + 2]:  # the disk works on the next block meanwhile
+                    resampler().announce(upcoming)
+                yield resampler().lines(block)
 
         return Kept(relief.region, self._cache.get(key, shape, np.complex64, blocks), resampler)
 

@@ -36,7 +36,6 @@ POWER_HALO = (2, 10)
 COMMON_BAND_HALO = (0, 24)
 USUAL_WINDOW = (2, 7)
 LOOKS_LINES, LOOKS_SAMPLES = 384, 4096  # of the stack reference, for the looks that its pixels have
-PATCH = 64  # of the phase filter: it needs a whole one around each pixel
 PHASES = ("phase", "filtered_phase")
 AMPLITUDES = ("amplitude_reference", "amplitude_secondary")
 POWERS = ("power_reference", "power_secondary")  # mean intensities, for the mask
@@ -61,7 +60,8 @@ def halo(window: Window, recipe: Recipe) -> tuple[int, int]:
     if {*AMPLITUDES, "mask"} & set(recipe.bands):
         reaches.append(POWER_HALO)
     if "filtered_phase" in recipe.bands:
-        reaches.append((PATCH + window.azimuth, PATCH + window.range))
+        # the filter needs a whole patch around each pixel
+        reaches.append((recipe.goldstein_fft_size + window.azimuth, recipe.goldstein_fft_size + window.range))
     lines, samples = (max(reach) for reach in zip(*reaches, strict=True))
     if recipe.common_band:
         return lines + COMMON_BAND_HALO[0], samples + COMMON_BAND_HALO[1]
@@ -81,8 +81,11 @@ def burst_layers(region: Region, dates: Dates, plan: CoherencePlan, progress: Pr
     wide = region.padded(reach, across).aligned()
     columns = slice(region.sample_start - wide.sample_start, region.sample_stop - wide.sample_start)
     out: BurstLayers = {}
-    for part in blocks_of(region):
-        block = wide.lines_between(part.line_start - reach, part.line_stop + reach)
+    blocks = [(part, wide.lines_between(part.line_start - reach, part.line_stop + reach)) for part in blocks_of(region)]
+    for number, (part, block) in enumerate(blocks):
+        for _, upcoming in blocks[number + 1 : number + 2]:  # the disk works on the next block meanwhile
+            dates.reference.announce(upcoming)
+            dates.secondary.announce(upcoming)
         first = part.line_start - region.line_start
         for name, values in _layers_of(block, dates, plan).items():
             image = out.setdefault(name, np.empty(region.shape, dtype=values.dtype))
@@ -147,13 +150,33 @@ def _between_posts(field: FloatArray, samples: int) -> FloatArray:
 
 def _filtered(region: Region, wide: Region, dates: Dates, plan: CoherencePlan) -> ComplexImage:
     """Filter the phase of the interferogram of a region, and average it over the window."""
+    recipe = plan.recipe
     whole = np.empty(wide.shape, dtype=np.complex64)
+    quality = np.empty(wide.shape, dtype=np.float32) if recipe.goldstein_coherence_threshold > 0 else None
     for block in blocks_of(wide):
-        reference, secondary = images_of(block, dates, plan.recipe)
+        reference, secondary = images_of(block, dates, recipe)
         first = block.line_start - wide.line_start
         whole[first : first + block.shape[0]] = reference * secondary.conj()
+    if quality is not None:
+        tall = wide.lines_between(wide.line_start + plan.window.azimuth, wide.line_stop - plan.window.azimuth)
+        quality[:] = np.nan  # at the rim, which is cut off below
+        for block in blocks_of(tall):
+            around = block.padded(plan.window.azimuth, 0)
+            reference, secondary = images_of(around, dates, recipe)
+            values = coherence(reference, secondary, plan.window.azimuth, plan.window.range)
+            first = block.line_start - wide.line_start
+            inner = values[plan.window.azimuth : plan.window.azimuth + block.shape[0]]
+            quality[first : first + block.shape[0]] = inner
     filtered = goldstein(
-        whole, alpha=plan.recipe.goldstein_alpha, first_line=wide.line_start, first_sample=wide.sample_start
+        whole,
+        quality,
+        alpha=recipe.goldstein_alpha,
+        fft_size=recipe.goldstein_fft_size,
+        window_size=recipe.goldstein_window_size,
+        use_coherence_mask=quality is not None,
+        coherence_threshold=recipe.goldstein_coherence_threshold,
+        first_line=wide.line_start,
+        first_sample=wide.sample_start,
     )
     mean = window_mean(filtered, plan.window.azimuth, plan.window.range)
     first, left = region.line_start - wide.line_start, region.sample_start - wide.sample_start

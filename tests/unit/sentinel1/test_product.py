@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,6 +155,32 @@ def test_threads_and_pickles_read_the_same(form: str, forms: dict[str, Path]) ->
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(right, range(72)))
+
+
+@pytest.mark.parametrize(("form", "announced"), [("folder", True), ("stored", True), ("deflated", False)])
+def test_announced_bytes_are_those_that_are_read(
+    form: str, announced: bool, forms: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is announced to the disk is what the window then reads; of deflated members nothing can be."""
+    said: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        container_module.os, "posix_fadvise", lambda file, offset, length, advice: said.append((offset, length))
+    )
+    read: list[tuple[int, int]] = []
+    original = container_module._PlainReader.read_into
+
+    def noting(self: Any, offset: int, buffer: memoryview) -> None:
+        read.append((self._start + offset, len(buffer)))
+        original(self, offset, buffer)
+
+    product = open_product(forms[form])
+    window = slice(5, 9), slice(40, 60)
+    product.read_burst("IW1", "VV", 2)  # opens the TIFF
+    monkeypatch.setattr(container_module._PlainReader, "read_into", noting)
+    product.announce_burst("IW1", "VV", 2, *window)
+    product.read_burst("IW1", "VV", 2, *window)
+    assert said == (read if announced else [])
+    assert len(said) == (4 if announced else 0)
 
 
 @pytest.mark.parametrize("layout", ["many rows a strip", "deflate", "tiles", "big", "big endian", "float"])
