@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -194,15 +194,16 @@ def in_its_own_process(*arguments: str) -> dict[str, Any]:
     return result
 
 
-def sizes_table(folder: Path, runs: int) -> str:
-    """Return the table of four sizes."""
+def sizes_table(folder: Path, sizes: Sequence[int], runs: int) -> str:
+    """Return the table of some sizes."""
     rows = [
         "| cells | what | cold, s | warm, s | processor, s | ns per pixel-pair (processor) | peak, MB (imports) |",
         "|---|---|---|---|---|---|---|",
     ]
-    for size in SIZES:
+    for size in sizes:
         rasters = folder / str(size)
         if not rasters.exists():
+            rasters.mkdir(parents=True)
             write_rasters(rasters, size)
         for name in ACTIONS:
             found = in_its_own_process(name, str(rasters), str(runs))
@@ -232,6 +233,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, help="where to keep the rasters (default: a temporary folder)")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--large", action="store_true", help="also 92 x 10,000 x 10,000 cells: a quarter of an hour")
     parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -251,7 +253,7 @@ a process of its own. `reading` opens the same cloud-optimised GeoTIFFs and hold
 points, scene filter, NDAI, annual NDAI, composite classes and areas; `significant` is the default method without
 intervals. Both contain the reading. Wall time suffers from whatever else runs; processor time does less.
 
-{sizes_table(folder, options.runs)}
+{sizes_table(folder, options.sizes, options.runs)}
 """
         target = HERE / "results" / "activity.md"
         if options.large:

@@ -88,7 +88,7 @@ def significant_to_zarr(
     Notes
     -----
     Held are a block of all pairs with what is prepared of it, and for each year one map of bool (its stable
-    points); 10,000 x 10,000 cells of 92 pairs take less than 2 GB (benchmarks/results/activity.md).
+    points); benchmarks/results/activity.md tells what 10,000 x 10,000 cells take.
     """
     references, scenes = find_references(coh, block_bytes=block_bytes, **options)
     years = list(references)
