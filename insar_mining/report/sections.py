@@ -12,11 +12,13 @@ import yaml
 from matplotlib.axes import Axes
 
 from insar_mining import __version__
+from insar_mining.activity.composite import CLASS_NAMES
 from insar_mining.errors import ReportError
 from insar_mining.report import words
 from insar_mining.report.content import ReportContent
 from insar_mining.report.frame import MapFrame, figure_of
 from insar_mining.report.images import Picture, as_png, as_svg
+from insar_mining.report.plots_activity import plot_class_areas, plot_hue_histogram
 from insar_mining.report.plots_areas import SQUARE_KM, plot_areas
 from insar_mining.report.plots_classes import (
     BAND_WIDTH_IN,
@@ -289,6 +291,7 @@ def _classes(content: ReportContent, frame: MapFrame) -> Section | None:
                 "meaning": describe_class(meaning, years),
                 "cells": words.whole(int(cells.sum())),
                 "n": int(cells.sum()),
+                "area_m2": area,
                 "area_km2": None if area is None else words.fixed(area / SQUARE_KM, 4),
             }
         )
@@ -303,7 +306,29 @@ def _classes(content: ReportContent, frame: MapFrame) -> Section | None:
         "rows": rows,
         "bands": bands,
         "has_area": content.cell_area_m2 is not None,
+        "areas": _class_areas(rows) if content.cell_area_m2 is not None else None,
+        "hues": _hues(content, content.classes),
     }
+
+
+def _class_areas(rows: list[Section]) -> Picture:
+    """Bars of the classes with activity; ground that never was active would dwarf them."""
+    table = pd.DataFrame({"class": [row["name"] for row in rows], "area_m2": [row["area_m2"] for row in rows]})
+    active = table[table["class"].str.lower() != "black"]
+    shown = active if len(active) else table
+    said = "; ".join(f"{name} {area / SQUARE_KM:.2f} km²" for name, area in shown.itertuples(index=False))
+    return as_svg(figure_of(plot_class_areas(shown)), f"Bars of the area of each class: {said}.")
+
+
+def _hues(content: ReportContent, classes: xr.DataArray) -> Picture | None:
+    """Return the hues that the classes were cut from; None where no hue decided."""
+    years = content.rgb_years
+    by_hue = class_flags(classes) == dict(enumerate(CLASS_NAMES))
+    if content.method != "published" or not by_hue or years is None or not set(years) <= set(content.years):
+        return None
+    index = content.annual.sel(year=list(years)).transpose("year", "y", "x").compute()
+    ax = plot_hue_histogram(index, classes.transpose("y", "x"))
+    return as_svg(figure_of(ax), "Histogram of the hue of the three years, with the six sectors of the classes.")
 
 
 def _caveats(content: ReportContent) -> list[str]:

@@ -12,6 +12,7 @@ from insar_mining.report import words
 from insar_mining.report.content import ReportContent
 from insar_mining.report.frame import figure_of
 from insar_mining.report.images import as_svg
+from insar_mining.report.plots_decay import plot_rejections
 from insar_mining.report.plots_series import kept_mask, plot_acquisitions, plot_baselines, plot_scene_quality
 
 
@@ -33,7 +34,8 @@ def images_section(content: ReportContent) -> dict[str, object]:
             {
                 "pair": str(row["pair"]),
                 "kept": bool(is_kept),
-                "reason": "" if pd.isna(row["reason"]) else str(row["reason"]),
+                "reason": _text(row["reason"]),
+                "explanation": _text(row.get("explanation")),
                 "mean": words.fixed(words.number(row["stable_mean"]), 3),
                 "sd": words.fixed(words.number(row["stable_sd"]), 3),
                 "n_stable": words.whole(words.number(row["n_stable"])),
@@ -43,6 +45,10 @@ def images_section(content: ReportContent) -> dict[str, object]:
         )
     quality, _ = plot_scene_quality(scenes, mean_min=content.scene_mean_min, sd_max=content.scene_sd_max)
     rejected = int(np.count_nonzero(~kept))
+    reasons = None
+    if rejected:
+        ax = plot_rejections(scenes, mean_min=content.scene_mean_min)
+        reasons = as_svg(figure_of(ax), f"The {rejected} rejected pairs, numbered in time, each with its reason.")
     return {
         "rows": rows,
         "n_pairs": len(rows),
@@ -58,12 +64,19 @@ def images_section(content: ReportContent) -> dict[str, object]:
             f"Mean and standard deviation of coherence over the stable points in time; {rejected} of {len(rows)} pairs "
             "fail the thresholds.",
         ),
+        "reasons": reasons,
+        "explained": any(row["explanation"] for row in rows),
         "never": [
             {"pair": str(item.get("pair", "")), "reason": str(item.get("reason", ""))}
             for item in content.rejected_pairs
         ],
         **_baselines(content, pairs),
     }
+
+
+def _text(value: object) -> str:
+    """Text of a cell of a table; empty where it has none."""
+    return "" if value is None or pd.isna(value) else str(value)
 
 
 def _baselines(content: ReportContent, pairs: pd.DataFrame) -> dict[str, object]:

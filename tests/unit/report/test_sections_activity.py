@@ -10,6 +10,7 @@ import pandas as pd
 from insar_mining.report.content import ReportContent
 from insar_mining.report.frame import MapFrame
 from insar_mining.report.html import render_report
+from insar_mining.report.sections import report_sections
 from insar_mining.report.sections_activity import often_section
 
 
@@ -31,3 +32,34 @@ def test_a_method_that_counts_no_pairs_has_no_such_section(content: ReportConten
     assert often_section(content, MapFrame.of(content.coh)) is None
     assert 'id="often"' not in render_report(content)
     assert 'href="#often"' in render_report(counted(content))
+
+
+def with_parts(content: ReportContent, **parts: object) -> ReportContent:
+    given = {f.name: getattr(content, f.name) for f in dataclasses.fields(content) if f.init}
+    return ReportContent(**{**given, **parts})
+
+
+def test_hues_are_shown_of_classes_that_were_cut_from_them_alone(content: ReportContent) -> None:
+    assert content.classes is not None
+    assert report_sections(content)["classes"]["hues"] is None  # type: ignore[index]
+    bits = (content.annual.values > 0.15).astype(np.uint8)
+    classes = content.classes.copy(data=bits[0] + 2 * bits[1] + 4 * bits[2])
+    names = "Black Red Green Yellow Blue Magenta Cyan White"
+    by_hue = with_parts(content, classes=classes.assign_attrs(flag_meanings=names))
+    section = report_sections(by_hue)["classes"]
+    assert "Histogram of the hue" in str(section["hues"])  # type: ignore[index]
+    assert "Green" in str(section["areas"])  # type: ignore[index]
+    assert "Black" not in str(section["areas"])  # type: ignore[index]
+    decided = with_parts(by_hue, method="significant", activity=content.activity.assign(method="significant"))
+    assert report_sections(decided)["classes"]["hues"] is None  # type: ignore[index]
+
+
+def test_a_rejection_is_told_with_what_stands_out(content: ReportContent) -> None:
+    bare = render_report(content)
+    assert "rejected pairs, numbered in time" in bare
+    assert "What stands out" not in bare
+    said = np.where(content.scenes["kept"], "", "snow_cm 12 on 2021-01-29")
+    explained = render_report(with_parts(content, scenes=content.scenes.assign(explanation=said)))
+    assert explained.count('<td class="text">snow_cm 12 on 2021-01-29</td>') == int((~content.scenes["kept"]).sum())
+    calm = content.scenes.assign(kept=True, reason="")
+    assert "numbered in time" not in render_report(with_parts(content, scenes=calm))
