@@ -37,6 +37,7 @@ format: $(DEV)  ## mend what can be mended automatically
 
 bench: $(DEV)  ## run every script of benchmarks/ and print its table
 	@set -e; for script in benchmarks/bench_*.py; do $(RUN) "$$script"; done
+	$(RUN) -m pytest -o addopts= benchmarks/test_kernels.py -p no:randomly --benchmark-json benchmarks/results/kernels.json
 
 clean: clean-venv  ## remove the environment, caches and the demo's folder
 	rm -rf demo-mine .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -17,15 +17,22 @@ import os
 import platform
 import resource
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 from noise import DATES, EPSG, outline, write_burst
 from shapely.geometry import Polygon
 
+from insar_mining.coherence import engine as carrying
+from insar_mining.coherence.builtin import dates, engine, layers
+from insar_mining.coherence.builtin.burst import Side
 from insar_mining.coherence.engine import coherence
 from insar_mining.coherence.plan import make_plan
 from insar_mining.sentinel1.product import open_product
@@ -39,6 +46,44 @@ def timed(action: Callable[[], object]) -> float:
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
+
+
+# stages of the job, in the order of the data: name, and the functions whose time it is
+STAGES: dict[str, list[tuple[Any, str]]] = {
+    "plan: annotations, orbits, elevation model, bursts": [(sys.modules[__name__], "make_plan")],
+    "cells of the map in time and range": [(engine, "look_up")],
+    "read pixels": [(Side, "read")],
+    "terrain seen by each post": [(dates, "surface_heights")],
+    "offsets at the posts": [(dates, "field_at_posts")],
+    "deramp": [(dates, "deramp")],
+    "resample along range": [(dates, "resample_range")],
+    "resample along azimuth, reramp, flatten": [(dates, "resample_azimuth")],
+    "coherence window": [(layers, "coherence")],
+    "fill the map": [(engine, "bilinear")],
+    "write COG and STAC item": [(carrying, "write_product")],
+}
+
+
+@contextmanager
+def timed_stages() -> Iterator[dict[str, float]]:
+    """Add up the seconds that each stage takes while the block runs."""
+    seconds = dict.fromkeys(STAGES, 0.0)
+    with ExitStack() as stack:
+        for stage, functions in STAGES.items():
+            for owner, name in functions:
+                stack.enter_context(mock.patch.object(owner, name, _timing(getattr(owner, name), seconds, stage)))
+        yield seconds
+
+
+def _timing(function: Callable[..., Any], seconds: dict[str, float], stage: str) -> Callable[..., Any]:
+    def call(*arguments: Any, **named: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return function(*arguments, **named)
+        finally:
+            seconds[stage] += time.perf_counter() - start
+
+    return call
 
 
 def read_and_copy(safes: list[Path]) -> None:
@@ -74,8 +119,14 @@ def measure(folder: Path, safes: list[Path], area: Polygon, dem: Path, runs: int
     for _ in range(runs):
         bound.append(timed(lambda: read_and_copy(safes)))
         whole.append(timed(lambda: coherence(make_plan(safes[0], safes[1], area=area, dem=dem, out=out), again=True)))
+    with timed_stages() as seconds:
+        start = time.perf_counter()
+        coherence(make_plan(safes[0], safes[1], area=area, dem=dem, out=out), again=True)
+        total = time.perf_counter() - start
+    seconds["everything else"] = total - sum(seconds.values())
+    stages = "\n".join(f"| {stage} | {value:.2f} |" for stage, value in seconds.items())
     ratio = statistics.median(w / b for w, b in zip(whole, bound, strict=True))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2  # with that of making the products, if they are
     table = f"""# One burst pair, full width
 
 {dt.date.today()}; {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}.
@@ -90,6 +141,12 @@ IW1, 1507 x 23055 pixels, both dates, VV, window 2 x 7, hills of 900 m relief; m
 | ratio, run by run | {ratio:.1f} |
 
 Peak memory of the process: {peak:.2f} GiB.
+
+Stages of one more warm run ({total:.2f} s):
+
+| stage | seconds |
+|---|---|
+{stages}
 """
     print(table)
     (HERE / "results" / "burst.md").write_text(table, encoding="utf-8")
