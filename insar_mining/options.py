@@ -18,6 +18,7 @@ import yaml
 from pydantic import AfterValidator, Field
 
 from insar_mining.errors import OptionError
+from insar_mining.option_activity import ActivityOptions as ActivityOptions
 from insar_mining.option_base import ENGINE_VARIABLE as ENGINE_VARIABLE
 from insar_mining.option_base import Options as Options
 from insar_mining.option_base import default_of as default_of
@@ -208,59 +209,6 @@ class CoherenceOptions(Options):
         ge=1,
         le=1024,
         description="Threads of the built-in engine; by default what the machine or container allows.",
-    )
-
-
-class ActivityOptions(Options):
-    """How a stack of coherence maps becomes activity."""
-
-    method: Literal["significant", "published"] = Field(
-        "significant",
-        description="Each year decided on its own against stable ground, or by the hue of three years as published.",
-    )
-    false_discovery_rate: float = Field(
-        0.01,
-        gt=0,
-        lt=1,
-        description="Share of undisturbed cells among those found significant in a year (significant).",
-    )
-    min_loss: float = Field(
-        0.5, gt=0, lt=1, description="Where the border lies between undisturbed (0) and disturbed ground (1)."
-    )
-    interval_draws: int = Field(
-        40, ge=0, le=10_000, description="Draws from which the interval of an area is taken (significant); 0: none."
-    )
-    interval_level: float = Field(0.95, gt=0, lt=1, description="Confidence of that interval.")
-    stable_method: Literal["iterated", "published"] = Field(
-        "iterated",
-        description="Stable points on kept pairs, found again until both settle, or once over all pairs as published.",
-    )
-    stable_mean_min: float = Field(
-        0.8, ge=0, le=1, description="Least mean coherence over time of a stable point (inclusive)."
-    )
-    stable_std_max: float = Field(
-        0.2, ge=0, le=1, description="Largest standard deviation over time of a stable point (inclusive)."
-    )
-    scene_mean_min: float = Field(
-        0.8, ge=0, le=1, description="Least mean coherence over the stable points of a pair that is kept (inclusive)."
-    )
-    scene_std_max: float = Field(
-        0.2, ge=0, le=1, description="Largest standard deviation over the stable points of a pair that is kept."
-    )
-    ceiling: float = Field(0.45, gt=0, le=1, description="NDAI shown at full colour: the stretch of the composite.")
-    black_below: float | None = Field(
-        None, ge=0, le=1, description="Value below which a pixel counts as not active; by default from the stable set."
-    )
-    black_sigma: float = Field(
-        3.0, ge=0, le=20, description="Standard deviations of the stable set's annual NDAI above its mean, for that."
-    )
-    white_saturation: float = Field(
-        0.3, ge=0, le=1, description="Saturation below which a pixel counts as active in all three years."
-    )
-    min_pairs: int = Field(1, ge=1, le=1000, description="Least number of pairs of a pixel in a year.")
-    min_cover: float = Field(0.5, gt=0, le=1, description="Least share of a cell inside the mine for it to count.")
-    zero: Literal["nodata", "value"] = Field(
-        "nodata", description="What an exact 0 means in rasters that were made elsewhere."
     )
 
 

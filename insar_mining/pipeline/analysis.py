@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +24,14 @@ from insar_mining.activity import (
     stable_points,
 )
 from insar_mining.activity.blocks import held
-from insar_mining.activity.composite import classes_of_years
+from insar_mining.activity.composite import NO_CLASS, classes_of_years
 from insar_mining.activity.frequency import Timeline, activity_timeline
 from insar_mining.activity.intervals import area_intervals
 from insar_mining.activity.significance import Significance, significant_activity
 from insar_mining.errors import ActivityError
 from insar_mining.mines import Mine
 from insar_mining.options import ActivityOptions
+from insar_mining.pipeline.ground import Ground, explained_scenes, known_ground, sample_table, strata_table
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,16 @@ class Analysis:
         Decisions of ``method="significant"``.
     timeline : Timeline, optional
         How often and when, by the same method.
+    explained : DataFrame, optional
+        `scenes` with what stands out in each, as of :func:`insar_mining.activity.explain_scenes`.
+    strata : DataFrame, optional
+        One row per year and kind of ground, where kinds were given.
+    adjusted : DataFrame, optional
+        Areas corrected by a reference sample, where one was given.
+    notes : tuple of str
+        What was done to the stack before, in full sentences.
+    original : DataArray (pair, y, x), optional
+        The maps as they were read; None where `coh` is just that.
     """
 
     coh: xr.DataArray
@@ -69,6 +80,11 @@ class Analysis:
     activity: pd.DataFrame
     significance: Significance | None = None
     timeline: Timeline | None = None
+    explained: pd.DataFrame | None = None
+    strata: pd.DataFrame | None = None
+    adjusted: pd.DataFrame | None = None
+    notes: tuple[str, ...] = ()
+    original: xr.DataArray | None = None
 
     @property
     def years(self) -> list[int]:
@@ -94,9 +110,53 @@ def analyse_maps(
         As of the steps; also when there is no pair of a year.
     """
     coh = _of_years(open_stack(maps, mine, zero=options.zero, min_cover=options.min_cover), years)
-    if options.method == "significant":
-        return _significant(coh, mine, options)
-    return _published(coh, mine, options)
+    ground = known_ground(coh, options)
+    steps = _significant if options.method == "significant" else _published
+    analysis = steps(ground.coh, mine, options)
+    return _with_ground(replace(analysis, original=coh), ground, options)
+
+
+def _with_ground(analysis: Analysis, ground: Ground, options: ActivityOptions) -> Analysis:
+    """Add what is said of kinds of ground, of rejected scenes and of places where people looked."""
+    explained = explained_scenes(analysis.coh, analysis.stable, analysis.scenes, options)
+    strata = adjusted = None
+    if ground.kinds or options.sample is not None:
+        active, known = _active_and_known(analysis)
+        strata = strata_table(active, known, ground.kinds)
+        adjusted = sample_table(active, known, options)
+    return replace(
+        analysis,
+        # without weather the table stays as it always was; the report tells the rest
+        scenes=analysis.scenes if options.covariates is None else explained,
+        explained=explained,
+        strata=strata,
+        adjusted=adjusted,
+        notes=ground.notes,
+    )
+
+
+def _active_and_known(analysis: Analysis) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return where every year was active, and where that is known, (year, y, x) of bool."""
+    if analysis.significance is not None:
+        decided = analysis.significance.active
+        return decided.copy(data=decided.values == 1), decided.copy(data=decided.values != NO_CLASS)
+    layers = {year: active_map(analysis, year) for year in analysis.years}
+    active = {year: layer for year, layer in layers.items() if layer is not None}
+    if not active:
+        raise ActivityError(
+            "surfaces, ndvi and sample speak of active ground, and the published method tells none of fewer than three "
+            "consecutive years; leave them out, or use method significant"
+        )
+    windows = {year: window_of_year(analysis.classes, year) for year in active}
+    known = [analysis.classes[window] for window in windows.values() if window is not None]
+    years = pd.Index(list(active), name="year")
+    both = (
+        xr.concat([layer.drop_attrs(deep=False) for layer in layers_], dim=years, coords="minimal", compat="override")
+        for layers_ in (list(active.values()), [layer.copy(data=layer.values != NO_CLASS) for layer in known])
+    )
+    attrs = known[0].attrs
+    found, have = (cube.assign_attrs(attrs) for cube in both)
+    return found, have
 
 
 def _published(coh: xr.DataArray, mine: Mine, options: ActivityOptions) -> Analysis:

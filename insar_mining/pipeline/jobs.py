@@ -207,7 +207,11 @@ def analyse(
         with _noting_skipped() as skipped:
             analysis = analyse_maps(Path(folder), found, chosen.activity, chosen.years)
         own = target / MAPS
-        maps = [] if own.is_dir() and own.samefile(folder) else write_pair_maps(own, analysis.coh)
+        maps = (
+            []
+            if own.is_dir() and own.samefile(folder)
+            else write_pair_maps(own, analysis.coh if analysis.original is None else analysis.original)
+        )
         first, last = analysis.coh["reference_date"].values.min(), analysis.coh["secondary_date"].values.max()
         story = Story(
             mine=found,
@@ -269,7 +273,10 @@ def _with_failures(scenes: pd.DataFrame, failures: Mapping[str, str]) -> pd.Data
             "n_stable": 0,
         }
     )
-    table = pd.concat([scenes, rows.astype(scenes.dtypes.to_dict())], ignore_index=True)
+    for name in scenes.columns.difference(rows.columns):
+        # nothing is known of the rest: no number, no word, no lost point
+        rows[name] = {"f": np.nan, "i": 0}.get(scenes[name].dtype.kind, "")
+    table = pd.concat([scenes, rows[scenes.columns].astype(scenes.dtypes.to_dict())], ignore_index=True)
     return table.sort_values("pair", ignore_index=True)
 
 

@@ -34,7 +34,8 @@ def write_analysis(folder: Path, analysis: Analysis, method: str) -> list[Path]:
     """Write the maps and tables of an analysis and return their paths.
 
     ``coherence.zarr``, ``stable.tif``, ``ndai_<year>.tif``, and for each window of three years
-    ``rgb_<y1>_<y2>_<y3>.tif`` and ``classes_<y1>_<y2>_<y3>.tif``; ``activity.csv``.
+    ``rgb_<y1>_<y2>_<y3>.tif`` and ``classes_<y1>_<y2>_<y3>.tif``; ``activity.csv``; ``strata.csv`` and
+    ``adjusted.csv`` where kinds of ground or a reference sample were given.
     """
     tags = {"MINE_ID": str(analysis.coh.attrs["mine_id"]), "METHOD": method, "SOFTWARE": f"insar_mining {__version__}"}
     files = [
@@ -52,6 +53,8 @@ def write_analysis(folder: Path, analysis: Analysis, method: str) -> list[Path]:
         files.append(_write(folder / f"rgb_{name}.tif", rgb, bands, of_window | stretch))
         files.append(_write_classes(folder / f"classes_{name}.tif", analysis.classes[window], of_window))
     files.append(write_table(folder / "activity.csv", analysis.activity))
+    further = {"strata.csv": analysis.strata, "adjusted.csv": analysis.adjusted}
+    files += [write_table(folder / name, table) for name, table in further.items() if table is not None]
     if analysis.significance is not None:
         files += _write_significance(folder, analysis, analysis.significance, tags)
     return files

@@ -121,7 +121,7 @@ def write_result(folder: Path, analysis: Analysis, story: Story, progress: Progr
         method=options.activity.method,
         coh=analysis.coh,
         stable=analysis.stable,
-        scenes=analysis.scenes,
+        scenes=analysis.scenes if analysis.explained is None else analysis.explained,
         annual=analysis.annual,
         activity=analysis.activity,
         run=yaml.safe_load(text),
@@ -179,7 +179,7 @@ def _pair_table(coh: xr.DataArray) -> pd.DataFrame:
 
 
 def _notes(analysis: Analysis) -> list[str]:
-    notes = []
+    notes = list(analysis.notes)
     if analysis.significance is None and len(analysis.classes) > 1:
         notes.append(
             "The area of a year is read from the window of three years that it ends (the first two years from the "

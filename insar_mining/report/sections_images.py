@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,7 +75,7 @@ def images_section(content: ReportContent) -> dict[str, object]:
     }
 
 
-def _text(value: object) -> str:
+def _text(value: Any) -> str:
     """Text of a cell of a table; empty where it has none."""
     return "" if value is None or pd.isna(value) else str(value)
 

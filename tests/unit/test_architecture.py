@@ -19,7 +19,10 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # from the bottom to the top; modules of one layer may import one another
 LAYERS = (
-    {"errors", "files", "machine", "grid", "raster", "vectors", "polygons", "mines", "option_base", "options"},
+    {
+        *("errors", "files", "machine", "grid", "raster", "vectors", "polygons", "mines"),
+        *("option_base", "option_activity", "options"),
+    },
     {"sentinel1"},
     {"archive"},
     {"coherence"},

@@ -1,0 +1,144 @@
+"""What is known of the ground beside coherence: what to leave out, its kinds, why pairs failed, what people saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from shapely import unary_union
+
+from insar_mining.activity import (
+    activity_by_stratum,
+    adjusted_activity,
+    classes_by,
+    cover_fraction,
+    explain_scenes,
+    mask_out,
+    read_covariates,
+    read_layer,
+    read_mask,
+    read_ndvi,
+    read_sample,
+    read_surfaces,
+)
+from insar_mining.activity.blocks import layers_of
+from insar_mining.activity.strata import NDVI_EDGES, NDVI_NAMES
+from insar_mining.errors import ActivityError
+from insar_mining.mines import read_mines
+from insar_mining.option_activity import ActivityOptions
+
+# what rasters are called; every other file that is to mask ground holds polygons
+RASTER_ENDS = (".tif", ".tiff", ".vrt", ".img", ".jp2", ".nc", ".dim")
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """The stack to analyse, and the kinds of its ground.
+
+    Attributes
+    ----------
+    coh : DataArray (pair, y, x)
+        NaN where ground is left out.
+    kinds : mapping of str to DataArray (y, x)
+        ``surfaces`` and ``vegetation``, as far as they were given.
+    notes : sequence of str
+        What was done, for the report.
+    """
+
+    coh: xr.DataArray
+    kinds: Mapping[str, xr.DataArray] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def known_ground(coh: xr.DataArray, options: ActivityOptions) -> Ground:
+    """Leave out the ground that the options mask, and read the kinds of what is left.
+
+    Raises
+    ------
+    RasterError, CoverageError, MineError, ActivityError
+        As of `read_mask`, `read_ndvi`, `read_surfaces` and `mask_out`.
+    """
+    masks = [_mask_of(path, coh) for path in options.masks]
+    kinds: dict[str, xr.DataArray] = {}
+    if options.surfaces is not None:
+        kinds["surfaces"] = read_surfaces(options.surfaces, coh, field=options.surface_field)
+    if options.ndvi:
+        first, *further = options.ndvi
+        index = read_ndvi(first, further[0], coh) if further else read_layer(first, coh)
+        kinds["vegetation"] = classes_by(index, NDVI_EDGES, NDVI_NAMES)
+        if options.ndvi_max is not None:
+            masks.append(index > options.ndvi_max)
+    if not masks:
+        return Ground(coh, kinds)
+    masked = mask_out(coh, *masks)
+    cells = int(masked.attrs["masked_cells"])
+    note = f"{cells:,} cells of the mine were left out by masks and count in no number."
+    return Ground(masked, kinds, (note,))
+
+
+def _mask_of(path: Path, coh: xr.DataArray) -> xr.DataArray:
+    """Cells that a raster names, or that lie by half within polygons."""
+    if path.suffix.lower() in RASTER_ENDS:
+        return read_mask(path, coh)
+    cover = cover_fraction(coh, unary_union([one.geometry for one in read_mines(path)]))
+    return cover.copy(data=cover.values >= 0.5)
+
+
+def strata_table(active: xr.DataArray, known: xr.DataArray, kinds: Mapping[str, xr.DataArray]) -> pd.DataFrame | None:
+    """Return ``strata.csv``: one row per year and kind of ground, for each way to divide it; None without any.
+
+    Parameters
+    ----------
+    active, known : DataArray (year, y, x) of bool
+    kinds : mapping of str to DataArray (y, x)
+        Of `Ground`; its name is the column ``by``.
+    """
+    tables = []
+    for name, strata in kinds.items():
+        table = activity_by_stratum(active, strata, known=known)
+        table.insert(2, "by", name)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True) if tables else None
+
+
+def sample_table(active: xr.DataArray, known: xr.DataArray, options: ActivityOptions) -> pd.DataFrame | None:
+    """Return ``adjusted.csv``: areas corrected by the reference sample, of the years it speaks of; None without one.
+
+    Raises
+    ------
+    ActivityError
+        As of `read_sample` and `adjusted_activity`; also where the sample speaks of no year that was analysed.
+    """
+    if options.sample is None:
+        return None
+    sample = read_sample(options.sample)
+    if "year" in sample.columns:
+        there = np.isin(active["year"].values, sample["year"].unique())
+        if not there.any():
+            years = ", ".join(str(year) for year in sorted(sample["year"].unique()))
+            known_of = ", ".join(str(year) for year in active["year"].values)
+            raise ActivityError(f"{options.sample}: speaks of {years}; active ground is known of {known_of}")
+        active, known = active.isel(year=there), known.isel(year=there)
+    return adjusted_activity(active, sample, known=known, confidence=options.interval_level)
+
+
+def explained_scenes(
+    coh: xr.DataArray, stable: xr.DataArray, scenes: pd.DataFrame, options: ActivityOptions
+) -> pd.DataFrame:
+    """Say of every scene what stands out, with the weather of its dates where it was given.
+
+    Parameters
+    ----------
+    coh : DataArray (pair, y, x)
+    stable : DataArray (y, x) of bool
+    scenes : DataFrame
+        Some or all pairs of the cube, in any order.
+    """
+    places = {str(name): place for place, name in enumerate(coh["pair"].values)}
+    chosen = np.array([places[str(name)] for name in scenes["pair"]], np.intp)
+    weather = None if options.covariates is None else read_covariates(options.covariates)
+    return explain_scenes(layers_of(coh, chosen), stable, scenes, covariates=weather)

@@ -1,0 +1,192 @@
+"""`analyse` with what is known of the ground beside coherence: masks, surfaces, vegetation, weather, a sample."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+from affine import Affine
+from pyproj import Transformer
+from shapely import transform
+from shapely.geometry import Polygon, box
+
+import insar_mining as im
+from insar_mining.errors import ActivityError, OptionError
+from insar_mining.files import write_text
+from insar_mining.options import ActivityOptions
+from insar_mining.pipeline import result as results
+from insar_mining.raster import write_cog
+
+CRS, CELL, SIDE, RIM = "EPSG:32629", 20.0, 40, 6
+WEST, NORTH = 700_000.0, 3_520_000.0
+SNOW_DAY = dt.date(2021, 3, 9)
+TO_LONLAT = Transformer.from_crs(CRS, 4326, always_xy=True)
+
+
+def cells(left: int, top: int, right: int, bottom: int) -> Polygon:
+    """Return columns and rows of the mine's cells as a polygon in degrees."""
+    x, y = WEST + RIM * CELL, NORTH - RIM * CELL
+    shape = box(x + left * CELL, y - bottom * CELL, x + right * CELL, y - top * CELL)
+    return transform(shape, lambda xy: np.column_stack(TO_LONLAT.transform(xy[:, 0], xy[:, 1])))
+
+
+# the pit is worked in 2021 and 2022, the dump in 2022, the west never; nothing in 2023
+PIT, DUMP = (20, 0, 40, 20), (20, 20, 40, 40)
+
+
+@dataclass(frozen=True)
+class Stack:
+    folder: Path
+    maps: Path
+
+    def analyse(self, **options: Any) -> im.Result:
+        options = {"method": "published", "interval_draws": 0, **options}
+        mine = im.mine_from_geometry(cells(0, 0, SIDE, SIDE))
+        return im.analyse(self.maps, mine, out=self.folder / "out", activity=ActivityOptions(**options))
+
+    def raster(self, name: str, values: np.ndarray[Any, Any]) -> Path:
+        """Write values of the mine's cells."""
+        place = Affine(CELL, 0, WEST + RIM * CELL, 0, -CELL, NORTH - RIM * CELL)
+        return write_cog(self.folder / name, values, crs=CRS, transform=place, names=["values"])
+
+    def polygons(self, name: str, **kinds: tuple[int, int, int, int]) -> Path:
+        path = self.folder / name
+        table = {"class": list(kinds), "geometry": [cells(*place) for place in kinds.values()]}
+        gpd.GeoDataFrame(table, crs=4326).to_file(path)
+        return path
+
+
+@pytest.fixture(scope="module")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("maps")
+    rng = np.random.default_rng(6)
+    size = SIDE + 2 * RIM
+    for year in (2021, 2022, 2023):
+        for number in range(6):
+            first = dt.date(year, 2, 1) + dt.timedelta(days=12 * number)
+            second = first + dt.timedelta(days=12)
+            values = rng.normal(0.9, 0.02, (size, size))
+            for place, years in ((PIT, (2021, 2022)), (DUMP, (2022,))):
+                if year in years:
+                    left, top, right, bottom = (edge + RIM for edge in place)
+                    values[top:bottom, left:right] = rng.normal(0.3, 0.05, (bottom - top, right - left))
+            if SNOW_DAY in (first, second):
+                values -= 0.25
+            write_cog(
+                folder / f"{first:%Y%m%d}_{second:%Y%m%d}.tif",
+                values.clip(0.01, 1).astype(np.float32),
+                crs=CRS,
+                transform=Affine(CELL, 0, WEST, 0, -CELL, NORTH),
+                names=["coherence"],
+                tags={"PERPENDICULAR_BASELINE_M": f"{40 * number}"},
+            )
+    return folder
+
+
+@pytest.fixture
+def stack(tmp_path: Path, maps: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Stack:
+    if request.node.get_closest_marker("real_report") is None:
+        monkeypatch.setattr(results, "write_report", lambda path, content: write_text(path, f"{content.notes}"))
+    return Stack(tmp_path, maps)
+
+
+def area(result: im.Result) -> list[float]:
+    """Active area of every year in cells."""
+    return list(result.activity["area_m2"] / CELL**2)
+
+
+@pytest.mark.parametrize("method", ["published", "significant"])
+def test_kinds_of_ground_share_the_area_of_the_mine(stack: Stack, method: str) -> None:
+    surfaces = stack.polygons("surfaces.geojson", pit=PIT, dump=DUMP)
+    result = stack.analyse(method=method, surfaces=surfaces)
+    table = pd.read_csv(stack.folder / "out" / "strata.csv")
+    assert list(table["by"].unique()) == ["surfaces"]
+    whole = table.groupby("year")["area_m2"].sum()
+    mapped = result.activity.get("area_map_m2", result.activity["area_m2"])
+    np.testing.assert_allclose(whole, mapped, rtol=1e-9)
+    share = table.pivot_table(index="year", columns="stratum", values="active_share")
+    expected = pd.DataFrame({"dump": [0, 1, 0], "pit": [1, 1, 0], "rest": [0, 0, 0]}, [2021, 2022, 2023])
+    np.testing.assert_allclose(share[expected.columns], expected, atol=0.06)
+    assert not (share.loc[2023] > 0.01).any()
+
+
+def test_masked_ground_counts_in_no_number(stack: Stack) -> None:
+    water = np.zeros((SIDE, SIDE), np.uint8)
+    water[0:20, 30:40] = 1
+    by_raster = stack.raster("water.tif", water)
+    by_polygon = stack.polygons("road.geojson", road=(20, 20, 40, 40))
+    bare = stack.analyse()
+    masked = stack.analyse(masks=(by_raster, by_polygon))
+    assert area(bare)[:2] == pytest.approx([400, 800], rel=0.03)
+    assert area(masked)[:2] == pytest.approx([200, 200], rel=0.03)
+    assert list(bare.activity["n_pixels"] - masked.activity["n_pixels"]) == [600] * 3
+    assert "600 cells of the mine were left out" in masked.report.read_text("utf-8")
+    # the maps beside the result are those that were given
+    (first, *_) = sorted((stack.folder / "out" / "coherence").glob("*.tif"))
+    with rasterio.open(first) as source:
+        assert np.isfinite(source.read(1)).sum() == SIDE**2
+
+
+def test_vegetation_is_told_apart_or_left_out(stack: Stack) -> None:
+    index = np.full((SIDE, SIDE), 0.1, np.float32)
+    index[20:40, 20:40] = 0.7
+    red, nir = 1 - index, 1 + index
+    made = stack.raster("red.tif", red), stack.raster("nir.tif", nir)
+    stack.analyse(ndvi=made)
+    table = pd.read_csv(stack.folder / "out" / "strata.csv").set_index(["by", "year", "stratum"])
+    assert table.loc[("vegetation", 2022, "dense"), "n_pixels"] == 400
+    assert table.loc[("vegetation", 2022, "dense"), "active_share"] == pytest.approx(1, abs=0.01)
+    left = stack.analyse(ndvi=(stack.raster("ndvi.tif", index),), ndvi_max=0.5)
+    assert area(left)[:2] == pytest.approx([400, 400], rel=0.03)
+
+
+def test_snow_explains_the_scene_that_it_spoilt(stack: Stack) -> None:
+    days = pd.date_range("2021-01-01", "2023-12-31")
+    depth = np.where(days == pd.Timestamp(SNOW_DAY), 14.0, 0.0)
+    weather = stack.folder / "weather.csv"
+    pd.DataFrame({"date": days.strftime("%Y-%m-%d"), "snow_cm": depth}).to_csv(weather, index=False)
+    result = stack.analyse(covariates=weather)
+    scenes = pd.read_csv(stack.folder / "out" / "scenes.csv", keep_default_na=False).set_index("pair")
+    lost = scenes[~scenes["kept"]]
+    assert len(lost) == 2
+    assert lost["explanation"].str.contains(f"snow_cm 14 on {SNOW_DAY}").all()
+    assert (lost["lost_share"].astype(float) > 0.9).all()
+    assert not scenes.loc[scenes["kept"], "explanation"].any()
+    assert "explanation" not in stack.analyse().scenes
+    assert result.scenes["snow_cm_reference"].max() == 14
+
+
+def test_a_reference_sample_corrects_the_area(stack: Stack) -> None:
+    # forty points on the ground mapped active in 2022, ten of which people saw idle; forty elsewhere, all idle
+    rows = [(25.5 + k % 10, 5.5 + 5 * (k // 10), k >= 10) for k in range(40)]
+    rows += [(5.5 + k % 10, 5.5 + 5 * (k // 10), False) for k in range(40)]
+    x, y = (np.array(values) for values in list(zip(*rows, strict=True))[:2])
+    lon, lat = TO_LONLAT.transform(WEST + (RIM + x) * CELL, NORTH - (RIM + y) * CELL)
+    seen = ["active" if row[2] else "inactive" for row in rows]
+    sample = stack.folder / "sample.csv"
+    pd.DataFrame({"longitude": lon, "latitude": lat, "reference": seen, "year": 2022}).to_csv(sample, index=False)
+    result = stack.analyse(sample=sample)
+    table = pd.read_csv(stack.folder / "out" / "adjusted.csv").set_index("class")
+    assert set(table["year"]) == {2022}
+    mapped = result.activity.set_index("year")["area_m2"][2022]
+    assert table.loc["active", "map_area_m2"] == pytest.approx(mapped, rel=1e-9)
+    # three quarters of what is mapped active, nothing of the rest; standard error by hand (Cochran's, of a share)
+    assert table.loc["active", "area_m2"] == pytest.approx(0.75 * mapped, rel=1e-9)
+    assert table.loc["active", "area_se_m2"] == pytest.approx(mapped * np.sqrt(0.75 * 0.25 / 39), rel=1e-9)
+    pd.read_csv(sample).assign(year=2019).to_csv(sample, index=False)
+    with pytest.raises(ActivityError, match="speaks of 2019; active ground is known of 2021, 2022, 2023"):
+        stack.analyse(sample=sample)
+
+
+def test_options_that_speak_of_nothing_are_refused() -> None:
+    with pytest.raises(OptionError, match=r"give activity\.ndvi"):
+        ActivityOptions(ndvi_max=0.4)
+    with pytest.raises(OptionError, match=r"give activity\.surfaces"):
+        ActivityOptions(surface_field="kind")
