@@ -138,6 +138,8 @@ def write_result(folder: Path, analysis: Analysis, story: Story, progress: Progr
         ndai_ceiling=options.activity.ceiling,
         duty=None if analysis.timeline is None else analysis.timeline.duty,
         monthly=None if analysis.timeline is None else analysis.timeline.monthly,
+        strata=analysis.strata,
+        adjusted=analysis.adjusted,
         simulated=comparison is not None,
         truth=None if comparison is None else comparison.table,
         found_map=None if comparison is None else comparison.found,

@@ -78,6 +78,10 @@ class ReportContent:
         Share of the pairs in which each cell was disturbed; None where the method does not count pairs.
     monthly : DataFrame, optional
         year, month, area_m2, n_pairs.
+    strata : DataFrame, optional
+        As ``strata.csv``: year, by, stratum, n_pixels, active_pixels, area_m2, stratum_area_m2, active_share.
+    adjusted : DataFrame, optional
+        As ``adjusted.csv``: areas corrected by a reference sample.
     """
 
     mine: Mine
@@ -106,6 +110,8 @@ class ReportContent:
     ndai_ceiling: float = NDAI_CEILING
     duty: xr.DataArray | None = None
     monthly: pd.DataFrame | None = None
+    strata: pd.DataFrame | None = None
+    adjusted: pd.DataFrame | None = None
     headline: pd.DataFrame = field(init=False)
 
     def __post_init__(self) -> None:

@@ -41,6 +41,7 @@ from insar_mining.report.plots_maps import (
     plot_stable_points,
 )
 from insar_mining.report.sections_activity import often_section
+from insar_mining.report.sections_ground import ground_section
 from insar_mining.report.sections_images import images_section
 
 Section = dict[str, object]
@@ -61,6 +62,7 @@ def report_sections(content: ReportContent) -> dict[str, object]:
         "stable": _stable(content, frame, mean),
         "annual": _annual(content, frame),
         "often": often_section(content, frame),
+        "ground": ground_section(content),
         "composite": _composite(content, frame),
         "classes": _classes(content, frame),
         "caveats": _caveats(content),

@@ -18,7 +18,7 @@ from shapely import transform
 from shapely.geometry import Polygon, box
 
 import insar_mining as im
-from insar_mining.errors import ActivityError, OptionError
+from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError
 from insar_mining.files import write_text
 from insar_mining.options import ActivityOptions
 from insar_mining.pipeline import result as results
@@ -97,6 +97,15 @@ def stack(tmp_path: Path, maps: Path, monkeypatch: pytest.MonkeyPatch, request: 
     return Stack(tmp_path, maps)
 
 
+def weather_of(folder: Path) -> Path:
+    """Write snow on one day of three years."""
+    days = pd.date_range("2021-01-01", "2023-12-31")
+    depth = np.where(days == pd.Timestamp(SNOW_DAY), 14.0, 0.0)
+    path = folder / "weather.csv"
+    pd.DataFrame({"date": days.strftime("%Y-%m-%d"), "snow_cm": depth}).to_csv(path, index=False)
+    return path
+
+
 def area(result: im.Result) -> list[float]:
     """Active area of every year in cells."""
     return list(result.activity["area_m2"] / CELL**2)
@@ -148,11 +157,7 @@ def test_vegetation_is_told_apart_or_left_out(stack: Stack) -> None:
 
 
 def test_snow_explains_the_scene_that_it_spoilt(stack: Stack) -> None:
-    days = pd.date_range("2021-01-01", "2023-12-31")
-    depth = np.where(days == pd.Timestamp(SNOW_DAY), 14.0, 0.0)
-    weather = stack.folder / "weather.csv"
-    pd.DataFrame({"date": days.strftime("%Y-%m-%d"), "snow_cm": depth}).to_csv(weather, index=False)
-    result = stack.analyse(covariates=weather)
+    result = stack.analyse(covariates=weather_of(stack.folder))
     scenes = pd.read_csv(stack.folder / "out" / "scenes.csv", keep_default_na=False).set_index("pair")
     lost = scenes[~scenes["kept"]]
     assert len(lost) == 2
@@ -190,3 +195,23 @@ def test_options_that_speak_of_nothing_are_refused() -> None:
         ActivityOptions(ndvi_max=0.4)
     with pytest.raises(OptionError, match=r"give activity\.surfaces"):
         ActivityOptions(surface_field="kind")
+
+
+@pytest.mark.real_report
+def test_the_report_tells_of_kinds_of_ground_and_of_the_sample(stack: Stack) -> None:
+    surfaces = stack.polygons("surfaces.geojson", pit=PIT, dump=DUMP)
+    seen = "longitude,latitude,reference,year\n"
+    for left, word in ((22, "active"), (2, "inactive")):
+        for number in range(12):
+            place = cells(left + number, 10, left + number + 1, 11).centroid
+            seen += f"{place.x:.7f},{place.y:.7f},{word},2022\n"
+    sample = write_text(stack.folder / "seen.csv", seen)
+    with pytest.warns(FewObservationsWarning, match="fewer than 20 reference points"):
+        result = stack.analyse(surfaces=surfaces, sample=sample, covariates=weather_of(stack.folder))
+    page = result.report.read_text("utf-8")
+    assert 'href="#ground"' in page
+    # 400 cells of 20 m, all of them worked: by the plan of the pit, and by what people saw
+    assert '<th scope="row">pit</th><td class="text">surfaces</td><td>2022</td><td>0.160</td><td>0.160</td>' in page
+    assert "<td>12</td><td>100 %</td><td>100 %</td>" in page
+    assert f"snow_cm 14 on {SNOW_DAY}" in page
+    assert "Histogram of the hue" in page
