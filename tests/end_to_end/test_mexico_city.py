@@ -63,10 +63,14 @@ def analysed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def test_one_year_gives_everything_but_colours(analysed: Analysed) -> None:
     names = {path.name for path in analysed.folder.iterdir() if not path.name.startswith(".")}
     assert names == {
+        "active_2018.tif",
+        "active_dates.tif",
         "activity.csv",
         "coherence",
         "coherence.zarr",
         "collection.json",
+        "duty_2018.tif",
+        "monthly.csv",
         "ndai_2018.tif",
         "report.html",
         "run.yaml",
@@ -77,8 +81,9 @@ def test_one_year_gives_everything_but_colours(analysed: Analysed) -> None:
     (row,) = pd.read_csv(analysed.folder / "activity.csv").itertuples()
     assert row.year == 2018
     assert row.n_pairs == pd.read_csv(analysed.folder / "scenes.csv")["kept"].sum()
-    # which ground is active is told by the hue of three years, so that of one year is not known
-    assert all(np.isnan([row.active_pixels, row.area_m2, row.area_nominal_m2]))
+    # the default method needs no other years (by the hue of three, what is active in one is not known)
+    assert 0 <= row.area_low_m2 <= row.area_m2 <= row.area_high_m2
+    assert row.active_pixels <= row.n_pixels
     values, _ = analysed.raster("ndai_2018.tif")
     assert row.n_pixels == np.isfinite(values).sum()
 
