@@ -87,6 +87,36 @@ class ActivityOptions(Options):
     sample: Path | None = Field(
         None, description="CSV of points that were looked at (longitude, latitude, reference), to correct areas with."
     )
+    margin_m: float = Field(
+        0.0,
+        ge=0,
+        le=20_000,
+        description="Ground around the mine, metres, whose points may be stable ones too; it counts in no area. Of "
+        "analyse with the published method: maps that a run makes end at the mine.",
+    )
+    span_correction: bool = Field(
+        False,
+        description="Bring longer pairs to the shortest span by the decay of stable ground (published; the "
+        "significant method has its own account of spans).",
+    )
+    baseline_correction: bool = Field(
+        False,
+        description="Give pairs back what their baseline takes from stable ground, so that none fails by it "
+        "(published).",
+    )
+    coherence_floor: float = Field(
+        0.34, ge=0, lt=1, description="What the estimator reads without any coherence, for both: 0.34 for 7 looks."
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _of_the_published_method(self) -> Self:
+        given = [name for name in ("margin_m", "span_correction", "baseline_correction") if getattr(self, name)]
+        if given and self.method != "published":
+            raise ValueError(
+                f"{', '.join(given)}: of the published method only, and method is {self.method!r}; "
+                "give activity.method published, or leave it out"
+            )
+        return self
 
     @pydantic.model_validator(mode="after")
     def _with_what_they_speak_of(self) -> Self:

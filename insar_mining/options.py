@@ -273,6 +273,15 @@ class RunOptions(Options):
             raise ValueError(f"the end {self.end} lies before the start {self.start}; exchange them")
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _maps_end_at_the_mine(self) -> Self:
+        if self.activity.margin_m:
+            raise ValueError(
+                f"activity.margin_m={self.activity.margin_m:g}: the maps that a run makes end at the mine; give it to "
+                "analyse, with maps that reach further"
+            )
+        return self
+
 
 class AnalyseOptions(Options):
     """Everything that an analysis of existing coherence maps needs."""

@@ -31,7 +31,14 @@ from insar_mining.activity.significance import Significance, significant_activit
 from insar_mining.errors import ActivityError
 from insar_mining.mines import Mine
 from insar_mining.options import ActivityOptions
-from insar_mining.pipeline.ground import Ground, explained_scenes, known_ground, sample_table, strata_table
+from insar_mining.pipeline.ground import (
+    Ground,
+    explained_scenes,
+    known_ground,
+    sample_table,
+    strata_table,
+    without_losses,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +116,8 @@ def analyse_maps(
     RasterError, CoverageError, ActivityError
         As of the steps; also when there is no pair of a year.
     """
-    coh = _of_years(open_stack(maps, mine, zero=options.zero, min_cover=options.min_cover), years)
+    stack = open_stack(maps, mine, zero=options.zero, min_cover=options.min_cover, margin_m=options.margin_m)
+    coh = _of_years(stack, years)
     ground = known_ground(coh, options)
     steps = _significant if options.method == "significant" else _published
     analysis = steps(ground.coh, mine, options)
@@ -131,7 +139,7 @@ def _with_ground(analysis: Analysis, ground: Ground, options: ActivityOptions) -
         explained=explained,
         strata=strata,
         adjusted=adjusted,
-        notes=ground.notes,
+        notes=(*ground.notes, *analysis.notes),
     )
 
 
@@ -161,6 +169,10 @@ def _active_and_known(analysis: Analysis) -> tuple[xr.DataArray, xr.DataArray]:
 
 def _published(coh: xr.DataArray, mine: Mine, options: ActivityOptions) -> Analysis:
     stable, kept, scenes = _stable_and_kept(coh, options)
+    coh, notes = without_losses(coh, kept, stable, options)
+    if notes:
+        # found again: a pair that failed by its baseline or span alone need not any more
+        stable, kept, scenes = _stable_and_kept(coh, options)
     annual = annual_ndai(ndai(kept, stable), min_pairs=options.min_pairs)
     rgb = {window: rgb_composite(annual, window, ceiling=options.ceiling) for window in windows_of(annual)}
     classes = {
@@ -172,7 +184,8 @@ def _published(coh: xr.DataArray, mine: Mine, options: ActivityOptions) -> Analy
         )
         for window, composite in rgb.items()
     }
-    return Analysis(coh, stable, scenes, annual, rgb, classes, _activity(annual, classes, mine.id, options.method))
+    activity = _activity(annual, classes, mine.id, options.method)
+    return Analysis(coh, stable, scenes, annual, rgb, classes, activity, notes=notes)
 
 
 def _significant(coh: xr.DataArray, mine: Mine, options: ActivityOptions) -> Analysis:

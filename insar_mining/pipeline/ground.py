@@ -14,8 +14,10 @@ from shapely import unary_union
 from insar_mining.activity import (
     activity_by_stratum,
     adjusted_activity,
+    baseline_by_class,
     classes_by,
     cover_fraction,
+    decay_by_class,
     explain_scenes,
     mask_out,
     read_covariates,
@@ -24,6 +26,8 @@ from insar_mining.activity import (
     read_ndvi,
     read_sample,
     read_surfaces,
+    to_span,
+    without_baseline_loss,
 )
 from insar_mining.activity.blocks import layers_of
 from insar_mining.activity.strata import NDVI_EDGES, NDVI_NAMES
@@ -86,6 +90,53 @@ def _mask_of(path: Path, coh: xr.DataArray) -> xr.DataArray:
         return read_mask(path, coh)
     cover = cover_fraction(coh, unary_union([one.geometry for one in read_mines(path)]))
     return cover.copy(data=cover.values >= 0.5)
+
+
+def without_losses(
+    coh: xr.DataArray, kept: xr.DataArray, stable: xr.DataArray, options: ActivityOptions
+) -> tuple[xr.DataArray, tuple[str, ...]]:
+    """Give every pair back what its span and its baseline took, as fitted on stable ground.
+
+    Parameters
+    ----------
+    coh, kept : DataArray (pair, y, x)
+        All pairs, and those to fit on.
+    stable : DataArray (y, x) of bool
+
+    Returns
+    -------
+    coh : DataArray (pair, y, x)
+        Made when it is read; the same one where no correction was asked for.
+    notes : tuple of str
+
+    Raises
+    ------
+    ActivityError
+        The pairs cannot tell a loss: too few, all of one span or of one baseline, or a baseline is not known.
+    """
+    if not (options.span_correction or options.baseline_correction):
+        return coh, ()
+    floor, notes, result = options.coherence_floor, [], coh
+    several = np.unique(kept["days"].values).size > 1
+    decay = decay_by_class(kept, stable, floor=floor) if options.span_correction or several else None
+    if options.span_correction and decay is not None:
+        days = int(coh["days"].values.min())
+        result = to_span(result, decay, days=days)
+        longest = int(coh["days"].values.max())
+        left = float(decay[1].share(longest) / decay[1].share(days))
+        notes.append(
+            f"Pairs were brought to a span of {days} days: stable ground keeps {100 * left:.1f} % of its coherence "
+            f"above {floor:g} from there to {longest} days."
+        )
+    if options.baseline_correction:
+        loss = baseline_by_class(kept, stable, decay, floor=floor)
+        result = without_baseline_loss(result, loss)
+        most = float(np.abs(coh["perpendicular_baseline_m"].values).max())
+        taken = 100 * (1 - float(loss[1].factor(most)))
+        notes.append(
+            f"What the baseline took was given back: {taken:.1f} % of the coherence above {floor:g} at {most:.0f} m."
+        )
+    return result, tuple(notes)
 
 
 def strata_table(active: xr.DataArray, known: xr.DataArray, kinds: Mapping[str, xr.DataArray]) -> pd.DataFrame | None:

@@ -119,7 +119,8 @@ def _write_stable(path: Path, analysis: Analysis, tags: Mapping[str, str]) -> Pa
     stable = analysis.stable
     values = stable.values.astype(np.uint8)
     if "cover" in stable.coords:
-        values[stable["cover"].values < stable.attrs["min_cover"]] = NO_VALUE
+        # ground around the mine is shown only where it is a stable point
+        values[(stable["cover"].values < stable.attrs["min_cover"]) & (values == 0)] = NO_VALUE
     limits = {name.upper(): str(stable.attrs[name]) for name in ("mean_min", "std_max", "n_stable")}
     return _write(path, stable.copy(data=values), ["stable"], dict(tags) | limits, NO_VALUE)
 

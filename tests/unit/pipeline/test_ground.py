@@ -20,7 +20,7 @@ from shapely.geometry import Polygon, box
 import insar_mining as im
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError
 from insar_mining.files import write_text
-from insar_mining.options import ActivityOptions
+from insar_mining.options import ActivityOptions, RunOptions
 from insar_mining.pipeline import result as results
 from insar_mining.raster import write_cog
 
@@ -215,3 +215,49 @@ def test_the_report_tells_of_kinds_of_ground_and_of_the_sample(stack: Stack) -> 
     assert "<td>12</td><td>100 %</td><td>100 %</td>" in page
     assert f"snow_cm 14 on {SNOW_DAY}" in page
     assert "Histogram of the hue" in page
+
+
+def test_stable_ground_around_the_mine_serves_and_counts_in_no_area(stack: Stack) -> None:
+    bare, wider = stack.analyse(), stack.analyse(margin_m=100)
+    # five cells around 40 x 40, but for the corners that a distance cuts off: all of it is stable
+    around = int(wider.stable.values.sum()) - int(bare.stable.values.sum())
+    assert 0.95 * 4 * 5 * SIDE < around < 50**2 - 40**2 + 1
+    assert list(wider.activity["n_pixels"]) == list(bare.activity["n_pixels"])
+    assert area(wider)[:2] == pytest.approx([400, 800], rel=0.03)
+    with rasterio.open(stack.folder / "out" / "stable.tif") as source:
+        assert (source.read(1) == 1).sum() == wider.stable.values.sum()
+
+
+def test_what_span_and_baseline_took_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stable ground of 0.9 that loses 12 % above the floor in 24 days instead of 12, and 15 % at 250 m."""
+    monkeypatch.setattr(results, "write_report", lambda path, content: write_text(path, f"{content.notes}"))
+    rng = np.random.default_rng(3)
+    size = SIDE + 2 * RIM
+    place = Affine(CELL, 0, WEST, 0, -CELL, NORTH)
+    for number, (days, baseline) in enumerate(((12, 0), (12, 250), (24, 0), (24, 250), (12, 100), (24, 100)) * 2):
+        first = dt.date(2021, 1, 5) + dt.timedelta(days=25 * number)
+        left = (0.88 if days == 24 else 1) * 0.85 ** ((baseline / 250) ** 2)
+        values = 0.34 + (0.9 - 0.34) * left + rng.normal(0, 0.01, (size, size))
+        write_cog(
+            tmp_path / "maps" / f"{first:%Y%m%d}_{first + dt.timedelta(days=days):%Y%m%d}.tif",
+            values.astype(np.float32), crs=CRS, transform=place, names=["coherence"],
+            tags={"PERPENDICULAR_BASELINE_M": f"{baseline}"},
+        )  # fmt: skip
+    stack = Stack(tmp_path, tmp_path / "maps")
+    limits = {"stable_mean_min": 0.7, "scene_mean_min": 0.7}
+    means = {
+        names: stack.analyse(**limits, **dict.fromkeys(names, True)).scenes["stable_mean"].to_numpy()[:4]
+        for names in ((), ("span_correction",), ("baseline_correction",), ("span_correction", "baseline_correction"))
+    }
+    d, b, both = 0.56 * 0.88, 0.56 * 0.85, 0.56 * 0.88 * 0.85
+    expected = ((0.56, b, d, both), (0.56, b, 0.56, b), (0.56, 0.56, d, d), (0.56, 0.56, 0.56, 0.56))
+    for (names, found), excess in zip(means.items(), expected, strict=True):
+        np.testing.assert_allclose(found, 0.34 + np.array(excess), atol=0.012, err_msg=str(names))
+
+
+def test_corrections_belong_to_the_published_method_and_a_margin_to_analyse() -> None:
+    for name, value in (("margin_m", 500), ("span_correction", True), ("baseline_correction", True)):
+        with pytest.raises(OptionError, match=f"{name}: of the published method only"):
+            ActivityOptions(**{name: value})
+    with pytest.raises(OptionError, match=r"margin_m=500: the maps that a run makes end at the mine"):
+        RunOptions(activity={"method": "published", "margin_m": 500})
