@@ -10,6 +10,8 @@ from pydantic import Field
 
 from insar_mining.option_base import Options
 
+Flag = Literal["layover", "shadow", "low-signal", "water"]
+
 
 class ActivityOptions(Options):
     """How a stack of coherence maps becomes activity."""
@@ -66,6 +68,11 @@ class ActivityOptions(Options):
         (),
         description="Rasters (every value but 0) or polygons of ground to leave out of every number: water, layover, "
         "shadow.",
+    )
+    mask_flags: tuple[Flag, ...] = Field(
+        (),
+        description="Ground to leave out that half or more of the pairs flag in the band mask of this package's maps "
+        "(coherence.bands).",
     )
     ndvi: tuple[Path, ...] = Field(
         (),

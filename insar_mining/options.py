@@ -274,7 +274,12 @@ class RunOptions(Options):
         return self
 
     @pydantic.model_validator(mode="after")
-    def _maps_end_at_the_mine(self) -> Self:
+    def _maps_give_what_is_asked_of_them(self) -> Self:
+        if self.activity.mask_flags and "mask" not in self.coherence.bands:
+            raise ValueError(
+                f"activity.mask_flags={list(self.activity.mask_flags)} reads the band mask, which coherence.bands does "
+                "not name; add mask to it"
+            )
         if self.activity.margin_m:
             raise ValueError(
                 f"activity.margin_m={self.activity.margin_m:g}: the maps that a run makes end at the mine; give it to "
@@ -340,6 +345,7 @@ def to_yaml(options: Options, provenance: Mapping[str, Any] | None = None) -> st
     polarisation: VV
     ...
     exclude: ['2021-02-03']
+    ...
     """
     text = "\n".join(_yaml_lines(options, indent=""))
     if provenance is not None:

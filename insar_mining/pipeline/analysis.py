@@ -118,10 +118,20 @@ def analyse_maps(
     """
     stack = open_stack(maps, mine, zero=options.zero, min_cover=options.min_cover, margin_m=options.margin_m)
     coh = _of_years(stack, years)
-    ground = known_ground(coh, options)
+    ground = known_ground(coh, _files_of(coh, maps), options)
     steps = _significant if options.method == "significant" else _published
     analysis = steps(ground.coh, mine, options)
     return _with_ground(replace(analysis, original=coh), ground, options)
+
+
+def _files_of(coh: xr.DataArray, maps: Path | str | Sequence[Path]) -> list[Path]:
+    """Return the files that the pairs of a cube were read from, in their order."""
+    names = [str(name) for name in coh["source"].values]
+    if isinstance(maps, (str, Path)):
+        folder = Path(maps).parent if Path(maps).is_file() else Path(maps)
+        return [folder / name for name in names]
+    by_name = {Path(path).name: Path(path) for path in maps}
+    return [by_name[name] for name in names]
 
 
 def _with_ground(analysis: Analysis, ground: Ground, options: ActivityOptions) -> Analysis:

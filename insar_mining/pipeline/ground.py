@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import rasterio
 import xarray as xr
+from rasterio.errors import RasterioError
 from shapely import unary_union
 
 from insar_mining.activity import (
@@ -31,12 +34,15 @@ from insar_mining.activity import (
 )
 from insar_mining.activity.blocks import layers_of
 from insar_mining.activity.strata import NDVI_EDGES, NDVI_NAMES
-from insar_mining.errors import ActivityError
+from insar_mining.errors import ActivityError, PartialCoverageWarning, RasterError
 from insar_mining.mines import read_mines
-from insar_mining.option_activity import ActivityOptions
+from insar_mining.option_activity import ActivityOptions, Flag
 
 # what rasters are called; every other file that is to mask ground holds polygons
 RASTER_ENDS = (".tif", ".tiff", ".vrt", ".img", ".jp2", ".nc", ".dim")
+
+# of the band mask: a cell's own layover or shadow, and that cast on it by others
+BITS: Mapping[Flag, int] = {"layover": 1 + 2, "shadow": 4 + 8, "low-signal": 16, "water": 32}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +64,15 @@ class Ground:
     notes: tuple[str, ...] = ()
 
 
-def known_ground(coh: xr.DataArray, options: ActivityOptions) -> Ground:
+def known_ground(coh: xr.DataArray, files: Sequence[Path], options: ActivityOptions) -> Ground:
     """Leave out the ground that the options mask, and read the kinds of what is left.
+
+    Parameters
+    ----------
+    coh : DataArray (pair, y, x)
+    files : sequence of Path
+        The maps it was read from, for their band ``mask``.
+    options : ActivityOptions
 
     Raises
     ------
@@ -67,6 +80,8 @@ def known_ground(coh: xr.DataArray, options: ActivityOptions) -> Ground:
         As of `read_mask`, `read_ndvi`, `read_surfaces` and `mask_out`.
     """
     masks = [_mask_of(path, coh) for path in options.masks]
+    if options.mask_flags:
+        masks.append(_flagged(coh, files, options.mask_flags))
     kinds: dict[str, xr.DataArray] = {}
     if options.surfaces is not None:
         kinds["surfaces"] = read_surfaces(options.surfaces, coh, field=options.surface_field)
@@ -90,6 +105,35 @@ def _mask_of(path: Path, coh: xr.DataArray) -> xr.DataArray:
         return read_mask(path, coh)
     cover = cover_fraction(coh, unary_union([one.geometry for one in read_mines(path)]))
     return cover.copy(data=cover.values >= 0.5)
+
+
+def _flagged(coh: xr.DataArray, files: Sequence[Path], flags: Sequence[Flag]) -> xr.DataArray:
+    """Cells that half or more of the pairs which say anything of them flag."""
+    bits = sum({BITS[flag] for flag in flags})
+    said, count = (np.zeros(coh.shape[1:], np.int64) for _ in range(2))
+    for path in files:
+        with warnings.catch_warnings():
+            # the maps need not reach over all of the mine; that was said when they were read
+            warnings.simplefilter("ignore", PartialCoverageWarning)
+            layer = read_layer(path, coh, band=_band_of_flags(path), categories=True)
+        known = np.isfinite(layer.values)
+        said += known
+        count += known & (np.where(known, layer.values, 0).astype(np.int64) & bits > 0)
+    return layer.copy(data=(count > 0) & (2 * count >= said))
+
+
+def _band_of_flags(path: Path) -> int:
+    try:
+        with rasterio.open(path) as source:
+            names = list(source.descriptions)
+    except RasterioError as error:
+        raise RasterError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+    if "mask" not in names:
+        raise RasterError(
+            f"{path}: has no band 'mask' for activity.mask_flags; make the maps with coherence.bands mask, or give "
+            "activity.masks"
+        )
+    return names.index("mask") + 1
 
 
 def without_losses(

@@ -18,7 +18,7 @@ from shapely import transform
 from shapely.geometry import Polygon, box
 
 import insar_mining as im
-from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError
+from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError, RasterError
 from insar_mining.files import write_text
 from insar_mining.options import ActivityOptions, RunOptions
 from insar_mining.pipeline import result as results
@@ -261,3 +261,27 @@ def test_corrections_belong_to_the_published_method_and_a_margin_to_analyse() ->
             ActivityOptions(**{name: value})
     with pytest.raises(OptionError, match=r"margin_m=500: the maps that a run makes end at the mine"):
         RunOptions(activity={"method": "published", "margin_m": 500})
+    with pytest.raises(OptionError, match=r"the band mask, which coherence\.bands does not name; add mask to it"):
+        RunOptions(activity={"mask_flags": ["shadow"]})
+    assert RunOptions(activity={"mask_flags": ["shadow"]}, coherence={"bands": ["mask"]}).activity.mask_flags
+
+
+def test_ground_that_most_pairs_flag_is_left_out(stack: Stack) -> None:
+    flagged = stack.folder / "flagged"
+    flagged.mkdir()
+    with pytest.raises(RasterError, match="has no band 'mask'"):
+        stack.analyse(mask_flags=("layover",))
+    for number, path in enumerate(sorted(stack.maps.glob("*.tif"))):
+        with rasterio.open(path) as source:
+            coherence, tags = source.read(1), source.tags()
+        mask = np.zeros_like(coherence)
+        mask[RIM : RIM + 20, RIM + 20 : RIM + 30] = 2 + 16  # half of the pit, in layover with others
+        mask[RIM + 20 : RIM + 30, RIM + 20 : RIM + 40] = 8  # half of the dump, in shadow
+        mask[RIM + 30 : RIM + 40, RIM + 20 : RIM + 40] = 1 if number % 3 == 0 else 0  # a third of the pairs
+        write_cog(
+            flagged / path.name, np.stack([coherence, mask]), crs=CRS,
+            transform=Affine(CELL, 0, WEST, 0, -CELL, NORTH), names=["coherence", "mask"], tags=tags,
+        )  # fmt: skip
+    of_flags = Stack(stack.folder, flagged)
+    assert area(of_flags.analyse(mask_flags=("layover",)))[:2] == pytest.approx([200, 600], rel=0.05)
+    assert area(of_flags.analyse(mask_flags=("layover", "shadow")))[:2] == pytest.approx([200, 400], rel=0.05)
