@@ -32,7 +32,7 @@ def moving_weights(neighbours: float) -> FloatArray:
     Examples
     --------
     >>> moving_weights(0.5).round(3)
-    array([0.185, 0.63 , 0.185])
+    array([0.185, 0.631, 0.185])
     """
     rho = min(max(neighbours, 0.0), 0.66)
     # 2 q / (1 + 2 q^2) = rho, q = a / b

@@ -135,7 +135,9 @@ def test_the_products_are_alike(both: Callable[[str], Both], case: str) -> None:
     got = both(case)
     version, anchor, with_orbits, _ = CASES[case]
     tags = got.tags["snap"]
-    assert {**tags, "ENGINE": "builtin"} == {**got.tags["builtin"], "ENGINE_VERSION": f"SNAP {version}"}
+    # how many looks a window has is measured by the built-in engine only
+    own = {name: value for name, value in got.tags["builtin"].items() if not name.startswith("LOOKS")}
+    assert {**tags, "ENGINE": "builtin"} == {**own, "ENGINE_VERSION": f"SNAP {version}"}
     assert tags["ENGINE"] == "snap"
     assert tags["WINDOW_ANCHOR"] == anchor
     assert tags["REFERENCE_ORBIT"] == ("orbit of 20230904.EOF" if with_orbits else "annotation")

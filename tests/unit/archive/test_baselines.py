@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pyproj
@@ -84,7 +85,7 @@ def test_a_satellite_that_flies_higher_has_a_positive_baseline(morocco_sub_swath
     raised = type(one.orbit)(
         one.orbit.time_s, one.orbit.position_m + 100 * up, one.orbit.velocity_m_s * (1 + 100 / 7.07e6), "raised"
     )
-    other = type(one)(**{**one.__dict__, "orbit": raised})
+    other = replace(one, orbit=raised)
     found = baseline(one, other, -9.2, 31.2)
     assert np.hypot(found.perpendicular_m, found.parallel_m) == pytest.approx(100, abs=0.1)
     look = np.degrees(np.arctan2(found.perpendicular_m, -found.parallel_m))
@@ -116,9 +117,9 @@ def test_the_sign_is_that_of_the_catalogue(morocco_sub_swath: Callable[..., SubS
         position = p0 + 10 * v0 * u + c2 * u**2 + c3 * u**3
         velocity = v0 + (2 * c2 * u + 3 * c3 * u**2) / 10
         real = morocco_sub_swath("20230904", "IW1")
-        burst = type(real.bursts[0])(**{**real.bursts[0].__dict__, "azimuth_time_s": 3.0})
+        burst = replace(real.bursts[0], azimuth_time_s=3.0)
         orbit = type(real.orbit)(time, position, velocity, "catalogue")
-        swaths.append(type(real)(**{**real.__dict__, "bursts": (burst,), "orbit": orbit}))
+        swaths.append(replace(real, bursts=(burst,), orbit=orbit))
     assert perpendicular_baseline_m(*swaths, *ASF_CENTRE) == pytest.approx(ASF_PERPENDICULAR_M, abs=1.0)
 
 
