@@ -197,6 +197,10 @@ class CoherenceOptions(Options):
     orbits: tuple[Path, ...] = Field(
         (), description="Orbit files (EOF) or folders of them, instead of the annotation's vectors."
     )
+    common_geometry: bool = Field(
+        True,
+        description="Bring all dates of a run to one scene (builtin); else each pair to its reference, as SNAP does.",
+    )
     stack_reference: Day | None = Field(
         None,
         description="Date to whose geometry all others are brought; by default the earliest that sees all of the mine.",

@@ -96,9 +96,11 @@ class Planner:
         """Choose the scene to whose geometry all dates are brought, once for the folder.
 
         It is the one that an earlier run recorded, so that new dates never change what is there; else
-        that of the date asked for; else the earliest that sees all of the mine.  SNAP knows no such scene.
+        that of the date asked for; else the earliest that sees all of the mine.  Without a common geometry, and
+        with SNAP, there is none: each pair is brought to its own reference.
         """
-        if self.options.coherence.engine != "builtin" or self.stack_reference is not None:
+        chosen = self.options.coherence
+        if chosen.engine != "builtin" or not chosen.common_geometry or self.stack_reference is not None:
             return
         sides = [
             (pair[f"{side}_date"], str(pair[f"{side}_path"])) for pair in pairs.to_dict("records") for side in SIDES
