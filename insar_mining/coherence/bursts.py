@@ -49,6 +49,17 @@ class BurstCut:
         )
 
 
+def shown_by(
+    cuts: Sequence[BurstCut], swath: str, burst_index: int, time_s: FloatArray, slant_range_m: FloatArray
+) -> npt.NDArray[np.bool_]:
+    """Tell which points a burst shows by all its cuts."""
+    shown = np.zeros(time_s.shape, dtype=np.bool_)
+    for cut in cuts:
+        if (cut.swath, cut.burst_index) == (swath, burst_index):
+            shown |= cut.holds(time_s, slant_range_m)
+    return shown
+
+
 def burst_cuts(swaths: Sequence[SubSwath]) -> list[BurstCut]:
     """Cut the bursts of one or several neighbouring sub-swaths so that none overlap.
 

@@ -147,6 +147,17 @@ class CoherencePlan:
         )
 
     @property
+    def window_offset(self) -> tuple[float, float]:
+        """Lines and samples by which the middle of a window lies beyond its pixel, as the map wants it.
+
+        The window of pixel y takes the lines y - (n - 1) // 2 and the next n - 1, in both engines, so that an
+        even one is centred on y + 0.5; ``window_anchor="snap"`` leaves its value on y.
+        """
+        if self.window_anchor == "snap":
+            return 0.0, 0.0
+        return 0.5 * (self.window.azimuth % 2 == 0), 0.5 * (self.window.range % 2 == 0)
+
+    @property
     def pair(self) -> str:
         """The pair's name, ``"20200105_20200117"``."""
         return f"{self.reference_date}_{self.secondary_date}".replace("-", "")

@@ -122,7 +122,7 @@ class BuiltinEngine:
         if not chosen.any():
             return
         stack = scene.side(pair)
-        down, right = _anchor(plan)
+        down, right = plan.window_offset
         line = stack.frame.line_of(scene.look.time_s) - down
         sample = stack.frame.sample_of(scene.look.slant_range_m) - right
         region = Region.around(line[chosen], sample[chosen], stack.frame)
@@ -226,11 +226,3 @@ def _key(what: str, plan: CoherencePlan, stack: Side, region: Region) -> dict[st
 def _part(progress: Progress, done: int, parts: int) -> Progress:
     """Report the progress of one part of several as progress of the whole."""
     return lambda share: progress((done + share) / parts)
-
-
-def _anchor(plan: CoherencePlan) -> tuple[float, float]:
-    """Lines and samples by which a window's middle lies beyond its pixel."""
-    if plan.window_anchor == "snap":
-        return 0.0, 0.0
-    # the window of pixel y takes the lines y - (n - 1) // 2 and the next n - 1: an even one is centred on y + 0.5
-    return 0.5 * (plan.window.azimuth % 2 == 0), 0.5 * (plan.window.range % 2 == 0)

@@ -11,7 +11,7 @@ from insar_mining.coherence.builtin.burst import Side
 from insar_mining.coherence.builtin.coregister import Region
 from insar_mining.coherence.builtin.geocode import Look
 from insar_mining.coherence.builtin.geometry import DemArrays
-from insar_mining.coherence.bursts import BurstCut
+from insar_mining.coherence.bursts import BurstCut, shown_by
 from insar_mining.coherence.matching import BurstPair
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.product import Product
@@ -33,11 +33,7 @@ class Scene:
 
     def shown_by(self, pair: BurstPair) -> BoolArray:
         """Tell which cells of the map a burst shows."""
-        shown = np.zeros(self.look.time_s.shape, dtype=np.bool_)
-        for cut in self.cuts:
-            if (cut.swath, cut.burst_index) == (pair.swath, pair.stack_index):
-                shown |= cut.holds(self.look.time_s, self.look.slant_range_m)
-        return shown
+        return shown_by(self.cuts, pair.swath, pair.stack_index, self.look.time_s, self.look.slant_range_m)
 
     def side(self, pair: BurstPair) -> Side:
         """Return the stack reference's part in a burst pair."""
@@ -49,5 +45,5 @@ class Scene:
         if not shown.any():
             return None
         frame = self.side(pair).frame
-        line, sample = frame.line_of(self.look.time_s), frame.sample_of(self.look.slant_range_m)
-        return Region.around(line[shown], sample[shown], frame)
+        line, sample = frame.line_of(self.look.time_s[shown]), frame.sample_of(self.look.slant_range_m[shown])
+        return Region.around(line, sample, frame)

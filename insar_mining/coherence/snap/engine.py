@@ -26,7 +26,7 @@ from insar_mining.coherence.snap.graphs import known_version, read_template, ren
 from insar_mining.coherence.snap.install import find_snap
 from insar_mining.coherence.snap.mapped import masked, on_grid
 from insar_mining.coherence.snap.provision import DEM_NODATA, LaidOrbit, lay_geoid, lay_orbit, write_external_dem
-from insar_mining.coherence.snap.seen import anchor, seen_cells
+from insar_mining.coherence.snap.seen import seen_cells
 from insar_mining.coherence.snap.settings import SnapSettings, settings, with_variant
 from insar_mining.coherence.snap.stage import refuse_other_orbits, run_checked
 from insar_mining.coherence.snap.workspace import Workspace, workspace
@@ -251,7 +251,7 @@ class Chain:
         region = box(*grid.bounds_lonlat()).buffer(REGION_MARGIN_DEG, join_style="mitre")
         cut = self._stage("subset", "subset", dates, BOTH[:1], source=source, region=region.wkt)
         self.work.discard(source)
-        down, right = anchor(plan)
+        down, right = plan.window_offset
         if down or right:
             move_origin(cut.path, down, right)
         mapped = self._stage(

@@ -12,24 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from insar_mining.coherence.builtin.geocode import Look, look_up
-from insar_mining.coherence.bursts import burst_cuts
+from insar_mining.coherence.bursts import burst_cuts, shown_by
 from insar_mining.coherence.ground import dem_arrays, heights_for
 from insar_mining.coherence.plan import CoherencePlan, Window, with_orbit
 from insar_mining.sentinel1.annotation import SPEED_OF_LIGHT_M_S, SubSwath
 from insar_mining.sentinel1.product import open_product
 
 BoolArray = npt.NDArray[np.bool_]
-
-
-def anchor(plan: CoherencePlan) -> tuple[float, float]:
-    """Lines and samples by which the middle of a window lies beyond its pixel, as the plan wants them mapped.
-
-    SNAP's window of pixel y takes the lines y - (n - 1) // 2 and the next n - 1, so that an even
-    one is centred on y + 0.5; ``window_anchor="snap"`` leaves its value on y.
-    """
-    if plan.window_anchor == "snap":
-        return 0.0, 0.0
-    return 0.5 * (plan.window.azimuth % 2 == 0), 0.5 * (plan.window.range % 2 == 0)
 
 
 def seen_cells(plan: CoherencePlan) -> BoolArray:
@@ -43,14 +32,11 @@ def seen_cells(plan: CoherencePlan) -> BoolArray:
     first, second = ({name: side.sub_swath(name, plan.polarisation) for name in names} for side in sides)
     here, there = (look_up(swaths[names[0]], plan.grid, dem) for swaths in (first, second))
     cuts = burst_cuts(list(first.values()))
-    shift = anchor(plan)
+    shift = plan.window_offset
 
     seen = np.zeros(plan.grid.shape, dtype=np.bool_)
     for pair in plan.bursts:
-        chosen = np.zeros(plan.grid.shape, dtype=np.bool_)
-        for cut in cuts:
-            if (cut.swath, cut.burst_index) == (pair.swath, pair.reference_index):
-                chosen |= cut.holds(here.time_s, here.slant_range_m)
+        chosen = shown_by(cuts, pair.swath, pair.reference_index, here.time_s, here.slant_range_m)
         chosen &= _inside(here, first[pair.swath], pair.reference_index, plan.window, shift)
         chosen &= _inside(there, second[pair.swath], pair.secondary_index, plan.window, shift)
         seen |= chosen
