@@ -14,6 +14,7 @@ from coherence over ground that is known to have none (:func:`looks_of_decorrela
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -138,7 +139,7 @@ def _looks_of(down: FloatArray, across: FloatArray) -> float:
 
 def _moments(eigenvalues: FloatArray) -> tuple[float, float | None]:
     """E[x] and E[x^2] of the squared sample coherence; the second is None for very large windows."""
-    node, weight = np.polynomial.legendre.leggauss(QUADRATURE_POINTS)
+    node, weight = _quadrature()
     u = (node + 1) / 2
     t = u / (1 - u)  # 0..1 to 0..infinity
     density = weight / 2 / (1 - u) ** 2 * np.exp(-np.log1p(np.outer(t, eigenvalues)).sum(axis=1))
@@ -150,6 +151,12 @@ def _moments(eigenvalues: FloatArray) -> tuple[float, float | None]:
     pairs[np.diag_indices_from(pairs)] *= 2
     pairs *= np.outer(eigenvalues, eigenvalues)
     return first, float(2 * np.sum(pairs**2) - np.sum(np.diag(pairs) ** 2))
+
+
+@functools.cache
+def _quadrature() -> tuple[FloatArray, FloatArray]:
+    """Nodes and weights of Gauss and Legendre on -1..1; finding them takes longer than all that they are used for."""
+    return np.polynomial.legendre.leggauss(QUADRATURE_POINTS)
 
 
 def _mean_of_root(first: float, second: float | None) -> float:
