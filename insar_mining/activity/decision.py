@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 import numpy.typing as npt
+from numba import extending
 
 from insar_mining.coherence.statistics import SCORE_TRUE_MAX, expected_coherence, score_table, unbias
 
@@ -85,6 +86,19 @@ def _at(table, x):  # type: ignore[no-untyped-def]
     return table[i] + part * (table[i + 1] - table[i])
 
 
+def stable_at(stable, p, y, x):  # type: ignore[no-untyped-def]
+    """True coherence of the stable ground of a pair: one for all cells (pairs,), or each its own (pairs, rows, columns)."""
+    return stable[p] if stable.ndim == 1 else np.float64(stable[p, y, x])
+
+
+@extending.overload(stable_at)
+def _stable_at(stable, p, y, x):  # type: ignore[no-untyped-def]
+    """Settle which of both it is when a loop is compiled: one for all costs no look-up."""
+    if stable.ndim == 1:
+        return lambda stable, p, y, x: stable[p]
+    return lambda stable, p, y, x: np.float64(stable[p, y, x])
+
+
 @numba.njit(cache=True, nogil=True)
 def local_means(values: FloatBlock) -> FloatBlock:
     """Mean over the finite cells of the 3 x 3 around each finite cell; NaN elsewhere. Shape (pairs, rows, columns)."""
@@ -129,16 +143,15 @@ def own_ratio(  # type: ignore[no-untyped-def]
     used = np.zeros((rows, cols), np.int64)
     finite = np.zeros((rows, cols), np.int64)
     for p in range(pairs):
-        middle = (_at(expected, stable[p]) + expected[0]) / 2
         for y in range(rows):
             for x in range(cols):
                 v = np.float64(mean[p, y, x])
                 if v == v:
                     finite[y, x] += 1
-                    if v >= middle:
+                    if v >= (_at(expected, stable_at(stable, p, y, x)) + expected[0]) / 2:
                         used[y, x] += 1
                         total[y, x] += v
-                        reference[y, x] += stable[p]
+                        reference[y, x] += stable_at(stable, p, y, x)
                         span[y, x] += spans[p]
     ratio = np.full((rows, cols), UNKNOWN)
     for y in range(rows):
@@ -205,7 +218,7 @@ def local_scores(  # type: ignore[no-untyped-def]
                 if v != v:
                     single[p, y, x] = np.nan
                     continue
-                b = undisturbed(stable[p], ratio[y, x], spans[p]) * down
+                b = undisturbed(stable_at(stable, p, y, x), ratio[y, x], spans[p]) * down
                 i = min(int(b), score.shape[0] - 2)
                 b -= i
                 a = min(max(v, 0.0), 1.0) * across
@@ -346,7 +359,7 @@ def decide(  # type: ignore[no-untyped-def]
                 finite[y, x] = 1.0 if m == m else 0.0
                 flags[y, x] = 0.0
                 if m == m and scores[p, y, x] < critical:
-                    whole = _at(expected, undisturbed(stable[p], ratio[y, x], spans[p]))
+                    whole = _at(expected, undisturbed(stable_at(stable, p, y, x), ratio[y, x], spans[p]))
                     if m < whole - min_loss * (whole - floor):
                         flags[y, x] = 1.0
                         seeds += 1
@@ -374,7 +387,7 @@ def decide(  # type: ignore[no-untyped-def]
             for x in range(cols):
                 if finite[y, x] == 0.0 or around[y, x] == 0.0:
                     continue
-                rests = undisturbed(stable[p], beside[y, x], spans[p])
+                rests = undisturbed(stable_at(stable, p, y, x), beside[y, x], spans[p])
                 whole = _at(expected, rests)
                 level = levels[y, x] / cores[y, x]
                 range_ = max(whole - level, 1e-6)

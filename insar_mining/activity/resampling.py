@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from insar_mining.activity.decision import undisturbed
+from insar_mining.activity.decision import stable_at, undisturbed
 from insar_mining.coherence.statistics import SCORE_TRUE_MAX
 
 FloatArray = npt.NDArray[np.float64]
@@ -119,7 +119,7 @@ def drawn_again(  # type: ignore[no-untyped-def]
                     out[p, y, x] = np.nan
                     continue
                 z = noise_down[0] * smooth[y, x] + noise_down[1] * smooth[y + 1, x] + noise_down[2] * smooth[y + 2, x]
-                rests = undisturbed(stable[p], ratio[y, x], spans[p])
+                rests = undisturbed(stable_at(stable, p, y, x), ratio[y, x], spans[p])
                 true = rests + share[y, x] * (level[p] - rests)
                 a = min(max(true, 0.0), SCORE_TRUE_MAX) * to_row
                 i = min(int(a), quantile.shape[0] - 2)
