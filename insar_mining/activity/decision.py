@@ -18,6 +18,8 @@ from insar_mining.coherence.statistics import SCORE_TRUE_MAX, expected_coherence
 FloatArray = npt.NDArray[np.float64]
 FloatBlock = npt.NDArray[np.float32]
 CodeBlock = npt.NDArray[np.uint8]
+# true coherence of stable ground: (pairs,), or (pairs, rows, columns) where cells differ
+Levels = npt.NDArray[np.floating[Any]]
 
 # cells around a block that its decisions look at: 1 of the mean, 1 of the support, 3 of the level, 2 of seams
 HALO = 7
@@ -86,9 +88,9 @@ def _at(table, x):  # type: ignore[no-untyped-def]
     return table[i] + part * (table[i + 1] - table[i])
 
 
-def stable_at(stable, p, y, x):  # type: ignore[no-untyped-def]
-    """True coherence of the stable ground of a pair: one for all cells (pairs,), or each its own (pairs, rows, columns)."""
-    return stable[p] if stable.ndim == 1 else np.float64(stable[p, y, x])
+def stable_at(stable: Levels, p: int, y: int, x: int) -> float:
+    """Return the true coherence of stable ground in a pair: one for all cells, or each its own."""
+    return float(stable[p] if stable.ndim == 1 else stable[p, y, x])
 
 
 @extending.overload(stable_at)
@@ -129,7 +131,7 @@ def local_means(values: FloatBlock) -> FloatBlock:
 
 @numba.njit(cache=True, nogil=True)
 def own_ratio(  # type: ignore[no-untyped-def]
-    mean: FloatBlock, stable: FloatArray, spans: FloatArray, expected: FloatArray, true: FloatArray
+    mean: FloatBlock, stable: Levels, spans: FloatArray, expected: FloatArray, true: FloatArray
 ):
     """How coherent each cell is beside the stable ground when nobody works on it, over the shortest span.
 
@@ -204,7 +206,7 @@ def undisturbed(stable, ratio, span):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def local_scores(  # type: ignore[no-untyped-def]
-    values: FloatBlock, stable: FloatArray, spans: FloatArray, ratio: FloatArray, score: FloatBlock
+    values: FloatBlock, stable: Levels, spans: FloatArray, ratio: FloatArray, score: FloatBlock
 ):
     """Mean normal score over the 3 x 3 around each cell, float32 (pairs, rows, columns), NaN without data."""
     pairs, rows, cols = values.shape
@@ -304,7 +306,7 @@ def _within(flags, reach, out):  # type: ignore[no-untyped-def]
 def decide(  # type: ignore[no-untyped-def]
     mean: FloatBlock,
     scores: FloatBlock,
-    stable: FloatArray,
+    stable: Levels,
     spans: FloatArray,
     ratio: FloatArray,
     expected: FloatArray,
@@ -454,7 +456,7 @@ def disturbed_in(codes: CodeBlock, active: npt.NDArray[np.bool_]) -> npt.NDArray
 
 
 def decision(
-    values: FloatBlock, stable: FloatArray, spans: FloatArray, tables: LookTables, critical: float, min_loss: float
+    values: FloatBlock, stable: Levels, spans: FloatArray, tables: LookTables, critical: float, min_loss: float
 ) -> tuple[Any, ...]:
     """All steps on a block: `decide`'s result from coherence."""
     mean = local_means(values)

@@ -21,11 +21,13 @@ import xarray as xr
 from scipy import ndimage, stats
 
 from insar_mining.activity.blocks import Block, map_blocks
+from insar_mining.activity.cells import mine_cells
 from insar_mining.activity.decision import (
     CORE,
     HALO,
     LOW,
     NEAR,
+    Levels,
     decide,
     decision,
     local_means,
@@ -33,6 +35,7 @@ from insar_mining.activity.decision import (
     ratio_near,
 )
 from insar_mining.activity.decision import own_ratio as own_ratio_of
+from insar_mining.activity.losses import stable_in_cells
 from insar_mining.activity.resampling import drawn_again, moved_weights, moving_weights, quantile_table
 from insar_mining.activity.significance import Significance
 from insar_mining.activity.year_reference import YearReference
@@ -83,6 +86,7 @@ class _Tile:
     col: int
     inner: tuple[slice, slice]
     values: FloatBlock
+    stable: Levels
     ratio: FloatArray
     disturbed: BoolArray
     weights: FloatArray
@@ -126,7 +130,8 @@ def area_intervals(
     """
     if draws < 0 or draws == 1 or not 0 < level < 1:
         raise OptionError(f"draws={draws}, level={level}: give 0 or at least 2 draws, and a level between 0 and 1")
-    weights = cell_weights_m2(found.active)
+    # ground around the mine has data where it may be a reference, and counts in no area
+    weights = np.where(mine_cells(found.active), cell_weights_m2(found.active), 0.0)
     rows = []
     for number, (year, reference) in enumerate(found.references.items()):
         active = found.active.values[number] == 1
@@ -209,13 +214,12 @@ def _area_again(
     shares = np.empty(5), np.empty(5)
     moved_weights(down, shift[0], shares[0])
     moved_weights(across, shift[1], shares[1])
-    truth = np.clip(reference.stable_true - change, 0.0, 1.0)
+    less = change if tile.stable.ndim == 1 else change[:, None, None]
+    truth = np.clip(tile.stable - less, 0.0, 1.0)
     values = drawn_again(
         tile.values, white, truth, reference.spans, tile.ratio, tile.disturbed, level, quantile, *shares, down, across
     )
-    active = decision(
-        values, reference.stable_true, reference.spans, reference.tables, reference.critical, reference.min_loss
-    )[0]
+    active = decision(values, tile.stable, reference.spans, reference.tables, reference.critical, reference.min_loss)[0]
     return float(tile.weights[active[tile.inner]].sum())
 
 
@@ -248,10 +252,11 @@ def _tile(coh: xr.DataArray, block: Block, weights: FloatArray, reference: YearR
     values = np.ascontiguousarray(coh.variable[where].values, dtype=np.float32)
     tables = reference.tables
     mean = local_means(values)
-    ratio = own_ratio_of(mean, reference.stable_true, reference.spans, tables.expected, tables.true)
-    scores = local_scores(values, reference.stable_true, reference.spans, ratio, tables.score)
+    stable = stable_in_cells(mean, reference.stable_true, reference.spans, tables, reference.levels, (rows, cols))
+    ratio = own_ratio_of(mean, stable, reference.spans, tables.expected, tables.true)
+    scores = local_scores(values, stable, reference.spans, ratio, tables.score)
     active, codes, pooled = decide(
-        mean, scores, reference.stable_true, reference.spans, ratio, tables.expected, tables.true,
+        mean, scores, stable, reference.spans, ratio, tables.expected, tables.true,
         reference.critical, reference.min_loss,
     )  # fmt: skip
     inside = (codes & NEAR > 0) & pooled
@@ -268,6 +273,7 @@ def _tile(coh: xr.DataArray, block: Block, weights: FloatArray, reference: YearR
         block.cols.start,
         inner,
         values,
+        stable,
         ratio,
         disturbed,
         own,
@@ -281,9 +287,7 @@ def _with_border(tiles: Sequence[_Tile], reference: YearReference, change: float
     limit = min(max(reference.min_loss + change, 0.05), 0.95)
     total = 0.0
     for tile in tiles:
-        active = decision(
-            tile.values, reference.stable_true, reference.spans, reference.tables, reference.critical, limit
-        )[0]
+        active = decision(tile.values, tile.stable, reference.spans, reference.tables, reference.critical, limit)[0]
         total += float(tile.weights[active[tile.inner]].sum()) - tile.area
     return total
 

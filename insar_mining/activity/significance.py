@@ -26,6 +26,7 @@ from insar_mining.activity.year_reference import (
     MIN_LOSS,
     Prepared,
     YearReference,
+    mine_in,
     prepare,
     stable_of_year,
     with_margin,
@@ -265,12 +266,17 @@ def _decide_block(
         return np.zeros(block.shape, np.bool_), nothing, nothing
     tables = reference.tables
     found, codes, _ = decide(
-        ready.mean, ready.scores, reference.stable_true, reference.spans, ready.ratio, tables.expected,
+        ready.mean, ready.scores, ready.stable, reference.spans, ready.ratio, tables.expected,
         tables.true, reference.critical, reference.min_loss,
     )  # fmt: skip
     everywhere = (slice(None), *inner)
+    mine = mine_in(coh, block)
     # a local mean is finite where the cell's own value is
-    return found[inner], disturbed_in(codes, found)[everywhere], np.isfinite(ready.mean[everywhere])
+    return (
+        found[inner] & mine,
+        disturbed_in(codes, found)[everywhere] & mine,
+        np.isfinite(ready.mean[everywhere]) & mine,
+    )
 
 
 def _decided_year(

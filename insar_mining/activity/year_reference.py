@@ -14,8 +14,10 @@ import xarray as xr
 from scipy import ndimage, optimize, special
 
 from insar_mining.activity.blocks import Block, map_blocks
+from insar_mining.activity.cells import inside
 from insar_mining.activity.decision import (
     HALO,
+    Levels,
     LookTables,
     departed,
     least_scores,
@@ -26,6 +28,7 @@ from insar_mining.activity.decision import (
     value_counts,
 )
 from insar_mining.activity.kernels import has_data
+from insar_mining.activity.losses import CellLevels, stable_in_cells
 from insar_mining.activity.scenes import filter_scenes, stable_means
 from insar_mining.activity.stable import iterate_stable, stable_points
 from insar_mining.coherence.statistics import coherence_sd, expected_coherence, unbias
@@ -80,6 +83,8 @@ class YearReference:
     critical : float
         Local score below which a loss is significant; minus infinity where nothing is.
     false_discovery_rate, min_loss : float
+    levels : CellLevels, optional
+        Why stable ground would not be the same in all cells; None: it is.
     """
 
     year: int
@@ -93,6 +98,7 @@ class YearReference:
     critical: float
     false_discovery_rate: float
     min_loss: float
+    levels: CellLevels | None = None
 
     @property
     def tables(self) -> LookTables:
@@ -108,15 +114,22 @@ def stable_of_year(
     scene_std_max: float,
     method: str,
     *,
+    where: xr.DataArray | None = None,
     block_bytes: int | None = None,
 ) -> tuple[xr.DataArray, xr.DataArray, pd.DataFrame]:
     """Return stable points, kept pairs and the table of scenes of some pairs."""
     if method == "iterated":
         stable = iterate_stable(
-            coh, mean_min, std_max, scene_mean_min=scene_mean_min, scene_std_max=scene_std_max, block_bytes=block_bytes
+            coh,
+            mean_min,
+            std_max,
+            scene_mean_min=scene_mean_min,
+            scene_std_max=scene_std_max,
+            where=where,
+            block_bytes=block_bytes,
         ).stable
     else:
-        stable = stable_points(coh, mean_min, std_max, method="published", block_bytes=block_bytes)
+        stable = stable_points(coh, mean_min, std_max, method="published", where=where, block_bytes=block_bytes)
     stable = quiet_points(coh, stable, block_bytes=block_bytes)
     kept = filter_scenes(coh, stable, scene_mean_min, scene_std_max, block_bytes=block_bytes)
     return stable, kept, kept.attrs["scenes"]
@@ -221,11 +234,12 @@ def _scatter_table() -> tuple[FloatArray, FloatArray, FloatArray]:
 
 
 class Prepared(NamedTuple):
-    """What a block of a year, with its margin, is decided on: local means, own ratios, local scores."""
+    """What a block of a year, with its margin, is decided on: local means, own ratios, local scores, stable ground."""
 
     mean: FloatBlock
     ratio: FloatArray
     scores: FloatBlock
+    stable: Levels
 
 
 def with_margin(block: Block, coh: xr.DataArray) -> tuple[slice, slice, tuple[slice, slice]]:
@@ -241,6 +255,13 @@ def with_margin(block: Block, coh: xr.DataArray) -> tuple[slice, slice, tuple[sl
     return slice(top, bottom), slice(left, right), inner
 
 
+def mine_in(coh: xr.DataArray, block: Block) -> BoolArray:
+    """Cells of a block that are the mine's; all of them where no mine was given."""
+    if "cover" not in coh.coords:
+        return np.ones(block.shape, np.bool_)
+    return inside(coh["cover"].values[block.rows, block.cols], float(coh.attrs["min_cover"]))
+
+
 def _read(coh: xr.DataArray, pairs: IntArray, rows: slice, cols: slice) -> FloatBlock:
     return np.ascontiguousarray(coh.variable[{"pair": pairs, "y": rows, "x": cols}].values, dtype=np.float32)
 
@@ -250,13 +271,11 @@ def prepare(coh: xr.DataArray, pairs: IntArray, rows: slice, cols: slice, refere
     values = _read(coh, pairs, rows, cols)
     if not has_data(values):
         return None
-    return _prepared_of(values, reference.stable_true, reference.spans, reference.tables)
-
-
-def _prepared_of(values: FloatBlock, stable: FloatArray, spans: FloatArray, tables: LookTables) -> Prepared:
+    tables, spans = reference.tables, reference.spans
     mean = local_means(values)
+    stable = stable_in_cells(mean, reference.stable_true, spans, tables, reference.levels, (rows, cols))
     ratio = own_ratio(mean, stable, spans, tables.expected, tables.true)
-    return Prepared(mean, ratio, local_scores(values, stable, spans, ratio, tables.score))
+    return Prepared(mean, ratio, local_scores(values, stable, spans, ratio, tables.score), stable)
 
 
 def year_reference(
@@ -269,14 +288,16 @@ def year_reference(
     min_loss: float,
     block_bytes: int | None,
     keep_bytes: int,
+    levels: CellLevels | None = None,
 ) -> tuple[YearReference, list[Prepared | None] | None]:
     """Find what a year is decided against; and its prepared blocks, where they are small."""
     looks = estimate_looks(_stable_samples(coh, places, stable.values, block_bytes))
     means = stable_means(kept, stable, block_bytes=block_bytes)
     days = kept["days"].values.astype(np.float64) if "days" in kept.coords else np.ones(places.size)
     first = YearReference(
-        year, places, stable, unbias(means, looks).true, days / days.min(), looks, 0.0, 1.0, -np.inf, rate, min_loss
-    )
+        year, places, stable, unbias(means, looks).true, days / days.min(), looks, 0.0, 1.0, -np.inf, rate, min_loss,
+        levels,
+    )  # fmt: skip
     steps = round((_SCORE_HIGH - _SCORE_LOW) / _SCORE_STEP)
     on_stable, least = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
     keep = 2 * 4 * places.size * coh.sizes["y"] * coh.sizes["x"] <= keep_bytes
@@ -290,7 +311,8 @@ def year_reference(
             continue
         scores = ready.scores[(slice(None), *inner)]
         on_stable += _count(scores[:, stable.values[block.rows, block.cols]])
-        least += _count(least_scores(np.ascontiguousarray(scores)))
+        # ground around the mine may be a reference, and is not decided on
+        least += _count(least_scores(np.ascontiguousarray(scores))[mine_in(coh, block)])
     centre, scale = null_of(on_stable)
     critical = critical_score(least, places.size, centre, scale, rate)
     logger.info(
@@ -298,8 +320,9 @@ def year_reference(
         year, places.size, int(stable.values.sum()), looks, centre, scale, critical,
     )  # fmt: skip
     found = YearReference(
-        year, places, stable, first.stable_true, first.spans, looks, centre, scale, critical, rate, min_loss
-    )
+        year, places, stable, first.stable_true, first.spans, looks, centre, scale, critical, rate, min_loss,
+        levels,
+    )  # fmt: skip
     return found, prepared if keep else None
 
 
