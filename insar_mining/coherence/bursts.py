@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -49,15 +50,37 @@ class BurstCut:
         )
 
 
-def shown_by(
-    cuts: Sequence[BurstCut], swath: str, burst_index: int, time_s: FloatArray, slant_range_m: FloatArray
-) -> npt.NDArray[np.bool_]:
-    """Tell which points a burst shows by all its cuts."""
-    shown = np.zeros(time_s.shape, dtype=np.bool_)
-    for cut in cuts:
-        if (cut.swath, cut.burst_index) == (swath, burst_index):
-            shown |= cut.holds(time_s, slant_range_m)
-    return shown
+def cut_of_each(cuts: Sequence[BurstCut], time_s: FloatArray, slant_range_m: FloatArray) -> npt.NDArray[np.int16]:
+    """Tell which cut holds each cell of a map, in one pass.
+
+    Parameters
+    ----------
+    cuts : sequence of BurstCut
+        Of which no two overlap.
+    time_s, slant_range_m : ndarray, shape (rows, columns)
+
+    Returns
+    -------
+    ndarray of int16, shape (rows, columns)
+        Index into `cuts`; -1 where none holds the cell.
+    """
+    edges = np.array([[c.start_s, c.stop_s, c.near_m, c.far_m] for c in cuts], dtype=np.float64).reshape(-1, 4)
+    out = np.full(time_s.shape, -1, dtype=np.int16)
+    _find_cuts(edges, time_s, slant_range_m, out)
+    return out
+
+
+@numba.njit(cache=True, parallel=True)
+def _find_cuts(edges, time_s, slant_range_m, out):  # type: ignore[no-untyped-def]
+    for r in numba.prange(out.shape[0]):
+        last = 0  # neighbours are mostly shown by one cut
+        for c in range(out.shape[1]):
+            t, d = time_s[r, c], slant_range_m[r, c]
+            for k in range(edges.shape[0]):
+                n = (last + k) % edges.shape[0]
+                if edges[n, 0] <= t < edges[n, 1] and edges[n, 2] <= d < edges[n, 3]:
+                    out[r, c] = last = n
+                    break
 
 
 def burst_cuts(swaths: Sequence[SubSwath]) -> list[BurstCut]:

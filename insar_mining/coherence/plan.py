@@ -41,7 +41,7 @@ from insar_mining.sentinel1.product import Product, open_product
 Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0..1."""
 
-ALGORITHM = 2  # raised whenever the built-in engine gives other numbers for the same plan
+ALGORITHM = 3  # raised whenever the built-in engine gives other numbers for the same plan
 FAR_DEG = 0.5  # footprints are drawn for one height and may be kilometres off; beyond this an area is elsewhere
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import rasterio
 
-from insar_mining.coherence.builtin import mapbands
+from insar_mining.coherence.builtin import layers, mapbands
 from insar_mining.coherence.builtin.common_band import spectral_shift
 from insar_mining.coherence.builtin.engine import BuiltinEngine
+from insar_mining.coherence.builtin.layers import AMPLITUDES
 from insar_mining.coherence.engine import coherence
 from insar_mining.coherence.plan import make_plan
 from insar_mining.coherence.recipe import DESCRIPTIONS, Recipe
@@ -149,6 +150,51 @@ def test_common_band_returns_what_the_baseline_takes(stack, plain, truth):
     gain = (plain[still] / kept - plain[still]).mean()
     assert gain > 0.008
     assert (got[still] - plain[still]).mean() == pytest.approx(gain, abs=0.003)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "band"),
+    [(Recipe(), "coherence"), (Recipe(estimator="adaptive"), "coherence"), (Recipe(bands=AMPLITUDES), AMPLITUDES[0])],
+    ids=["boxcar", "adaptive", "amplitude"],
+)
+def test_windows_of_any_size_leave_a_point_in_its_place(stack, monkeypatch, recipe, band):
+    """A bright still point among noise: what it raises has its middle at the point, to a tenth of a line and sample."""
+    plan = _plan(stack, recipe=recipe, spacing_m=5.0)
+    engine = BuiltinEngine()
+    scene = engine._scene_of(plan)
+    burst = max(plan.bursts, key=lambda pair: scene.shown_by(pair).chosen.sum())
+    region, frame = scene.region(burst), scene.side(burst).frame
+    points = [
+        (round(np.interp(v, (0, 1), (region.line_start, region.line_stop))),
+         round(np.interp(u, (0, 1), (region.sample_start, region.sample_stop))))
+        for v in (0.4, 0.5, 0.6) for u in (0.4, 0.5, 0.6)
+    ]  # fmt: skip
+
+    def noise_and_points(block, dates, recipe):
+        images = []
+        for date in (0, 1):
+            lines = []
+            for line in range(block.line_start, block.line_stop):
+                rng = np.random.default_rng([date, line + 100])
+                row = rng.standard_normal((2, block.shape[1]))
+                lines.append(row[0] + 1j * row[1])
+            image = np.array(lines, np.complex64)
+            for line, sample in points:
+                if block.line_start <= line < block.line_stop:
+                    image[line - block.line_start, sample - block.sample_start] = 1000
+            images.append(image)
+        return tuple(images)
+
+    monkeypatch.setattr(layers, "images_of", noise_and_points)
+    values = engine.map_layers(plan, lambda share: None)[band]
+    line, sample = frame.line_of(scene.look.time_s), frame.sample_of(scene.look.slant_range_m)
+    off = []
+    for at in points:
+        near = (np.abs(line - at[0]) < 6) & (np.abs(sample - at[1]) < 25)
+        raised = near & (values > (0.98 if band == "coherence" else 20.0))
+        assert raised.sum() > 5
+        off.append((line[raised].mean() - at[0], sample[raised].mean() - at[1]))
+    assert np.abs(np.mean(off, axis=0)).max() < 0.1
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,8 @@ from insar_mining.coherence.builtin.burst import Side
 from insar_mining.coherence.builtin.cache import ArrayCache
 from insar_mining.coherence.builtin.coregister import Region
 from insar_mining.coherence.builtin.dates import DateLines, Kept, OwnPixels, Phases, Relief, Resampler, blocks_of
-from insar_mining.coherence.builtin.geocode import bilinear, look_up, nearest
-from insar_mining.coherence.builtin.layers import PHASES, POWERS, Dates, burst_layers, halo, looks_in_words
+from insar_mining.coherence.builtin.geocode import Place, bilinear, look_up, nearest
+from insar_mining.coherence.builtin.layers import PHASES, POWERS, Dates, burst_layers, halo, looks_in_words, offset_of
 from insar_mining.coherence.builtin.mapbands import MAP_BANDS, map_bands
 from insar_mining.coherence.builtin.misregistration import Shift
 from insar_mining.coherence.builtin.refine import described, shift_of_date
@@ -118,25 +118,31 @@ class BuiltinEngine:
         progress: Progress,
     ) -> None:
         """Fill the cells of the map that one burst shows."""
-        chosen = scene.shown_by(pair)
-        if not chosen.any():
+        shown = scene.shown_by(pair)
+        offsets = {name: offset_of(name, plan) for name in out}
+        region = scene.region(pair, offsets.values())
+        if shown is None or region is None:
             return
-        stack = scene.side(pair)
-        down, right = plan.window_offset
-        line = stack.frame.line_of(scene.look.time_s) - down
-        sample = stack.frame.sample_of(scene.look.slant_range_m) - right
-        region = Region.around(line[chosen], sample[chosen], stack.frame)
         layers = burst_layers(region, self._dates(region, scene, pair, shifts, plan), plan, progress)
-        at = line - region.line_start, sample - region.sample_start
+        frame = scene.side(pair).frame
+        corner = shown.rows.start, shown.columns.start
+
+        def put(
+            how: Callable[..., None], values: npt.NDArray[np.generic], name: str, target: npt.NDArray[np.generic]
+        ) -> None:
+            place = Place.on(region, frame, offsets[name])
+            how(values, scene.look.time_s, scene.look.slant_range_m, place, shown.chosen, *corner, target)
+
         for name, target in out.items():
             if name in PHASES:
                 parts = [np.full(target.shape, np.nan, np.float32) for _ in range(2)]
                 for part, values in zip(parts, (layers[name].real, layers[name].imag), strict=True):
-                    bilinear(np.ascontiguousarray(values), *at, chosen, part)
-                target[chosen] = np.arctan2(parts[1][chosen], parts[0][chosen])
+                    put(bilinear, np.ascontiguousarray(values), name, part)
+                here = target[shown.rows, shown.columns]
+                real, imaginary = (part[shown.rows, shown.columns][shown.chosen] for part in parts)
+                here[shown.chosen] = np.arctan2(imaginary, real)
             else:
-                put = nearest if name in BIAS_BANDS else bilinear
-                put(layers[name], *at, chosen, target)
+                put(nearest if name in BIAS_BANDS else bilinear, layers[name], name, target)
 
     def _dates(self, region: Region, scene: Scene, pair: BurstPair, shifts: Shifts, plan: CoherencePlan) -> Dates:
         """Bring both dates of a pair to the geometry of the burst of the stack reference."""

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
 import numpy.typing as npt
 from pyproj import Transformer
 
-from insar_mining.coherence.builtin.coregister import cubic_value, cubics_in_height, node_heights_m
+from insar_mining.coherence.builtin.coregister import (
+    BurstFrame,
+    Region,
+    cubic_value,
+    cubics_in_height,
+    node_heights_m,
+)
 from insar_mining.coherence.builtin.geometry import (
     DemArrays,
     arc_arrays,
@@ -112,30 +119,73 @@ def _between(lon, lat, coefficients, row, column, dem):  # type: ignore[no-untyp
     return time, slant_range
 
 
+class Place(NamedTuple):
+    """How times and ranges become fractional lines and samples of a piece of a burst."""
+
+    first_time_s: float
+    line_interval_s: float
+    first_range_m: float
+    range_spacing_m: float
+    down: float
+    right: float
+    line_start: float
+    sample_start: float
+
+    @classmethod
+    def on(cls, region: Region, frame: BurstFrame, offset: tuple[float, float]) -> Place:
+        """Return the place of positions on a region of a burst.
+
+        Parameters
+        ----------
+        offset : (float, float)
+            Lines and samples by which a pixel's value lies beyond the pixel: the middle of its window.
+        """
+        return cls(
+            frame.first_time_s,
+            frame.line_interval_s,
+            frame.first_range_m,
+            frame.range_spacing_m,
+            *offset,
+            float(region.line_start),
+            float(region.sample_start),
+        )
+
+
+@numba.njit(cache=True, inline="always")
+def _line_and_sample(place, time_s, slant_range_m):  # type: ignore[no-untyped-def]
+    """Fractional position in the piece; its start comes off last, exactly, so that no value depends on the piece."""
+    line = (time_s - place.first_time_s) / place.line_interval_s - place.down
+    sample = (slant_range_m - place.first_range_m) / place.range_spacing_m - place.right
+    return line - place.line_start, sample - place.sample_start
+
+
 @numba.njit(cache=True, parallel=True)
-def bilinear(image, line, sample, chosen, out):  # type: ignore[no-untyped-def]
-    """Fill the chosen cells of a map from fractional positions in an image.
+def bilinear(image, look_time_s, look_range_m, place, chosen, top, left, out):  # type: ignore[no-untyped-def]
+    """Fill the chosen cells of a map from their fractional positions in an image.
 
     Parameters
     ----------
     image : ndarray of float32, shape (lines, samples)
-    line, sample : ndarray, shape (rows, columns)
-        Position of each cell's centre in `image`.
-    chosen : ndarray of bool, shape (rows, columns)
-        Cells to fill.
+        Pixels of a piece of a burst.
+    look_time_s, look_range_m : ndarray, shape (rows, columns)
+        Where each cell of the map lies.
+    place : Place
+        Of the image.
+    chosen : ndarray of bool
+        Cells to fill, of the part of the map that starts at row `top`, column `left`.
+    top, left : int
     out : ndarray of float32, shape (rows, columns)
         Written in place.  A cell becomes NaN where any of the pixels that bear weight is NaN
         or lies outside.
     """
     lines, samples = image.shape
-    for r in numba.prange(out.shape[0]):
-        for c in range(out.shape[1]):
+    for r in numba.prange(chosen.shape[0]):
+        for c in range(chosen.shape[1]):
             if not chosen[r, c]:
                 continue
-            y = line[r, c]
-            x = sample[r, c]
+            y, x = _line_and_sample(place, look_time_s[top + r, left + c], look_range_m[top + r, left + c])
             if not (y >= 0 and x >= 0 and y <= lines - 1 and x <= samples - 1):
-                out[r, c] = np.nan
+                out[top + r, left + c] = np.nan
                 continue
             i = min(math.floor(y), lines - 2)
             j = min(math.floor(x), samples - 2)
@@ -150,23 +200,24 @@ def bilinear(image, line, sample, chosen, out):  # type: ignore[no-untyped-def]
                 total += v * (1 - u) * image[i + 1, j]
             if v * u > 0:
                 total += v * u * image[i + 1, j + 1]
-            out[r, c] = total
+            out[top + r, left + c] = total
 
 
 @numba.njit(cache=True, parallel=True)
-def nearest(image, line, sample, chosen, out):  # type: ignore[no-untyped-def]
+def nearest(image, look_time_s, look_range_m, place, chosen, top, left, out):  # type: ignore[no-untyped-def]
     """Fill the chosen cells of a map with the nearest pixel: for values that must not be averaged.
 
     Parameters are those of :func:`bilinear`.
     """
     lines, samples = image.shape
-    for r in numba.prange(out.shape[0]):
-        for c in range(out.shape[1]):
+    for r in numba.prange(chosen.shape[0]):
+        for c in range(chosen.shape[1]):
             if not chosen[r, c]:
                 continue
-            y = math.floor(line[r, c] + 0.5)
-            x = math.floor(sample[r, c] + 0.5)
+            line, sample = _line_and_sample(place, look_time_s[top + r, left + c], look_range_m[top + r, left + c])
+            y = math.floor(line + 0.5)
+            x = math.floor(sample + 0.5)
             if y >= 0 and x >= 0 and y < lines and x < samples:
-                out[r, c] = image[y, x]
+                out[top + r, left + c] = image[y, x]
             else:
-                out[r, c] = np.nan
+                out[top + r, left + c] = np.nan

@@ -68,6 +68,16 @@ def halo(window: Window, recipe: Recipe) -> tuple[int, int]:
     return lines, samples
 
 
+def offset_of(name: str, plan: CoherencePlan) -> tuple[float, float]:
+    """Lines and samples by which the values of a layer lie beyond their pixels.
+
+    Those of the plan's window where it has made them; amplitudes and adaptive windows have odd sizes.
+    """
+    if name in (*AMPLITUDES, *POWERS) or (plan.recipe.estimator == "adaptive" and name not in PHASES):
+        return 0.0, 0.0
+    return plan.window_offset
+
+
 def burst_layers(region: Region, dates: Dates, plan: CoherencePlan, progress: Progress) -> BurstLayers:
     """Compute the layers of a region of a burst, block by block; NaN where either date has no data.
 

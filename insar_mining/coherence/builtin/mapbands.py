@@ -72,8 +72,12 @@ def _noise_map(scene: Scene, product: Product, plan: CoherencePlan, which: int) 
         if field is None:
             return None
         shown = scene.shown_by(pair)
+        if shown is None:
+            continue
+        part = shown.rows, shown.columns
+        time, slant_range = (values[part][shown.chosen] for values in (scene.look.time_s, scene.look.slant_range_m))
         frame = scene.side(pair).frame
         index = (pair.reference_index, pair.secondary_index)[which]
-        line = index * frame.lines + frame.line_of(scene.look.time_s[shown])
-        out[shown] = field.power(line, frame.sample_of(scene.look.slant_range_m[shown]))
+        line = index * frame.lines + frame.line_of(time)
+        out[part][shown.chosen] = field.power(line, frame.sample_of(slant_range))
     return out

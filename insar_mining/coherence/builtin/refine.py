@@ -47,7 +47,8 @@ def shift_of_date(scene: Scene, product: Product, bursts: Sequence[BurstPair], w
 
 
 def _cells(scene: Scene, bursts: Sequence[BurstPair], swath: str) -> int:
-    return sum(int(scene.shown_by(pair).sum()) for pair in bursts if pair.swath == swath)
+    shown = [scene.shown_by(pair) for pair in bursts if pair.swath == swath]
+    return sum(int(part.chosen.sum()) for part in shown if part is not None)
 
 
 def described(shift: Shift) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from insar_mining.coherence.builtin.geocode import Look, look_up
-from insar_mining.coherence.bursts import burst_cuts, shown_by
+from insar_mining.coherence.bursts import burst_cuts, cut_of_each
 from insar_mining.coherence.ground import dem_arrays, heights_for
 from insar_mining.coherence.plan import CoherencePlan, Window, with_orbit
 from insar_mining.sentinel1.annotation import SPEED_OF_LIGHT_M_S, SubSwath
@@ -32,11 +32,13 @@ def seen_cells(plan: CoherencePlan) -> BoolArray:
     first, second = ({name: side.sub_swath(name, plan.polarisation) for name in names} for side in sides)
     here, there = (look_up(swaths[names[0]], plan.grid, dem) for swaths in (first, second))
     cuts = burst_cuts(list(first.values()))
+    cut = cut_of_each(cuts, here.time_s, here.slant_range_m)
     shift = plan.window_offset
 
     seen = np.zeros(plan.grid.shape, dtype=np.bool_)
     for pair in plan.bursts:
-        chosen = shown_by(cuts, pair.swath, pair.reference_index, here.time_s, here.slant_range_m)
+        burst = pair.swath, pair.reference_index
+        chosen = np.isin(cut, [number for number, c in enumerate(cuts) if (c.swath, c.burst_index) == burst])
         chosen &= _inside(here, first[pair.swath], pair.reference_index, plan.window, shift)
         chosen &= _inside(there, second[pair.swath], pair.secondary_index, plan.window, shift)
         seen |= chosen

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from insar_mining.coherence.bursts import burst_cuts, matching_burst, middle_of_burst_s
+from insar_mining.coherence.bursts import burst_cuts, cut_of_each, matching_burst, middle_of_burst_s
 from insar_mining.sentinel1.annotation import SPEED_OF_LIGHT_M_S
 
 
@@ -45,6 +45,21 @@ def test_no_ground_twice_and_none_lost(swaths, rng):
     time, slant_range = rng.uniform(start, stop, 20_000), rng.uniform(near, far, 20_000)
     held = np.sum([cut.holds(time, slant_range) for cut in cuts], axis=0)
     assert (held == 1).all()
+
+
+def test_all_cuts_at_once_are_each_cut_alone(swaths, rng):
+    """Inside and around three sub-swaths each point has the cut that holds it, or none; so has NaN."""
+    cuts = burst_cuts(swaths)
+    start, stop = min(c.start_s for c in cuts) - 1, max(c.stop_s for c in cuts) + 1
+    near, far = min(c.near_m for c in cuts) - 5000, max(c.far_m for c in cuts) + 5000
+    time, slant_range = rng.uniform(start, stop, (200, 100)), rng.uniform(near, far, (200, 100))
+    time[3], slant_range[:, 4] = np.nan, np.nan
+    found = cut_of_each(cuts, time, slant_range)
+    for number, cut in enumerate(cuts):
+        np.testing.assert_array_equal(found == number, cut.holds(time, slant_range))
+    assert (found[3] == -1).all()
+    assert 0.02 < (found == -1).mean() < 0.5
+    assert (cut_of_each([], time, slant_range) == -1).all()
 
 
 def test_sub_swath_seam_is_in_the_middle_of_the_overlap(swaths):

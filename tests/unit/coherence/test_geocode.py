@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from insar_mining.coherence.builtin.geocode import bilinear, look_up
+from insar_mining.coherence.builtin.coregister import BurstFrame, Region
+from insar_mining.coherence.builtin.geocode import Place, bilinear, look_up, nearest
 from insar_mining.coherence.builtin.geometry import DemArrays, arc_arrays, radar_coordinates
 from insar_mining.grid import MapGrid
 
@@ -63,27 +64,47 @@ def test_cells_without_height_or_out_of_sight_are_nowhere(morocco_sub_swath):
     assert np.isnan(look_up(swath, left, _terrain(left)).time_s).all()
 
 
+FRAME = BurstFrame(
+    first_time_s=100.0, line_interval_s=0.5, first_range_m=8e5, range_spacing_m=4.0, lines=99, samples=99
+)
+PIECE = Region(3, 33, 5, 45)
+
+
+def _look(line, sample):
+    """Times and ranges of fractional positions in the piece, for windows whose middles lie (0.5, 0.25) further."""
+    return 100.0 + 0.5 * (line + 3 + 0.5), 8e5 + 4 * (sample + 5 + 0.25)
+
+
 def test_bilinear_agrees_with_scipy(rng):
     """Inside the image values equal scipy's; cells not chosen keep theirs; outside and beside NaN is NaN."""
     image = rng.uniform(size=(30, 40)).astype(np.float32)
     line, sample = rng.uniform(-2, 31, (50, 60)), rng.uniform(-2, 41, (50, 60))
-    chosen = rng.uniform(size=(50, 60)) < 0.8
+    part = np.zeros((50, 60), np.bool_)
+    part[4:48, 7:59] = rng.uniform(size=(44, 52)) < 0.8
     out = np.full((50, 60), -1, np.float32)
-    bilinear(image, line, sample, chosen, out)
-    assert (out[~chosen] == -1).all()
-    inside = chosen & (line >= 0) & (line <= 29) & (sample >= 0) & (sample <= 39)
+    place = Place.on(PIECE, FRAME, (0.5, 0.25))
+    where = *_look(line, sample), place, part[4:48, 7:59].copy(), 4, 7, out
+    bilinear(image, *where)
+    assert (out[~part] == -1).all()
+    inside = part & (line >= 0) & (line <= 29) & (sample >= 0) & (sample <= 39)
     np.testing.assert_allclose(out[inside], map_coordinates(image, [line[inside], sample[inside]], order=1), atol=1e-6)
-    assert np.isnan(out[chosen & ~inside]).all()
+    assert np.isnan(out[part & ~inside]).all()
     image[10, 20] = np.nan
-    bilinear(image, line, sample, chosen, out)
-    beside = chosen & (np.abs(line - 10) < 1) & (np.abs(sample - 20) < 1)
+    bilinear(image, *where)
+    beside = part & (np.abs(line - 10) < 1) & (np.abs(sample - 20) < 1)
     assert np.isnan(out[beside]).all()
     assert np.isfinite(out[inside & ~beside]).all()
+    nearest(image, *where)
+    np.testing.assert_array_equal(
+        out[inside], image[np.rint(line[inside]).astype(int), np.rint(sample[inside]).astype(int)]
+    )
+    assert (out[~part] == -1).all()
 
 
 def test_exact_positions_ignore_neighbours_without_weight():
     """A cell exactly on a pixel takes that pixel even if the next one is NaN."""
     image = np.array([[1.0, np.nan], [2.0, np.nan]], np.float32)
     out = np.zeros((1, 1), np.float32)
-    bilinear(image, np.array([[0.25]]), np.array([[0.0]]), np.array([[True]]), out)
+    time, slant_range = _look(np.array([[0.25]]), np.array([[0.0]]))
+    bilinear(image, time, slant_range, Place.on(PIECE, FRAME, (0.5, 0.25)), np.array([[True]]), 0, 0, out)
     assert out[0, 0] == pytest.approx(1.25)
