@@ -99,6 +99,9 @@ def significant_activity(
     scene_mean_min: float = 0.8,
     scene_std_max: float = 0.2,
     stable_method: str = "iterated",
+    where: xr.DataArray | None = None,
+    classes: xr.DataArray | None = None,
+    baseline_loss: bool = False,
     min_pairs: int = 1,
     block_bytes: int | None = None,
 ) -> Significance:
@@ -115,6 +118,16 @@ def significant_activity(
         Share of the way from undisturbed to disturbed ground at which the border of a disturbed patch is drawn.
     stable_mean_min, stable_std_max, scene_mean_min, scene_std_max, stable_method
         Of the stable points and of the scene test, within each year.
+    where : DataArray (y, x) of bool, optional
+        Cells that may be stable points (`stable_ground`); default all with data. Ground around the mine is never
+        decided on.
+    classes : DataArray (y, x) of integers, optional
+        Classes of incidence, say (`classes_by`): cells of each are compared with the stable points of their own class,
+        where there are at least 30 of them in the year, else (and where the class is negative) with all.
+    baseline_loss : bool
+        Whether every cell is expected to lose coherence with the square of the perpendicular baseline, by as much as
+        the year's own pairs tell of it (`baseline_losses`): faces that the elevation model does not know are
+        then not taken for worked ground in pairs of a long baseline.
     min_pairs : int
         Least number of pairs of a pixel in a year; with fewer it has no data.
     block_bytes : int, optional
@@ -127,12 +140,14 @@ def significant_activity(
     Raises
     ------
     ActivityError
-        No year has stable ground and a scene that is kept; the message is that of the last year.
+        No year has stable ground and a scene that is kept; the message is that of the last year. Or, with
+        `baseline_loss`, a pair's baseline is not known.
 
     Warns
     -----
     FewObservationsWarning
-        A year has none, and is left out.
+        A year has none, and is left out; a class has too few stable points; a year has too few pairs to tell the loss
+        with the baseline.
     """
     coh = held(coh)
     layers: dict[int, _Layers] = {}
@@ -141,6 +156,7 @@ def significant_activity(
     found = _by_year(
         coh, false_discovery_rate, min_loss,
         (stable_mean_min, stable_std_max, scene_mean_min, scene_std_max, stable_method), block_bytes,
+        where=where, classes=classes, baseline_loss=baseline_loss,
     )  # fmt: skip
     for reference, scenes, ready in found:
         tables.append(scenes)
@@ -160,6 +176,9 @@ def find_references(
     scene_mean_min: float = 0.8,
     scene_std_max: float = 0.2,
     stable_method: str = "iterated",
+    where: xr.DataArray | None = None,
+    classes: xr.DataArray | None = None,
+    baseline_loss: bool = False,
     block_bytes: int | None = None,
 ) -> tuple[dict[int, YearReference], pd.DataFrame]:
     """Find what every year is decided against, without deciding.
@@ -173,7 +192,12 @@ def find_references(
         As of `scene_table`, every pair against the stable ground of its own year.
     """
     limits = stable_mean_min, stable_std_max, scene_mean_min, scene_std_max, stable_method
-    found = list(_by_year(coh, false_discovery_rate, min_loss, limits, block_bytes, keep_bytes=0))
+    found = list(
+        _by_year(
+            coh, false_discovery_rate, min_loss, limits, block_bytes, 0,
+            where=where, classes=classes, baseline_loss=baseline_loss,
+        )
+    )  # fmt: skip
     scenes = pd.concat([table for _, table, _ in found], ignore_index=True)
     return {reference.year: reference for reference, _, _ in found}, scenes
 
@@ -185,6 +209,10 @@ def _by_year(
     limits: tuple[float, float, float, float, str],
     block_bytes: int | None,
     keep_bytes: int | None = None,
+    *,
+    where: xr.DataArray | None,
+    classes: xr.DataArray | None,
+    baseline_loss: bool,
 ) -> Iterator[tuple[YearReference, pd.DataFrame, list[Prepared | None] | None]]:
     """Yield the reference of every year that has one, its table of scenes, and its prepared blocks if small."""
     if not 0 < false_discovery_rate < 1 or not 0 < min_loss < 1:
@@ -198,15 +226,16 @@ def _by_year(
     for year in sorted({int(number) for number in numbers}):
         of_year = layers_of(coh, np.flatnonzero(numbers == year))
         try:
-            stable, kept, scenes = stable_of_year(of_year, *limits, block_bytes=block_bytes)
+            stable, kept, scenes = stable_of_year(of_year, *limits, where=where, block_bytes=block_bytes)
         except ActivityError as error:
             warnings.warn(f"{year} is left out: {error}", FewObservationsWarning, stacklevel=3)
             failed = error
             continue
         places = np.flatnonzero(numbers == year)[scenes["kept"].to_numpy()]
         found, ready = year_reference(
-            coh, kept, year, places, stable, false_discovery_rate, min_loss, block_bytes, keep_bytes
-        )
+            coh, kept, year, places, stable, false_discovery_rate, min_loss, block_bytes, keep_bytes,
+            classes=classes, baseline_loss=baseline_loss,
+        )  # fmt: skip
         some = True
         yield found, scenes, ready
     if not some:

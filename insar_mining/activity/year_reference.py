@@ -28,7 +28,7 @@ from insar_mining.activity.decision import (
     value_counts,
 )
 from insar_mining.activity.kernels import has_data
-from insar_mining.activity.losses import CellLevels, stable_in_cells
+from insar_mining.activity.losses import CellLevels, cell_levels, stable_in_cells
 from insar_mining.activity.scenes import filter_scenes, stable_means
 from insar_mining.activity.stable import iterate_stable, stable_points
 from insar_mining.coherence.statistics import coherence_sd, expected_coherence, unbias
@@ -288,11 +288,14 @@ def year_reference(
     min_loss: float,
     block_bytes: int | None,
     keep_bytes: int,
-    levels: CellLevels | None = None,
+    *,
+    classes: xr.DataArray | None = None,
+    baseline_loss: bool = False,
 ) -> tuple[YearReference, list[Prepared | None] | None]:
     """Find what a year is decided against; and its prepared blocks, where they are small."""
     looks = estimate_looks(_stable_samples(coh, places, stable.values, block_bytes))
     means = stable_means(kept, stable, block_bytes=block_bytes)
+    levels = cell_levels(kept, stable, looks, classes, baseline_loss=baseline_loss, block_bytes=block_bytes)
     days = kept["days"].values.astype(np.float64) if "days" in kept.coords else np.ones(places.size)
     first = YearReference(
         year, places, stable, unbias(means, looks).true, days / days.min(), looks, 0.0, 1.0, -np.inf, rate, min_loss,
