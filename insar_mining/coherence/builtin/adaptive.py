@@ -33,9 +33,26 @@ from insar_mining.errors import OptionError
 
 FloatImage = npt.NDArray[np.float32]
 ComplexImage = npt.NDArray[np.complex64]
+Indices = npt.NDArray[np.int64]
 
 CELL_SAMPLES = 3
 MOST_CELLS = 21
+SIDE_BY_SIDE = 128  # pixels whose work fits into the processor's nearest memory
+# of ln(1 + x) / x between the roots of 1/2 and 2, least squares at Chebyshev nodes
+LOG = tuple(
+    np.float32(coefficient)
+    for coefficient in (
+        0.99999994,
+        -0.50000363,
+        0.33335114,
+        -0.24970072,
+        0.19898565,
+        -0.17247013,
+        0.1623419,
+        -0.10134057,
+    )
+)
+LOG_2, HALF_ROOT = np.float32(math.log(2)), np.int32(0x3F3504F3)
 
 
 def adaptive_coherence(
@@ -88,17 +105,17 @@ def adaptive_coherence(
     """
     _check(lines, samples, significance, least_samples, looks_per_sample)
     down, across = lines // 2, samples // CELL_SAMPLES // 2
-    # bands around the pixel: so many starts times so many stops, the whole window left out
-    starts = [down + 1, across + 1, down + across + 1, down + across + 1]
-    cuts = sum(n * n - 1 for n in starts)
+    keys, cuts = _cuts(down, across)
     # the quantile of chi-squared with two degrees of freedom, in closed form; scipy.stats takes a second to load
-    threshold = -2 * math.log(significance / cuts)
+    threshold = -2 * math.log(significance / len(cuts))
     least = -(-least_samples // CELL_SAMPLES)
     cells = np.full((4, *reference.shape), np.nan, np.float32)
     _cell_sums(np.ascontiguousarray(reference), np.ascontiguousarray(secondary), cells)
     coherence = np.full(reference.shape, np.nan, np.float32)
     count = np.zeros(reference.shape, np.int16)
-    _cut_windows(cells, down, across, least, threshold, CELL_SAMPLES * looks_per_sample, coherence, count)
+    _cut_windows(
+        cells, down, across, least, threshold / (2 * CELL_SAMPLES * looks_per_sample), keys, cuts, coherence, count
+    )
     return coherence, count
 
 
@@ -145,117 +162,250 @@ def _cell_sums(reference, secondary, out):  # type: ignore[no-untyped-def]
                 out[3, y, x] = ps
 
 
-@numba.njit(cache=True)
-def _best_cut(first, second, kept, down, across, least, threshold, looks, sums):  # type: ignore[no-untyped-def]
-    """Cut the kept cells once, if the likelihood ratio says so; tells whether it did.
+def _cuts(down: int, across: int) -> tuple[Indices, Indices]:
+    """Tell on which line, column and diagonals each cell of the window lies, and which cuts there are.
 
-    `first` and `second` are the powers of the cells on the two dates, `sums` is room for work.
+    Returns
+    -------
+    keys : ndarray of int64, shape (4, cells)
+        Cells in the order of lines; directions are lines, columns and the two diagonals.
+    cuts : ndarray of int64, shape (cuts, 3)
+        Direction, first and last key of every band around the middle cell, in the order in which
+        :func:`_best_cuts` tries them.
     """
     height, width = 2 * down + 1, 2 * across + 1
-    best = threshold
-    best_direction = best_start = best_stop = -1
-    for direction in range(4):
-        keys = height if direction == 0 else width if direction == 1 else height + width - 1
-        for key in range(keys):
-            sums[0, key] = sums[1, key] = sums[2, key] = 0.0
-        for i in range(height):
-            for j in range(width):
-                if kept[i, j]:
-                    key = _key(direction, i, j, width)
-                    sums[0, key] += 1.0
-                    sums[1, key] += first[i, j]
-                    sums[2, key] += second[i, j]
-        for key in range(1, keys):
-            sums[0, key] += sums[0, key - 1]
-            sums[1, key] += sums[1, key - 1]
-            sums[2, key] += sums[2, key - 1]
-        n, r, s = sums[0, keys - 1], sums[1, keys - 1], sums[2, keys - 1]
-        whole = n * math.log(r * s / (n * n))
-        centre = _key(direction, down, across, width)
-        # every band of neighbouring lines, columns or diagonals around the pixel, against the rest
-        for start in range(centre + 1):
-            n0 = r0 = s0 = 0.0
-            if start > 0:
-                n0, r0, s0 = sums[0, start - 1], sums[1, start - 1], sums[2, start - 1]
-            for stop in range(centre, keys):
-                n1 = sums[0, stop] - n0
-                n2 = n - n1
-                if n1 < least or n2 == 0:
-                    continue
-                r1 = sums[1, stop] - r0
-                s1 = sums[2, stop] - s0
-                r2 = r - r1
-                s2 = s - s1
-                if not (r1 * s1 > 0 and r2 * s2 > 0):
-                    continue
-                parts = n1 * math.log(r1 * s1 / (n1 * n1)) + n2 * math.log(r2 * s2 / (n2 * n2))
-                ratio = 2 * looks * (whole - parts)
-                if ratio > best:
-                    best = ratio
-                    best_direction = direction
-                    best_start = start
-                    best_stop = stop
-    if best_direction < 0:
-        return False
-    for i in range(height):
-        for j in range(width):
-            key = _key(best_direction, i, j, width)
-            if key < best_start or key > best_stop:
-                kept[i, j] = False
-    return True
-
-
-@numba.njit(cache=True, inline="always")
-def _key(direction, i, j, width):  # type: ignore[no-untyped-def]
-    """On which line, column or diagonal a cell lies."""
-    if direction == 0:
-        return i
-    if direction == 1:
-        return j
-    if direction == 2:
-        return i + j
-    return i - j + width - 1
+    i, j = (index.ravel() for index in np.mgrid[:height, :width])
+    keys = np.stack([i, j, i + j, i - j + width - 1])
+    middle = keys[:, keys.shape[1] // 2]
+    cuts = [
+        (direction, start, stop)
+        for direction in range(4)
+        for start in range(middle[direction], -1, -1)
+        for stop in range(middle[direction], keys[direction].max() + 1)
+        if (start, stop) != (0, keys[direction].max())
+    ]
+    return keys, np.array(cuts)
 
 
 @numba.njit(cache=True, parallel=True)
-def _cut_windows(cells, down, across, least, threshold, looks, out, count):  # type: ignore[no-untyped-def]
+def _cut_windows(cells, down, across, least, threshold, keys, cuts, out, count):  # type: ignore[no-untyped-def]
     """Fill coherence and count, line by line."""
     for y in numba.prange(down, cells.shape[1] - down):
-        _cut_line(cells, y, down, across, least, threshold, looks, out, count)
+        _cut_line(cells, y, down, across, least, threshold, keys, cuts, out[y], count[y])
+
+
+# Below, pixels of a line are worked on side by side, the last axis being theirs: the loops over them fill vector
+# registers, which the compiler can do only where few arrays meet in one loop.  Every pixel sees the same
+# operations in the same order, wherever it lies.
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _cut_line(cells, y, down, across, least, threshold, keys, cuts, out, count):  # type: ignore[no-untyped-def]
+    """Cut the window of each pixel of a line and estimate coherence in what is left of it."""
+    reach = CELL_SAMPLES * across + CELL_SAMPLES // 2
+    number = keys.shape[1]
+    # powers of the cells of each pixel's window over those of its middle cell, 0 where they are left out
+    first, second = np.empty((number, SIDE_BY_SIDE), np.float32), np.empty((number, SIDE_BY_SIDE), np.float32)
+    some_first, some_second = np.empty_like(first), np.empty_like(second)  # of pixels that are not done
+    sums = np.empty((3, 2 * (down + across) + 1, SIDE_BY_SIDE), np.float32)
+    rows = np.empty((6, SIDE_BY_SIDE), np.float32)
+    which, pixels = np.empty(SIDE_BY_SIDE, np.int64), np.empty(SIDE_BY_SIDE, np.int64)
+    totals = np.empty((4, SIDE_BY_SIDE))
+    for x in range(reach, cells.shape[2] - reach, SIDE_BY_SIDE):
+        width = min(SIDE_BY_SIDE, cells.shape[2] - reach - x)
+        _powers(cells[2], y, x, down, across, width, first)
+        _powers(cells[3], y, x, down, across, width, second)
+        left = _complete(first, least, width, pixels)
+        while left > 0:
+            if left == width:
+                _best_cuts(first, second, left, least, threshold, keys, sums, rows, which)
+            else:
+                for cell in range(number):
+                    for k in range(left):
+                        some_first[cell, k] = first[cell, pixels[k]]
+                        some_second[cell, k] = second[cell, pixels[k]]
+                _best_cuts(some_first, some_second, left, least, threshold, keys, sums, rows, which)
+            left = _cut(first, second, left, keys, cuts, which, pixels)
+        _coherence_of_kept(cells, y, x, down, across, width, least, first, totals, out, count)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _powers(power, y, x, down, across, width, out):  # type: ignore[no-untyped-def]
+    """Take the cells around pixels from x on, relative to the middle cell; 0 where there are no data."""
+    middle = power[y, x : x + width]
+    cell = 0
+    for i in range(y - down, y + down + 1):
+        for j in range(-across, across + 1):
+            start = x + CELL_SAMPLES * j
+            _relative(power[i, start : start + width], middle, out[cell], width)
+            cell += 1
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _relative(power, middle, out, width):  # type: ignore[no-untyped-def]
+    for k in range(width):
+        value = power[k] / middle[k]
+        out[k] = value if value > 0 else np.float32(0)
 
 
 @numba.njit(cache=True)
-def _cut_line(cells, y, down, across, least, threshold, looks, out, count):  # type: ignore[no-untyped-def]
-    """Cut the window of each pixel of a line and estimate coherence in what is left of it."""
-    height, width = 2 * down + 1, 2 * across + 1
-    reach = CELL_SAMPLES * across + CELL_SAMPLES // 2
-    first = np.empty((height, width))
-    second = np.empty((height, width))
-    kept = np.empty((height, width), np.bool_)
-    sums = np.empty((3, height + width))
-    for x in range(reach, cells.shape[2] - reach):
-        if math.isnan(cells[2, y, x]):
-            continue
+def _complete(first, least, width, pixels):  # type: ignore[no-untyped-def]
+    """List the pixels that have data themselves and in `least` cells; of others all cells are left out."""
+    middle = first.shape[0] // 2
+    left = 0
+    for k in range(width):
         known = 0
-        for i in range(height):
-            for j in range(width):
-                first[i, j] = cells[2, y + i - down, x + CELL_SAMPLES * (j - across)]
-                second[i, j] = cells[3, y + i - down, x + CELL_SAMPLES * (j - across)]
-                kept[i, j] = not math.isnan(first[i, j])
-                known += kept[i, j]
-        if known < least:
+        for cell in range(first.shape[0]):
+            known += first[cell, k] > 0
+        if first[middle, k] > 0 and known >= least:
+            pixels[left] = k
+            left += 1
+        else:
+            first[:, k] = 0
+    return left
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _best_cuts(first, second, width, least, threshold, keys, sums, rows, which):  # type: ignore[no-untyped-def]
+    """Find the cut of each pixel's window that the likelihood ratio likes best: -1 where none exceeds the threshold.
+
+    `threshold` is that of half the ratio per look; `sums` and `rows` are room for work.
+    """
+    number = keys.shape[1]
+    n, r, s = sums[0], sums[1], sums[2]
+    whole_n, whole_r, whole_s, whole, score, best = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
+    best[:] = threshold
+    which[:] = -1
+    cut = 0
+    for direction in range(4):
+        last = keys[direction].max()
+        n[: last + 1] = 0
+        r[: last + 1] = 0
+        s[: last + 1] = 0
+        for cell in range(number):
+            key = keys[direction, cell]
+            _add_known(first[cell], n[key], r[key], width)
+            _add(second[cell], s[key], width)
+        if direction == 0:
+            whole_n[:] = 0
+            whole_r[:] = 0
+            whole_s[:] = 0
+            for key in range(last + 1):
+                _add(n[key], whole_n, width)
+                _add(r[key], whole_r, width)
+                _add(s[key], whole_s, width)
+            _log_likelihood(whole_n, whole_r, whole_s, whole, width)
+        # every band of neighbouring lines, columns or diagonals around the pixel: row `stop` holds the sums from
+        # `start` to `stop`
+        middle = keys[direction, number // 2]
+        for start in range(middle, -1, -1):
+            for stop in range(middle, last + 1):
+                if start < middle:
+                    _add(n[start], n[stop], width)
+                    _add(r[start], r[stop], width)
+                    _add(s[start], s[stop], width)
+                elif stop > middle:
+                    _add(n[stop - 1], n[stop], width)
+                    _add(r[stop - 1], r[stop], width)
+                    _add(s[stop - 1], s[stop], width)
+                if start == 0 and stop == last:
+                    continue
+                _score(n[stop], r[stop], s[stop], whole_n, whole_r, whole_s, least, score, width)
+                _keep_better(score, whole, best, cut, which, width)
+                cut += 1
+
+
+@numba.njit(cache=True)
+def _add(values, out, width):  # type: ignore[no-untyped-def]
+    for k in range(width):
+        out[k] += values[k]
+
+
+@numba.njit(cache=True)
+def _add_known(values, number, out, width):  # type: ignore[no-untyped-def]
+    for k in range(width):
+        number[k] += np.float32(1) if values[k] > 0 else np.float32(0)
+        out[k] += values[k]
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _log_likelihood(n, r, s, out, width):  # type: ignore[no-untyped-def]
+    """Logarithm of the likelihood of one mean, per look and with the opposite sign."""
+    for k in range(width):
+        out[k] = n[k] * _log(r[k] * s[k] / (n[k] * n[k]))
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _score(n, r, s, whole_n, whole_r, whole_s, least, out, width):  # type: ignore[no-untyped-def]
+    """Log-likelihood of a band and the rest having means of their own; very low where that is no cut."""
+    for k in range(width):
+        rest = whole_n[k] - n[k]
+        inner = r[k] * s[k] / (n[k] * n[k])
+        outer = (whole_r[k] - r[k]) * (whole_s[k] - s[k]) / (rest * rest)
+        value = -n[k] * _log(inner) - rest * _log(outer)
+        out[k] = value if (n[k] >= least) & (rest > 0) & (inner > 0) & (outer > 0) else np.float32(-1e30)
+
+
+@numba.njit(cache=True)
+def _keep_better(score, whole, best, cut, chosen, width):  # type: ignore[no-untyped-def]
+    for k in range(width):
+        gain = whole[k] + score[k]
+        better = gain > best[k]
+        best[k] = gain if better else best[k]
+        chosen[k] = cut if better else chosen[k]
+
+
+@numba.njit(cache=True, inline="always")
+def _log(value):  # type: ignore[no-untyped-def]
+    """Natural logarithm of a normal float32 above 0, to 2e-7: the library's fills no vector registers."""
+    bits = np.float32(value).view(np.int32)
+    exponent = np.int32(np.int32(bits - HALF_ROOT) >> np.int32(23))
+    x = np.int32(bits - np.int32(exponent << np.int32(23))).view(np.float32) - np.float32(1)
+    y = x * x
+    low = (LOG[0] + LOG[1] * x) + y * (LOG[2] + LOG[3] * x)
+    high = (LOG[4] + LOG[5] * x) + y * (LOG[6] + LOG[7] * x)
+    return np.float32(exponent) * LOG_2 + x * (low + y * y * high)
+
+
+@numba.njit(cache=True)
+def _cut(first, second, left, keys, cuts, which, pixels):  # type: ignore[no-untyped-def]
+    """Leave out what is cut off, and list the pixels that were cut: they are to be tried again."""
+    again = 0
+    for k in range(left):
+        if which[k] < 0:
             continue
-        while _best_cut(first, second, kept, down, across, least, threshold, looks, sums):
-            pass
-        re = im = pr = ps = 0.0
-        used = 0
-        for i in range(height):
-            for j in range(width):
-                if kept[i, j]:
-                    re += cells[0, y + i - down, x + CELL_SAMPLES * (j - across)]
-                    im += cells[1, y + i - down, x + CELL_SAMPLES * (j - across)]
-                    pr += first[i, j]
-                    ps += second[i, j]
-                    used += 1
-        out[y, x] = min(math.sqrt((re * re + im * im) / (pr * ps)), 1.0)
-        count[y, x] = used * CELL_SAMPLES
+        pixel = pixels[k]
+        direction, start, stop = cuts[which[k]]
+        for cell in range(keys.shape[1]):
+            if not start <= keys[direction, cell] <= stop:
+                first[cell, pixel] = second[cell, pixel] = 0
+        pixels[again] = pixel
+        again += 1
+    return again
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _coherence_of_kept(cells, y, x, down, across, width, least, kept, totals, out, count):  # type: ignore[no-untyped-def]
+    """Add up the cells that are kept, and estimate coherence."""
+    number = np.zeros(width, np.int16)
+    totals[:] = 0
+    cell = 0
+    for i in range(y - down, y + down + 1):
+        for j in range(-across, across + 1):
+            start = x + CELL_SAMPLES * j
+            for band in range(4):
+                _add_kept(cells[band, i, start : start + width], kept[cell], totals[band], width)
+            for k in range(width):
+                number[k] += CELL_SAMPLES * (kept[cell, k] > 0)
+            cell += 1
+    for k in range(width):
+        if number[k] > 0:
+            re, im, pr, ps = totals[0, k], totals[1, k], totals[2, k], totals[3, k]
+            out[x + k] = min(math.sqrt((re * re + im * im) / (pr * ps)), 1.0)
+            count[x + k] = number[k]
+
+
+@numba.njit(cache=True)
+def _add_kept(values, kept, total, width):  # type: ignore[no-untyped-def]
+    for k in range(width):
+        total[k] += values[k] if kept[k] > 0 else np.float32(0)

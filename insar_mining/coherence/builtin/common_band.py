@@ -18,6 +18,7 @@ it from the slant-range differences that the engine has, terrain included; :func
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numba
@@ -30,6 +31,7 @@ from insar_mining.errors import OptionError
 FloatArray = npt.NDArray[np.float64]
 FloatImage = npt.NDArray[np.float32]
 ComplexImage = npt.NDArray[np.complex64]
+Planes = npt.NDArray[np.float32]
 
 HALF_TAPS = 24
 SHIFTS_PER_CYCLE = 1024  # of the table; to take a shift for one half a step away costs 0.0003 of coherence
@@ -142,10 +144,8 @@ def common_band(
     """
     if not reference.shape == secondary.shape == shift.shape:
         raise OptionError(f"blocks of shapes {reference.shape}, {secondary.shape} and shifts of {shift.shape} differ")
-    table = _filters(spectrum)
-    first, second = _filter_both(
-        np.ascontiguousarray(reference), np.ascontiguousarray(secondary), np.ascontiguousarray(shift), table
-    )
+    images = (np.ascontiguousarray(image) for image in (reference, secondary))
+    first, second = _filter_both(*images, np.ascontiguousarray(shift), *_kernels(spectrum))
     return first, second
 
 
@@ -176,29 +176,53 @@ def _filters(spectrum: Spectrum) -> npt.NDArray[np.complex64]:
     return np.ascontiguousarray(np.linalg.solve(system, right.T).T.astype(np.complex64))
 
 
-@numba.njit(cache=True, parallel=True)
-def _filter_both(reference, secondary, shift, table):  # type: ignore[no-untyped-def]
+@lru_cache(maxsize=8)
+def _kernels(spectrum: Spectrum) -> tuple[Planes, Planes, Planes, Planes]:
+    """Real and imaginary taps for the reference, then for the secondary, shape (shifts, taps).
+
+    In the order of the samples that they meet.  Seen from its own window the secondary has the opposite
+    shift: its filter is the mirrored one, moved to where its window is.
+    """
+    first = _filters(spectrum).astype(np.complex128)
+    most = first.shape[0] // 2
+    shift, tap = np.arange(-most, most + 1) / SHIFTS_PER_CYCLE, np.arange(-HALF_TAPS, HALF_TAPS + 1)
+    second = first[::-1] * np.exp(2j * np.pi * np.outer(shift, tap))
+    one, other, *rest = (
+        np.ascontiguousarray(part[:, ::-1], dtype=np.float32)
+        for part in (first.real, first.imag, second.real, second.imag)
+    )
+    return one, other, rest[0], rest[1]
+
+
+# sums over taps may be taken in any order, so that they fill vector registers: the order is the same for every pixel
+@numba.njit(cache=True, parallel=True, fastmath={"reassoc", "contract"})
+def _filter_both(reference, secondary, shift, first_re, first_im, second_re, second_im):  # type: ignore[no-untyped-def]
     """Convolve along range, each pixel with the taps of its shift."""
     lines, samples = reference.shape
-    half = table.shape[1] // 2
-    most = table.shape[0] // 2
+    most = first_re.shape[0] // 2
     first = np.full((lines, samples), np.complex64(complex(np.nan, np.nan)), np.complex64)
     second = np.full((lines, samples), np.complex64(complex(np.nan, np.nan)), np.complex64)
     for y in numba.prange(lines):
-        for x in range(half, samples - half):
-            if np.isnan(shift[y, x]):
+        one_re, one_im = np.empty(samples, np.float32), np.empty(samples, np.float32)
+        other_re, other_im = np.empty(samples, np.float32), np.empty(samples, np.float32)
+        for x in range(samples):
+            one_re[x], one_im[x] = reference[y, x].real, reference[y, x].imag
+            other_re[x], other_im[x] = secondary[y, x].real, secondary[y, x].imag
+        for x in range(HALF_TAPS, samples - HALF_TAPS):
+            if math.isnan(shift[y, x]):
                 continue
-            steps = min(max(round(shift[y, x] * SHIFTS_PER_CYCLE), -most), most)
-            angle = 2 * np.pi * steps / SHIFTS_PER_CYCLE
-            turn = complex(np.cos(angle), np.sin(angle))
-            phasor = complex(np.cos(angle * half), -np.sin(angle * half))
-            r = s = complex(0.0, 0.0)
-            for n in range(2 * half + 1):
-                tap = n - half
-                r += complex(table[most + steps, n]) * complex(reference[y, x - tap])
-                # seen from its own window the secondary has the opposite shift: the mirrored filter, moved to it
-                s += complex(table[most - steps, n]) * phasor * complex(secondary[y, x - tap])
-                phasor *= turn
-            first[y, x] = r
-            second[y, x] = s
+            k = most + min(max(round(shift[y, x] * SHIFTS_PER_CYCLE), -most), most)
+            start = x - HALF_TAPS
+            re_taps, im_taps = first_re[k], first_im[k]
+            re = im = np.float32(0)
+            for n in range(2 * HALF_TAPS + 1):
+                re += re_taps[n] * one_re[start + n] - im_taps[n] * one_im[start + n]
+                im += re_taps[n] * one_im[start + n] + im_taps[n] * one_re[start + n]
+            first[y, x] = complex(re, im)
+            re_taps, im_taps = second_re[k], second_im[k]
+            re = im = np.float32(0)
+            for n in range(2 * HALF_TAPS + 1):
+                re += re_taps[n] * other_re[start + n] - im_taps[n] * other_im[start + n]
+                im += re_taps[n] * other_im[start + n] + im_taps[n] * other_re[start + n]
+            second[y, x] = complex(re, im)
     return first, second
