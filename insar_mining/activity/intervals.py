@@ -252,7 +252,7 @@ def _tile(coh: xr.DataArray, block: Block, weights: FloatArray, reference: YearR
     values = np.ascontiguousarray(coh.variable[where].values, dtype=np.float32)
     tables = reference.tables
     mean = local_means(values)
-    stable = stable_in_cells(mean, reference.stable_true, reference.spans, tables, reference.levels, (rows, cols))
+    stable = stable_in_cells(mean, reference.stable_true, reference.spans, tables, reference.squares)
     ratio = own_ratio_of(mean, stable, reference.spans, tables.expected, tables.true)
     scores = local_scores(values, stable, reference.spans, ratio, tables.score)
     active, codes, pooled = decide(

@@ -100,7 +100,6 @@ def significant_activity(
     scene_std_max: float = 0.2,
     stable_method: str = "iterated",
     where: xr.DataArray | None = None,
-    classes: xr.DataArray | None = None,
     baseline_loss: bool = False,
     min_pairs: int = 1,
     block_bytes: int | None = None,
@@ -121,9 +120,6 @@ def significant_activity(
     where : DataArray (y, x) of bool, optional
         Cells that may be stable points (`stable_ground`); default all with data. Ground around the mine is never
         decided on.
-    classes : DataArray (y, x) of integers, optional
-        Classes of incidence, say (`classes_by`): cells of each are compared with the stable points of their own class,
-        where there are at least 30 of them in the year, else (and where the class is negative) with all.
     baseline_loss : bool
         Whether every cell is expected to lose coherence with the square of the perpendicular baseline, by as much as
         the year's own pairs tell of it (`baseline_losses`): faces that the elevation model does not know are
@@ -146,7 +142,7 @@ def significant_activity(
     Warns
     -----
     FewObservationsWarning
-        A year has none, and is left out; a class has too few stable points; a year has too few pairs to tell the loss
+        A year has none, and is left out; a year has too few pairs to tell the loss
         with the baseline.
     """
     coh = held(coh)
@@ -156,7 +152,7 @@ def significant_activity(
     found = _by_year(
         coh, false_discovery_rate, min_loss,
         (stable_mean_min, stable_std_max, scene_mean_min, scene_std_max, stable_method), block_bytes,
-        where=where, classes=classes, baseline_loss=baseline_loss,
+        where=where, baseline_loss=baseline_loss,
     )  # fmt: skip
     for reference, scenes, ready in found:
         tables.append(scenes)
@@ -177,7 +173,6 @@ def find_references(
     scene_std_max: float = 0.2,
     stable_method: str = "iterated",
     where: xr.DataArray | None = None,
-    classes: xr.DataArray | None = None,
     baseline_loss: bool = False,
     block_bytes: int | None = None,
 ) -> tuple[dict[int, YearReference], pd.DataFrame]:
@@ -195,7 +190,7 @@ def find_references(
     found = list(
         _by_year(
             coh, false_discovery_rate, min_loss, limits, block_bytes, 0,
-            where=where, classes=classes, baseline_loss=baseline_loss,
+            where=where, baseline_loss=baseline_loss,
         )
     )  # fmt: skip
     scenes = pd.concat([table for _, table, _ in found], ignore_index=True)
@@ -211,7 +206,6 @@ def _by_year(
     keep_bytes: int | None = None,
     *,
     where: xr.DataArray | None,
-    classes: xr.DataArray | None,
     baseline_loss: bool,
 ) -> Iterator[tuple[YearReference, pd.DataFrame, list[Prepared | None] | None]]:
     """Yield the reference of every year that has one, its table of scenes, and its prepared blocks if small."""
@@ -234,7 +228,7 @@ def _by_year(
         places = np.flatnonzero(numbers == year)[scenes["kept"].to_numpy()]
         found, ready = year_reference(
             coh, kept, year, places, stable, false_discovery_rate, min_loss, block_bytes, keep_bytes,
-            classes=classes, baseline_loss=baseline_loss,
+            baseline_loss=baseline_loss,
         )  # fmt: skip
         some = True
         yield found, scenes, ready

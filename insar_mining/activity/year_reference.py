@@ -28,7 +28,7 @@ from insar_mining.activity.decision import (
     value_counts,
 )
 from insar_mining.activity.kernels import has_data
-from insar_mining.activity.losses import CellLevels, cell_levels, stable_in_cells
+from insar_mining.activity.losses import squares_of, stable_in_cells
 from insar_mining.activity.scenes import filter_scenes, stable_means
 from insar_mining.activity.stable import iterate_stable, stable_points
 from insar_mining.coherence.statistics import coherence_sd, expected_coherence, unbias
@@ -83,8 +83,9 @@ class YearReference:
     critical : float
         Local score below which a loss is significant; minus infinity where nothing is.
     false_discovery_rate, min_loss : float
-    levels : CellLevels, optional
-        Why stable ground would not be the same in all cells; None: it is.
+    squares : ndarray (pairs,), optional
+        Squares of the baselines over that of 250 m, where every cell is expected to lose with them as much as its own
+        pairs tell (`baseline_losses`); None: no cell is.
     """
 
     year: int
@@ -98,7 +99,7 @@ class YearReference:
     critical: float
     false_discovery_rate: float
     min_loss: float
-    levels: CellLevels | None = None
+    squares: FloatArray | None = None
 
     @property
     def tables(self) -> LookTables:
@@ -273,7 +274,7 @@ def prepare(coh: xr.DataArray, pairs: IntArray, rows: slice, cols: slice, refere
         return None
     tables, spans = reference.tables, reference.spans
     mean = local_means(values)
-    stable = stable_in_cells(mean, reference.stable_true, spans, tables, reference.levels, (rows, cols))
+    stable = stable_in_cells(mean, reference.stable_true, spans, tables, reference.squares)
     ratio = own_ratio(mean, stable, spans, tables.expected, tables.true)
     return Prepared(mean, ratio, local_scores(values, stable, spans, ratio, tables.score), stable)
 
@@ -289,17 +290,16 @@ def year_reference(
     block_bytes: int | None,
     keep_bytes: int,
     *,
-    classes: xr.DataArray | None = None,
     baseline_loss: bool = False,
 ) -> tuple[YearReference, list[Prepared | None] | None]:
     """Find what a year is decided against; and its prepared blocks, where they are small."""
     looks = estimate_looks(_stable_samples(coh, places, stable.values, block_bytes))
     means = stable_means(kept, stable, block_bytes=block_bytes)
-    levels = cell_levels(kept, stable, looks, classes, baseline_loss=baseline_loss, block_bytes=block_bytes)
+    squares = squares_of(kept) if baseline_loss else None
     days = kept["days"].values.astype(np.float64) if "days" in kept.coords else np.ones(places.size)
     first = YearReference(
         year, places, stable, unbias(means, looks).true, days / days.min(), looks, 0.0, 1.0, -np.inf, rate, min_loss,
-        levels,
+        squares,
     )  # fmt: skip
     steps = round((_SCORE_HIGH - _SCORE_LOW) / _SCORE_STEP)
     on_stable, least = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
@@ -324,7 +324,7 @@ def year_reference(
     )  # fmt: skip
     found = YearReference(
         year, places, stable, first.stable_true, first.spans, looks, centre, scale, critical, rate, min_loss,
-        levels,
+        squares,
     )  # fmt: skip
     return found, prepared if keep else None
 
