@@ -21,7 +21,7 @@ import numpy.typing as npt
 from insar_mining.coherence.builtin.geometry import (
     ArcArrays,
     ground_point,
-    terrain_height,
+    height_between_posts,
     to_cartesian,
     zero_doppler,
 )
@@ -229,25 +229,25 @@ def _solve_secondary(arc, lon_deg, lat_deg, height_m, guess_s):  # type: ignore[
 
 
 @numba.njit(cache=True, inline="always")
-def _cubic_at(nodes, field, line, sample):  # type: ignore[no-untyped-def]
-    """Coefficients of the cubic in height at a pixel: bilinear between the four nodes around it."""
-    coefficients, first_line, first_sample = nodes
+def _along_line(nodes, field, line):  # type: ignore[no-untyped-def]
+    """Cubics in height at the nodes of one line, linear between the lines of nodes; shape (node samples, 4)."""
+    coefficients, first_line, _ = nodes
     v = line / NODE_LINES - first_line
-    u = sample / NODE_SAMPLES - first_sample
     i = min(int(v), coefficients.shape[1] - 2)
-    j = min(int(u), coefficients.shape[2] - 2)
     v -= i
-    u -= j
-    w00 = (1 - v) * (1 - u)
-    w01 = (1 - v) * u
-    w10 = v * (1 - u)
-    w11 = v * u
-    c = coefficients[field]
+    return (1 - v) * coefficients[field, i] + v * coefficients[field, i + 1]
+
+
+@numba.njit(cache=True, inline="always")
+def cubic_at(cubics, place):  # type: ignore[no-untyped-def]
+    """Cubic in height at a fractional place in a row of nodes."""
+    j = min(int(place), cubics.shape[0] - 2)
+    u = place - j
     return (
-        w00 * c[i, j, 0] + w01 * c[i, j + 1, 0] + w10 * c[i + 1, j, 0] + w11 * c[i + 1, j + 1, 0],
-        w00 * c[i, j, 1] + w01 * c[i, j + 1, 1] + w10 * c[i + 1, j, 1] + w11 * c[i + 1, j + 1, 1],
-        w00 * c[i, j, 2] + w01 * c[i, j + 1, 2] + w10 * c[i + 1, j, 2] + w11 * c[i + 1, j + 1, 2],
-        w00 * c[i, j, 3] + w01 * c[i, j + 1, 3] + w10 * c[i + 1, j, 3] + w11 * c[i + 1, j + 1, 3],
+        (1 - u) * cubics[j, 0] + u * cubics[j + 1, 0],
+        (1 - u) * cubics[j, 1] + u * cubics[j + 1, 1],
+        (1 - u) * cubics[j, 2] + u * cubics[j + 1, 2],
+        (1 - u) * cubics[j, 3] + u * cubics[j + 1, 3],
     )
 
 
@@ -259,7 +259,7 @@ def cubic_value(cubic, height_m):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _level_near_terrain(lon, lat, dem):  # type: ignore[no-untyped-def]
+def _level_near_terrain(column, row, terrain):  # type: ignore[no-untyped-def]
     """Of the levels 0, 1000 ... 9000 m, the one where the line of a pixel passes nearest to the terrain.
 
     The levels are the same for every scene, so that the start, and with it the crossing found
@@ -269,7 +269,7 @@ def _level_near_terrain(lon, lat, dem):  # type: ignore[no-untyped-def]
     least = np.inf
     for k in range(10):
         level = k * KILOMETRE
-        distance = abs(terrain_height(dem, cubic_value(lon, level), cubic_value(lat, level)) - level)
+        distance = abs(height_between_posts(terrain, cubic_value(column, level), cubic_value(row, level)) - level)
         if distance < least:
             best = level
             least = distance
@@ -277,18 +277,18 @@ def _level_near_terrain(lon, lat, dem):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _surface_height(lon, lat, dem, guess_m, top_m):  # type: ignore[no-untyped-def]
+def _surface_height(column, row, terrain, guess_m, top_m):  # type: ignore[no-untyped-def]
     """Height at which the line of constant time and range of a pixel meets the terrain.
 
-    `lon` and `lat` are cubics in height.  The secant method starts from `guess_m`; where
+    `column` and `row` of the elevation model are cubics in height.  The secant method starts from `guess_m`; where
     it fails (layover: several surfaces at one range; the rim of the elevation model) the
     line is walked down from `top_m` and the first crossing is bisected.
     """
     h0 = guess_m
-    f0 = terrain_height(dem, cubic_value(lon, h0), cubic_value(lat, h0)) - h0
+    f0 = height_between_posts(terrain, cubic_value(column, h0), cubic_value(row, h0)) - h0
     h = h0 + f0
     for _ in range(SECANT_STEPS):
-        f = terrain_height(dem, cubic_value(lon, h), cubic_value(lat, h)) - h
+        f = height_between_posts(terrain, cubic_value(column, h), cubic_value(row, h)) - h
         if abs(f) < EXACT_M:
             return h
         slope = (f - f0) / (h - h0)
@@ -299,18 +299,18 @@ def _surface_height(lon, lat, dem, guess_m, top_m):  # type: ignore[no-untyped-d
         h -= f / slope
         if abs(f) < HEIGHT_TOLERANCE_M:
             return h
-    return _first_crossing(lon, lat, dem, top_m)
+    return _first_crossing(column, row, terrain, top_m)
 
 
 @numba.njit(cache=True)
-def _first_crossing(lon, lat, dem, top_m):  # type: ignore[no-untyped-def]
+def _first_crossing(column, row, terrain, top_m):  # type: ignore[no-untyped-def]
     """Walk down from the top in steps of 25 m to the first level below the terrain, then bisect."""
     # levels are multiples of the step, so that the result does not depend on where the walk starts
     high = (math.ceil(top_m / SCAN_STEP_M) + 1) * SCAN_STEP_M
     known = False
     while high > LOWEST_M:
         low = high - SCAN_STEP_M
-        f = terrain_height(dem, cubic_value(lon, low), cubic_value(lat, low)) - low
+        f = height_between_posts(terrain, cubic_value(column, low), cubic_value(row, low)) - low
         if f > 0:
             break
         known = not math.isnan(f)  # the line was above terrain here, and not beside it
@@ -321,7 +321,7 @@ def _first_crossing(lon, lat, dem, top_m):  # type: ignore[no-untyped-def]
         return np.nan
     while high - low > EXACT_M:
         middle = (low + high) / 2
-        f = terrain_height(dem, cubic_value(lon, middle), cubic_value(lat, middle)) - middle
+        f = height_between_posts(terrain, cubic_value(column, middle), cubic_value(row, middle)) - middle
         if math.isnan(f):
             return np.nan
         if f < 0:
@@ -351,16 +351,22 @@ def surface_heights(ground, dem, line_start, line_stop, sample_start, posts, top
     """
     height = np.empty((line_stop - line_start, posts))
     posts_per_node = NODE_SAMPLES // POST_SAMPLES
+    terrain, west, north, step_lon, step_lat = dem
+    first = sample_start // NODE_SAMPLES - ground.first_sample_node
     for i in numba.prange(line_stop - line_start):
+        # from degrees to posts of the elevation model here, once, and not at every trial of a height
+        columns = _along_line(ground, 0, line_start + i) / step_lon
+        columns[:, 0] -= west / step_lon
+        rows = _along_line(ground, 1, line_start + i) / -step_lat
+        rows[:, 0] += north / step_lat
         guess = np.nan
         for p in range(posts):
-            sample = sample_start + p * POST_SAMPLES
-            lon = _cubic_at(ground, 0, line_start + i, sample)
-            lat = _cubic_at(ground, 1, line_start + i, sample)
+            column = cubic_at(columns, first + p / posts_per_node)
+            row = cubic_at(rows, first + p / posts_per_node)
             # start anew at each node, so that a pixel's height does not depend on where the region starts
             if p % posts_per_node == 0 or math.isnan(guess):
-                guess = _level_near_terrain(lon, lat, dem)
-            guess = _surface_height(lon, lat, dem, guess, top_m)
+                guess = _level_near_terrain(column, row, terrain)
+            guess = _surface_height(column, row, terrain, guess, top_m)
             height[i, p] = guess
     return height
 
@@ -369,8 +375,10 @@ def surface_heights(ground, dem, line_start, line_stop, sample_start, posts, top
 def field_at_posts(nodes, field, height_m, line_start, sample_start):  # type: ignore[no-untyped-def]
     """Evaluate a field of `nodes` at the height posts; same shape as `height_m`."""
     out = np.empty_like(height_m)
+    posts_per_node = NODE_SAMPLES // POST_SAMPLES
+    first = sample_start // NODE_SAMPLES - nodes.first_sample_node
     for i in numba.prange(height_m.shape[0]):
+        cubics = _along_line(nodes, field, line_start + i)
         for p in range(height_m.shape[1]):
-            cubic = _cubic_at(nodes, field, line_start + i, sample_start + p * POST_SAMPLES)
-            out[i, p] = cubic_value(cubic, height_m[i, p])
+            out[i, p] = cubic_value(cubic_at(cubics, first + p / posts_per_node), height_m[i, p])
     return out

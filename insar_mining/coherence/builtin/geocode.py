@@ -14,6 +14,7 @@ from pyproj import Transformer
 from insar_mining.coherence.builtin.coregister import (
     BurstFrame,
     Region,
+    cubic_at,
     cubic_value,
     cubics_in_height,
     node_heights_m,
@@ -95,27 +96,16 @@ def _between(lon, lat, coefficients, row, column, dem):  # type: ignore[no-untyp
     for i in numba.prange(row.size):
         k = int(row[i])
         v = row[i] - k
+        # one row of cells lies between two of the lattice: what is left is to go along it
+        x, y = (1 - v) * lon[k] + v * lon[k + 1], (1 - v) * lat[k] + v * lat[k + 1]
+        times = (1 - v) * coefficients[0, k] + v * coefficients[0, k + 1]
+        ranges = (1 - v) * coefficients[1, k] + v * coefficients[1, k + 1]
         for j in range(column.size):
-            m = int(column[j])
+            m = min(int(column[j]), x.size - 2)
             u = column[j] - m
-            w00, w01, w10, w11 = (1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u
-            x = w00 * lon[k, m] + w01 * lon[k, m + 1] + w10 * lon[k + 1, m] + w11 * lon[k + 1, m + 1]
-            y = w00 * lat[k, m] + w01 * lat[k, m + 1] + w10 * lat[k + 1, m] + w11 * lat[k + 1, m + 1]
-            h = terrain_height(dem, x, y)
-            c = coefficients[0]
-            time[i, j] = (
-                w00 * cubic_value(c[k, m], h)
-                + w01 * cubic_value(c[k, m + 1], h)
-                + w10 * cubic_value(c[k + 1, m], h)
-                + w11 * cubic_value(c[k + 1, m + 1], h)
-            )
-            c = coefficients[1]
-            slant_range[i, j] = (
-                w00 * cubic_value(c[k, m], h)
-                + w01 * cubic_value(c[k, m + 1], h)
-                + w10 * cubic_value(c[k + 1, m], h)
-                + w11 * cubic_value(c[k + 1, m + 1], h)
-            )
+            h = terrain_height(dem, (1 - u) * x[m] + u * x[m + 1], (1 - u) * y[m] + u * y[m + 1])
+            time[i, j] = cubic_value(cubic_at(times, column[j]), h)
+            slant_range[i, j] = cubic_value(cubic_at(ranges, column[j]), h)
     return time, slant_range
 
 

@@ -186,8 +186,12 @@ class DemArrays(NamedTuple):
 def terrain_height(dem, lon_deg, lat_deg):  # type: ignore[no-untyped-def]
     """Bilinear height at a point, NaN outside the posts or beside a void."""
     height, west, north, step_lon, step_lat = dem
-    column = (lon_deg - west) / step_lon
-    row = (north - lat_deg) / step_lat
+    return height_between_posts(height, (lon_deg - west) / step_lon, (north - lat_deg) / step_lat)
+
+
+@numba.njit(cache=True, inline="always")
+def height_between_posts(height, column, row):  # type: ignore[no-untyped-def]
+    """Bilinear height at a fractional column and row of an elevation model; NaN outside or beside a void."""
     rows, columns = height.shape
     if not (column >= 0 and row >= 0 and column <= columns - 1 and row <= rows - 1):
         return np.nan
