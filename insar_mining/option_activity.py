@@ -12,6 +12,13 @@ from insar_mining.option_base import Options
 
 Flag = Literal["layover", "shadow", "low-signal", "water"]
 
+# what corrects the maps, which the significant method leaves as they are, and what it does instead
+NOT_SIGNIFICANT = {
+    "span_correction": "expects of every cell the power of its own level that the span asks for",
+    "elevation": "takes what the baseline costs a cell from the cell's own pairs",
+    "incidence": "compares every cell with its own level",
+}
+
 
 class ActivityOptions(Options):
     """How a stack of coherence maps becomes activity."""
@@ -98,35 +105,58 @@ class ActivityOptions(Options):
         0.0,
         ge=0,
         le=20_000,
-        description="Ground around the mine, metres, whose points may be stable ones too; it counts in no area. Of "
-        "analyse with the published method: maps that a run makes end at the mine.",
+        description="Ground around the mine, metres, whose points may be stable ones too; it counts in no area. A run "
+        "maps it, analyse reads as much of it as the maps hold.",
+    )
+    stable_ground: Literal["inside", "around", "both"] = Field(
+        "both", description="Where stable points may lie once there is ground around the mine (margin_m)."
     )
     span_correction: bool = Field(
         False,
         description="Bring longer pairs to the shortest span by the decay of stable ground (published; the "
-        "significant method has its own account of spans).",
+        "significant method has its own account of spans and refuses it).",
     )
     baseline_correction: bool = Field(
         False,
-        description="Give pairs back what their baseline takes from stable ground, so that none fails by it "
-        "(published).",
+        description="Reckon with what the baseline takes: published gives pairs back what stable ground loses, by "
+        "class of slope where elevation is given; significant expects of every cell the loss that its own pairs tell.",
+    )
+    elevation: Path | None = Field(
+        None, description="Elevation model, for baseline_correction by classes of slope (published)."
+    )
+    incidence: Path | None = Field(
+        None,
+        description="Raster of incidence angles, degrees: NDAI compares each class of 5 degrees with its own stable "
+        "points (published).",
     )
     coherence_floor: float = Field(
-        0.34, ge=0, lt=1, description="What the estimator reads without any coherence, for both: 0.34 for 7 looks."
+        0.34,
+        ge=0,
+        lt=1,
+        description="What the estimator reads without any coherence, for corrections by the published method: 0.34 for "
+        "7 looks.",
     )
 
     @pydantic.model_validator(mode="after")
     def _of_the_published_method(self) -> Self:
-        given = [name for name in ("margin_m", "span_correction", "baseline_correction") if getattr(self, name)]
-        if given and self.method != "published":
-            raise ValueError(
-                f"{', '.join(given)}: of the published method only, and method is {self.method!r}; "
-                "give activity.method published, or leave it out"
-            )
+        if self.method == "published":
+            return self
+        for name, why in NOT_SIGNIFICANT.items():
+            if getattr(self, name):
+                raise ValueError(
+                    f"{name}: of the published method only, and method is {self.method!r}, which {why}; "
+                    "give activity.method published, or leave it out"
+                )
         return self
 
     @pydantic.model_validator(mode="after")
     def _with_what_they_speak_of(self) -> Self:
+        if self.elevation is not None and not self.baseline_correction:
+            raise ValueError("elevation is for baseline_correction by classes of slope; give that too, or leave it out")
+        if self.stable_ground != "both" and not self.margin_m:
+            raise ValueError(
+                f"stable_ground={self.stable_ground!r} speaks of ground around the mine; give activity.margin_m"
+            )
         if self.ndvi_max is not None and not self.ndvi:
             raise ValueError(f"ndvi_max={self.ndvi_max:g} speaks of a raster that is not given; give activity.ndvi")
         if self.surface_field is not None and self.surfaces is None:

@@ -284,11 +284,6 @@ class RunOptions(Options):
                 f"activity.mask_flags={list(self.activity.mask_flags)} reads the band mask, which coherence.bands does "
                 "not name; add mask to it"
             )
-        if self.activity.margin_m:
-            raise ValueError(
-                f"activity.margin_m={self.activity.margin_m:g}: the maps that a run makes end at the mine; give it to "
-                "analyse, with maps that reach further"
-            )
         return self
 
 

@@ -19,6 +19,7 @@ import geopandas as gpd
 import pandas as pd
 import requests
 
+from insar_mining.activity.cells import with_margin
 from insar_mining.archive.bursts import assembled
 from insar_mining.archive.dem_fetch import SOURCES as DEM_SOURCES
 from insar_mining.archive.dem_fetch import DemSource, fetch_dem
@@ -135,6 +136,11 @@ class Local:
     dates_lost: int
 
 
+def mapped_ground(mine: Mine, margin_m: float) -> Mine:
+    """Return the ground that a run maps: the mine, and what stable points may lie on around it."""
+    return dataclasses.replace(mine, geometry=with_margin(mine, margin_m)) if margin_m else mine
+
+
 def archive_folder(options: RunOptions, out: Path) -> Path:
     """Return where a run puts what it fetches."""
     return options.archive.folder or out / FOLDER
@@ -155,7 +161,7 @@ def find_images(mine: Mine, options: RunOptions, network: Network) -> Found:
     if options.start is None or options.end is None:
         raise OptionError("a search needs the start and the end of the period; give both (--start, --end)")
     records = search(
-        mine,
+        mapped_ground(mine, options.activity.margin_m),
         options.start,
         options.end,
         kind=options.archive.product,
@@ -224,7 +230,7 @@ def elevation(mine: Mine, options: RunOptions, folder: Path, network: Network) -
     source = network.dem_sources[options.archive.dem_source]
     try:
         return fetch_dem(
-            mine.geometry.bounds,
+            mapped_ground(mine, options.activity.margin_m).geometry.bounds,
             folder / DEM,
             network.public(),
             source=source,

@@ -21,6 +21,7 @@ from insar_mining.activity import (
     ndai,
     open_stack,
     rgb_composite,
+    stable_ground,
     stable_points,
 )
 from insar_mining.activity.blocks import held
@@ -34,6 +35,7 @@ from insar_mining.options import ActivityOptions
 from insar_mining.pipeline.ground import (
     Ground,
     explained_scenes,
+    incidence_classes,
     known_ground,
     sample_table,
     strata_table,
@@ -183,7 +185,8 @@ def _published(coh: xr.DataArray, mine: Mine, options: ActivityOptions) -> Analy
     if notes:
         # found again: a pair that failed by its baseline or span alone need not any more
         stable, kept, scenes = _stable_and_kept(coh, options)
-    annual = annual_ndai(ndai(kept, stable), min_pairs=options.min_pairs)
+    incidence = None if options.incidence is None else incidence_classes(options.incidence, coh)
+    annual = annual_ndai(ndai(kept, stable, classes=incidence), min_pairs=options.min_pairs)
     rgb = {window: rgb_composite(annual, window, ceiling=options.ceiling) for window in windows_of(annual)}
     classes = {
         window: classify(
@@ -210,6 +213,8 @@ def _significant(coh: xr.DataArray, mine: Mine, options: ActivityOptions) -> Ana
         scene_mean_min=options.scene_mean_min,
         scene_std_max=options.scene_std_max,
         stable_method=options.stable_method,
+        where=_ground_of_stable(coh, options),
+        baseline_loss=options.baseline_correction,
         min_pairs=options.min_pairs,
     )
     years = [
@@ -258,13 +263,21 @@ def _of_years(coh: xr.DataArray, years: Sequence[int]) -> xr.DataArray:
 
 def _stable_and_kept(coh: xr.DataArray, options: ActivityOptions) -> tuple[xr.DataArray, xr.DataArray, pd.DataFrame]:
     limits = options.stable_mean_min, options.stable_std_max
+    where = _ground_of_stable(coh, options)
     if options.stable_method == "iterated":
-        found = iterate_stable(coh, *limits, scene_mean_min=options.scene_mean_min, scene_std_max=options.scene_std_max)
+        found = iterate_stable(
+            coh, *limits, scene_mean_min=options.scene_mean_min, scene_std_max=options.scene_std_max, where=where
+        )
         return found.stable, found.kept, found.table
-    stable = stable_points(coh, *limits, method="published")
+    stable = stable_points(coh, *limits, method="published", where=where)
     kept = filter_scenes(coh, stable, options.scene_mean_min, options.scene_std_max)
     scenes: pd.DataFrame = kept.attrs["scenes"]
     return stable, kept, scenes
+
+
+def _ground_of_stable(coh: xr.DataArray, options: ActivityOptions) -> xr.DataArray | None:
+    """Cells that may be stable points; None where there is only the mine, all of which may be."""
+    return stable_ground(coh, options.stable_ground) if options.margin_m else None
 
 
 def windows_of(annual: xr.DataArray) -> list[Window]:

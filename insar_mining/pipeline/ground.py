@@ -29,17 +29,23 @@ from insar_mining.activity import (
     read_ndvi,
     read_sample,
     read_surfaces,
+    slope_deg,
     to_span,
     without_baseline_loss,
 )
 from insar_mining.activity.blocks import layers_of
-from insar_mining.activity.strata import NDVI_EDGES, NDVI_NAMES
+from insar_mining.activity.corrections import BaselineFit, DecayFit
+from insar_mining.activity.strata import INCIDENCE_EDGES_DEG, NDVI_EDGES, NDVI_NAMES, NO_STRATUM, SLOPE_EDGES_DEG
 from insar_mining.errors import ActivityError, PartialCoverageWarning, RasterError
 from insar_mining.mines import read_mines
 from insar_mining.option_activity import ActivityOptions, Flag
 
 # what rasters are called; every other file that is to mask ground holds polygons
 RASTER_ENDS = (".tif", ".tiff", ".vrt", ".img", ".jp2", ".nc", ".dim")
+
+# stable points of a class of slope whose loss is fitted by itself; the others lose what all stable ground does
+ENOUGH_ON_SLOPE = 30
+ALL_SLOPES = 1000
 
 # of the band mask: a cell's own layover or shadow, and that cast on it by others
 BITS: Mapping[Flag, int] = {"layover": 1 + 2, "shadow": 4 + 8, "low-signal": 16, "water": 32}
@@ -173,14 +179,51 @@ def without_losses(
             f"above {floor:g} from there to {longest} days."
         )
     if options.baseline_correction:
-        loss = baseline_by_class(kept, stable, decay, floor=floor)
-        result = without_baseline_loss(result, loss)
+        loss, classes = _baseline_losses(kept, stable, decay, options)
+        result = without_baseline_loss(result, loss, classes)
         most = float(np.abs(coh["perpendicular_baseline_m"].values).max())
-        taken = 100 * (1 - float(loss[1].factor(most)))
-        notes.append(
-            f"What the baseline took was given back: {taken:.1f} % of the coherence above {floor:g} at {most:.0f} m."
+        taken = {name: f"{100 * (1 - float(fit.factor(most))):.1f} %" for name, fit in loss.items()}
+        of_slope = dict(zip(classes.attrs["flag_values"], str(classes.attrs["flag_meanings"]).split(), strict=True))
+        said = "; ".join(
+            part if name == ALL_SLOPES else f"slope {of_slope[name].replace('_', ' ')}: {part}"
+            for name, part in sorted(taken.items())
         )
+        notes.append(f"What the baseline took was given back; at {most:.0f} m, above {floor:g}: {said}.")
     return result, tuple(notes)
+
+
+def _baseline_losses(
+    kept: xr.DataArray, stable: xr.DataArray, decay: Mapping[int, DecayFit] | None, options: ActivityOptions
+) -> tuple[dict[int, BaselineFit], xr.DataArray]:
+    """Fit the loss of the stable points of each class of slope, and say of which class every cell is."""
+    floor = options.coherence_floor
+    loss = {ALL_SLOPES: baseline_by_class(kept, stable, decay, floor=floor)[1]}
+    every = stable.copy(data=np.full(stable.shape, ALL_SLOPES, np.int16))
+    every.attrs = {"flag_values": [], "flag_meanings": ""}
+    if options.elevation is None:
+        return loss, every
+    slopes = classes_by(slope_deg(read_layer(options.elevation, kept)), SLOPE_EDGES_DEG)
+    enough = [
+        label for label in slopes.attrs["flag_values"]
+        if int((stable.values & (slopes.values == label)).sum()) >= ENOUGH_ON_SLOPE
+    ]  # fmt: skip
+    own = np.isin(slopes.values, enough)
+    if enough:
+        of_points = slopes.copy(data=np.where(own & stable.values, slopes.values, NO_STRATUM))
+        shares = None if decay is None else dict.fromkeys(map(int, enough), decay[1])
+        loss |= baseline_by_class(kept, of_points, shares, floor=floor)
+    return loss, slopes.copy(data=np.where(own, slopes.values, ALL_SLOPES).astype(np.int16))
+
+
+def incidence_classes(path: Path, coh: xr.DataArray) -> xr.DataArray:
+    """Read a raster of incidence angles, and divide it into classes of 5 degrees.
+
+    Raises
+    ------
+    RasterError, CoverageError
+        As of `read_layer`.
+    """
+    return classes_by(read_layer(path, coh), INCIDENCE_EDGES_DEG)
 
 
 def strata_table(active: xr.DataArray, known: xr.DataArray, kinds: Mapping[str, xr.DataArray]) -> pd.DataFrame | None:

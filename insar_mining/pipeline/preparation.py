@@ -16,7 +16,14 @@ from insar_mining.coherence.product import is_current
 from insar_mining.errors import OptionError, OrbitError
 from insar_mining.mines import Mine
 from insar_mining.options import RunOptions
-from insar_mining.pipeline.acquisition import Network, acquire, archive_folder, elevation, find_images
+from insar_mining.pipeline.acquisition import (
+    Network,
+    acquire,
+    archive_folder,
+    elevation,
+    find_images,
+    mapped_ground,
+)
 from insar_mining.pipeline.costs import ArchivePlan, plan_archive
 from insar_mining.pipeline.estimate import Estimate, estimate
 from insar_mining.pipeline.inputs import mine_of
@@ -108,7 +115,7 @@ def prepare(
     return Start(
         mine=found,
         options=options,
-        planner=Planner(found.geometry, dem, out / MAPS, options),
+        planner=Planner(mapped_ground(found, options.activity.margin_m).geometry, dem, out / MAPS, options),
         scenes=chosen,
         unreadable=tuple(scenes.attrs.get("skipped", ())),
     )
@@ -128,7 +135,7 @@ def _fetched(mine: Mine, options: RunOptions, out: Path, network: Network, progr
     return Start(
         mine=mine,
         options=used,
-        planner=Planner(mine.geometry, dem, out / MAPS, used),
+        planner=Planner(mapped_ground(mine, options.activity.margin_m).geometry, dem, out / MAPS, used),
         scenes=_of_period(local.scenes, mine, options),
         unreadable=tuple(local.scenes.attrs.get("skipped", ())),
         lost=local.lost,
@@ -184,7 +191,9 @@ def plan_only(
         return plan_run(prepare(mine, options, out, network, progress), out, progress)
     found_mine = mine_of(mine, options.mine_id)
     found = find_images(found_mine, options, network)
-    archive, guess = plan_archive(found_mine, found, options, archive_folder(options, out))
+    archive, guess = plan_archive(
+        mapped_ground(found_mine, options.activity.margin_m), found, options, archive_folder(options, out)
+    )
     return RunPlan(found_mine, out, found.pairs.assign(map="to make"), (), guess, archive)
 
 

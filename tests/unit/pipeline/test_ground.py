@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,13 @@ from shapely import transform
 from shapely.geometry import Polygon, box
 
 import insar_mining as im
+from insar_mining.activity import from_zarr
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError, RasterError
 from insar_mining.files import write_text
 from insar_mining.options import ActivityOptions, RunOptions
 from insar_mining.pipeline import result as results
 from insar_mining.raster import write_cog
+from tests.unit.activity.conftest import sample_coherence
 
 CRS, CELL, SIDE, RIM = "EPSG:32629", 20.0, 40, 6
 WEST, NORTH = 700_000.0, 3_520_000.0
@@ -226,6 +230,31 @@ def test_stable_ground_around_the_mine_serves_and_counts_in_no_area(stack: Stack
     assert area(wider)[:2] == pytest.approx([400, 800], rel=0.03)
     with rasterio.open(stack.folder / "out" / "stable.tif") as source:
         assert (source.read(1) == 1).sum() == wider.stable.values.sum()
+    outside = stack.analyse(margin_m=100, stable_ground="around").stable
+    assert not (outside.values & (outside["cover"].values > 0)).any()
+    assert outside.values.sum() > 0.9 * around
+
+
+def test_ground_around_the_mine_serves_the_significant_method_too(stack: Stack) -> None:
+    """A mine that is worked all over has no stable ground of its own."""
+    mine = im.mine_from_geometry(cells(*PIT))
+
+    def of(**options: Any) -> im.Result:
+        chosen = ActivityOptions(interval_draws=2, **options)
+        return im.analyse(stack.maps, mine, out=stack.folder / "out", years=(2021, 2022), activity=chosen)
+
+    with pytest.raises(ActivityError, match="no stable point"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewObservationsWarning)
+        of()
+    found = of(margin_m=200, stable_ground="around")
+    # 400 cells, whole: nothing of the ground around counts, and none of it is mapped active
+    assert list(found.activity["n_pixels"]) == [400, 400]
+    np.testing.assert_allclose(found.activity["area_map_m2"], 400 * CELL**2, rtol=0.01)
+    with rasterio.open(stack.folder / "out" / "active_2021.tif") as source:
+        active = source.read(1)
+    assert (active == 1).sum() == pytest.approx(400, abs=6)
+    assert (active != 255).sum() == 400
+    assert not pd.read_csv(stack.folder / "out" / "monthly.csv")["area_m2"].gt(400.5 * CELL**2).any()
 
 
 def test_what_span_and_baseline_took_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,12 +284,79 @@ def test_what_span_and_baseline_took_is_given_back(tmp_path: Path, monkeypatch: 
         np.testing.assert_allclose(found, 0.34 + np.array(excess), atol=0.012, err_msg=str(names))
 
 
-def test_corrections_belong_to_the_published_method_and_a_margin_to_analyse() -> None:
-    for name, value in (("margin_m", 500), ("span_correction", True), ("baseline_correction", True)):
+def slope_of_loss(folder: Path, kept_at_250: float) -> Path:
+    """Maps of 0.9 of which the east keeps less the longer the baseline; the north-west is worked in every pair."""
+    rng = np.random.default_rng(3)
+    size = SIDE + 2 * RIM
+    for number in range(14):
+        first = dt.date(2021, 1, 5) + dt.timedelta(days=12 * number)
+        baseline = (0, 60, -120, 180, -250, 90, 30)[number % 7]
+        true = np.full((size, size), 0.9)
+        true[:, RIM + 20 :] *= kept_at_250 ** ((baseline / 250) ** 2)
+        true[RIM : RIM + 10, RIM : RIM + 10] = 0.1
+        write_cog(
+            folder / "maps" / f"{first:%Y%m%d}_{first + dt.timedelta(days=12):%Y%m%d}.tif",
+            sample_coherence(true, 7, rng), crs=CRS, transform=Affine(CELL, 0, WEST, 0, -CELL, NORTH),
+            names=["coherence"], tags={"PERPENDICULAR_BASELINE_M": f"{baseline}"},
+        )  # fmt: skip
+    return folder / "maps"
+
+
+def test_a_face_that_loses_with_the_baseline_is_not_active(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "write_report", lambda path, content: write_text(path, f"{content.notes}"))
+    stack = Stack(tmp_path, slope_of_loss(tmp_path, 0.35))
+    bare = stack.analyse(method="significant")
+    corrected = stack.analyse(method="significant", baseline_correction=True)
+    # 100 cells are worked; a face of 800 more is taken for worked in its two longest baselines
+    assert area(bare)[0] > 600
+    assert area(corrected)[0] == pytest.approx(100, abs=15)
+
+
+def test_losses_are_fitted_by_class_of_slope(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The flat west loses nothing at 250 m, the east, on 45 degrees of the elevation model, 30 %."""
+    monkeypatch.setattr(results, "write_report", lambda path, content: write_text(path, " ".join(content.notes)))
+    stack = Stack(tmp_path, slope_of_loss(tmp_path, 0.7))
+    column = np.arange(SIDE + 40, dtype=np.float64) - 20
+    heights = np.broadcast_to(CELL * np.maximum(column - 19, 0), (SIDE + 40, SIDE + 40))
+    place = Affine(CELL, 0, WEST + (RIM - 20) * CELL, 0, -CELL, NORTH - (RIM - 20) * CELL)
+    model = write_cog(tmp_path / "dem.tif", heights.astype(np.float32), crs=CRS, transform=place, names=["height"])
+    how = {"baseline_correction": True, "stable_mean_min": 0.7, "scene_mean_min": 0.5}
+    gap = []
+    for options in (how, how | {"elevation": model}):
+        stack.analyse(**options)
+        worst = from_zarr(tmp_path / "out" / "coherence.zarr").sel(pair="20210222_20210306").values
+        gap.append(float(np.nanmean(worst[12:, :18]) - np.nanmean(worst[12:, 22:])))
+    said = (tmp_path / "out" / "report.html").read_text("utf-8")
+    lost = dict(re.findall(r"slope (\w+ ?\w*): ([\d.]+) %", said))
+    # 0.9 keeps 0.63, which is 48 % less above the floor
+    assert float(lost["below 5"]) < 6
+    assert float(lost["from 35"]) == pytest.approx(48, abs=6)
+    # with one class for both the west still stands above the east in the pair of 250 m; with two it does not
+    assert gap[0] > 0.15
+    assert abs(gap[1]) < 0.03
+
+
+def test_a_class_of_incidence_is_compared_with_its_own_stable_points(stack: Stack) -> None:
+    angle = np.broadcast_to(np.where(np.arange(SIDE) < 10, 32.0, 37.0), (SIDE, SIDE)).astype(np.float32)
+    seen = stack.raster("incidence.tif", angle)
+    bare, classed = stack.analyse(), stack.analyse(incidence=seen)
+    west = (slice(None), slice(None), slice(0, 10))
+    index = [run.annual.values[west] for run in (bare, classed)]
+    # the west is stable everywhere, so beside itself its mean is nothing
+    assert abs(np.nanmean(index[1])) < 5e-4
+    assert not np.array_equal(index[0], index[1])
+
+
+def test_corrections_of_the_maps_belong_to_the_published_method() -> None:
+    wanted = {"span_correction": True, "incidence": "a.tif", "elevation": "dem.tif"}
+    for name, value in wanted.items():
         with pytest.raises(OptionError, match=f"{name}: of the published method only"):
-            ActivityOptions(**{name: value})
-    with pytest.raises(OptionError, match=r"margin_m=500: the maps that a run makes end at the mine"):
-        RunOptions(activity={"method": "published", "margin_m": 500})
+            ActivityOptions(**{"baseline_correction": True, name: value})
+        assert getattr(ActivityOptions(method="published", baseline_correction=True, **{name: value}), name)
+    with pytest.raises(OptionError, match="elevation is for baseline_correction"):
+        ActivityOptions(method="published", elevation="dem.tif")
+    with pytest.raises(OptionError, match=r"stable_ground='around' speaks of ground around the mine"):
+        ActivityOptions(stable_ground="around")
     with pytest.raises(OptionError, match=r"the band mask, which coherence\.bands does not name; add mask to it"):
         RunOptions(activity={"mask_flags": ["shadow"]})
     assert RunOptions(activity={"mask_flags": ["shadow"]}, coherence={"bands": ["mask"]}).activity.mask_flags
