@@ -37,7 +37,7 @@ Indices = npt.NDArray[np.int64]
 
 CELL_SAMPLES = 3
 MOST_CELLS = 21
-SIDE_BY_SIDE = 128  # pixels whose work fits into the processor's nearest memory
+SIDE_BY_SIDE = 256  # pixels whose work fits into the processor's nearest memory
 # of ln(1 + x) / x between the roots of 1/2 and 2, least squares at Chebyshev nodes
 LOG = tuple(
     np.float32(coefficient)
@@ -217,14 +217,11 @@ def _cut_line(cells, y, down, across, least, threshold, keys, cuts, out, count):
         _powers(cells[3], y, x, down, across, width, second)
         left = _complete(first, least, width, pixels)
         while left > 0:
-            if left == width:
-                _best_cuts(first, second, left, least, threshold, keys, sums, rows, which)
-            else:
-                for cell in range(number):
-                    for k in range(left):
-                        some_first[cell, k] = first[cell, pixels[k]]
-                        some_second[cell, k] = second[cell, pixels[k]]
-                _best_cuts(some_first, some_second, left, least, threshold, keys, sums, rows, which)
+            for cell in range(number):
+                for k in range(left):
+                    some_first[cell, k] = first[cell, pixels[k]]
+                    some_second[cell, k] = second[cell, pixels[k]]
+            _best_cuts(some_first, some_second, left, least, threshold, keys, sums, rows, which)
             left = _cut(first, second, left, keys, cuts, which, pixels)
         _coherence_of_kept(cells, y, x, down, across, width, least, first, totals, out, count)
 
@@ -261,7 +258,8 @@ def _complete(first, least, width, pixels):  # type: ignore[no-untyped-def]
             pixels[left] = k
             left += 1
         else:
-            first[:, k] = 0
+            for cell in range(first.shape[0]):
+                first[cell, k] = 0
     return left
 
 
@@ -274,40 +272,34 @@ def _best_cuts(first, second, width, least, threshold, keys, sums, rows, which):
     number = keys.shape[1]
     n, r, s = sums[0], sums[1], sums[2]
     whole_n, whole_r, whole_s, whole, score, best = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
-    best[:] = threshold
-    which[:] = -1
+    for k in range(width):
+        best[k] = threshold
+        which[k] = -1
     cut = 0
     for direction in range(4):
-        last = keys[direction].max()
-        n[: last + 1] = 0
-        r[: last + 1] = 0
-        s[: last + 1] = 0
+        middle = keys[direction, number // 2]
+        last = 2 * middle
+        for key in range(last + 1):
+            for k in range(width):
+                n[key, k] = r[key, k] = s[key, k] = 0
         for cell in range(number):
             key = keys[direction, cell]
             _add_known(first[cell], n[key], r[key], width)
             _add(second[cell], s[key], width)
         if direction == 0:
-            whole_n[:] = 0
-            whole_r[:] = 0
-            whole_s[:] = 0
+            for k in range(width):
+                whole_n[k] = whole_r[k] = whole_s[k] = 0
             for key in range(last + 1):
-                _add(n[key], whole_n, width)
-                _add(r[key], whole_r, width)
-                _add(s[key], whole_s, width)
+                for what in range(3):
+                    _add(sums[what, key], rows[what], width)
             _log_likelihood(whole_n, whole_r, whole_s, whole, width)
         # every band of neighbouring lines, columns or diagonals around the pixel: row `stop` holds the sums from
         # `start` to `stop`
-        middle = keys[direction, number // 2]
         for start in range(middle, -1, -1):
             for stop in range(middle, last + 1):
-                if start < middle:
-                    _add(n[start], n[stop], width)
-                    _add(r[start], r[stop], width)
-                    _add(s[start], s[stop], width)
-                elif stop > middle:
-                    _add(n[stop - 1], n[stop], width)
-                    _add(r[stop - 1], r[stop], width)
-                    _add(s[stop - 1], s[stop], width)
+                if start < middle or stop > middle:
+                    for what in range(3):
+                        _add(sums[what, start if start < middle else stop - 1], sums[what, stop], width)
                 if start == 0 and stop == last:
                     continue
                 _score(n[stop], r[stop], s[stop], whole_n, whole_r, whole_s, least, score, width)
@@ -388,7 +380,8 @@ def _cut(first, second, left, keys, cuts, which, pixels):  # type: ignore[no-unt
 def _coherence_of_kept(cells, y, x, down, across, width, least, kept, totals, out, count):  # type: ignore[no-untyped-def]
     """Add up the cells that are kept, and estimate coherence."""
     number = np.zeros(width, np.int16)
-    totals[:] = 0
+    for k in range(width):
+        totals[0, k] = totals[1, k] = totals[2, k] = totals[3, k] = 0
     cell = 0
     for i in range(y - down, y + down + 1):
         for j in range(-across, across + 1):

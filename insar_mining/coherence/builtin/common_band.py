@@ -112,6 +112,52 @@ def shift_of_offsets(range_offset_m: FloatArray, post_samples: int, wavelength_m
     return np.asarray(2 / wavelength_m * per_sample, dtype=np.float32)
 
 
+def turned(
+    reference: ComplexImage, secondary: ComplexImage, range_offset_m: FloatArray, post_samples: int, wavelength_m: float
+) -> tuple[ComplexImage, ComplexImage]:
+    """Put back the phase that was removed from a reference, and turn the secondary with it.
+
+    A reference that is not the stack reference has had a geometric phase removed itself: its band lies
+    off centre too.  Both are multiplied by ``exp(-4 pi i offset / wavelength)``, which leaves their
+    interferogram as it is.
+
+    Parameters
+    ----------
+    reference, secondary : ndarray of complex64, shape (lines, samples)
+    range_offset_m : ndarray, shape (lines, posts)
+        Slant range of the reference less that of the stack reference at every `post_samples`-th sample,
+        from the first to the last sample or beyond; in between it is linear.
+    post_samples : int
+    wavelength_m : float
+
+    Returns
+    -------
+    reference, secondary : ndarray of complex64, same shape
+    """
+    field = np.ascontiguousarray(range_offset_m)
+    one, other = _turned(_read_only(reference), _read_only(secondary), field, post_samples, 4 * math.pi / wavelength_m)
+    return one, other
+
+
+@numba.njit(cache=True, parallel=True)
+def _turned(reference, secondary, field, post_samples, phase_per_m):  # type: ignore[no-untyped-def]
+    """Multiply by a phasor that goes from post to post in equal steps."""
+    lines, samples = reference.shape
+    one, other = np.empty((lines, samples), np.complex64), np.empty((lines, samples), np.complex64)
+    for y in numba.prange(lines):
+        for start in range(0, samples, post_samples):
+            post = start // post_samples
+            phase = phase_per_m * field[y, post]
+            step = phase_per_m * (field[y, post + 1] - field[y, post]) / post_samples
+            phasor = complex(math.cos(phase), -math.sin(phase))
+            turn = complex(math.cos(step), -math.sin(step))
+            for x in range(start, min(start + post_samples, samples)):
+                one[y, x] = complex(reference[y, x]) * phasor
+                other[y, x] = complex(secondary[y, x]) * phasor
+                phasor *= turn
+    return one, other
+
+
 def common_band(
     reference: ComplexImage, secondary: ComplexImage, shift: FloatImage, spectrum: Spectrum
 ) -> tuple[ComplexImage, ComplexImage]:
@@ -144,9 +190,17 @@ def common_band(
     """
     if not reference.shape == secondary.shape == shift.shape:
         raise OptionError(f"blocks of shapes {reference.shape}, {secondary.shape} and shifts of {shift.shape} differ")
-    images = (np.ascontiguousarray(image) for image in (reference, secondary))
-    first, second = _filter_both(*images, np.ascontiguousarray(shift), *_kernels(spectrum))
+    first, second = _filter_both(
+        _read_only(reference), _read_only(secondary), np.ascontiguousarray(shift), *_kernels(spectrum)
+    )
     return first, second
+
+
+def _read_only(image: ComplexImage) -> ComplexImage:
+    """Return a view that cannot be written to: as arrays from disk are, so that kernels are compiled for one kind."""
+    view = np.ascontiguousarray(image).view()
+    view.setflags(write=False)
+    return view
 
 
 @lru_cache(maxsize=8)

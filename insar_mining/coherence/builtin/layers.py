@@ -11,7 +11,7 @@ import numpy.typing as npt
 from insar_mining.coherence.builtin.adaptive import adaptive_coherence
 from insar_mining.coherence.builtin.bias import correct_map
 from insar_mining.coherence.builtin.burst import Side, valid_pixels
-from insar_mining.coherence.builtin.common_band import common_band, shift_of_offsets
+from insar_mining.coherence.builtin.common_band import common_band, shift_of_offsets, turned
 from insar_mining.coherence.builtin.coregister import POST_SAMPLES, Region
 from insar_mining.coherence.builtin.dates import DateLines, blocks_of
 from insar_mining.coherence.builtin.estimate import coherence, window_mean
@@ -145,17 +145,9 @@ def images_of(block: Region, dates: Dates, recipe: Recipe) -> tuple[ComplexImage
     swath = dates.stack.swath
     own = dates.reference.range_offset(block)
     if own.any():  # the reference's band lies off centre too: put it back, and turn the secondary with it
-        turn = np.exp(-4j * math.pi / swath.wavelength_m * _between_posts(own, block.shape[1])).astype(np.complex64)
-        reference, secondary = reference * turn, secondary * turn
+        reference, secondary = turned(reference, secondary, own, POST_SAMPLES, swath.wavelength_m)
     shift = shift_of_offsets(dates.secondary.range_offset(block) - own, POST_SAMPLES, swath.wavelength_m)
     return common_band(reference, secondary, shift[:, : block.shape[1]], range_spectrum(swath))
-
-
-def _between_posts(field: FloatArray, samples: int) -> FloatArray:
-    """Values at every sample, linear between posts."""
-    place = np.arange(samples)
-    post, part = place // POST_SAMPLES, place % POST_SAMPLES / POST_SAMPLES
-    return np.asarray(field[:, post] * (1 - part) + field[:, post + 1] * part)
 
 
 def _filtered(region: Region, wide: Region, dates: Dates, plan: CoherencePlan) -> ComplexImage:

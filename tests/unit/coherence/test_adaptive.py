@@ -88,6 +88,24 @@ def test_equals_a_slow_search_of_all_cuts(rng, morocco_sub_swath, window):
     assert (count == window[0] * window[1]).any()
 
 
+def test_brightness_does_not_matter(rng, morocco_sub_swath):
+    """Single precision holds numbers of any size: 1e-7 or 1e7 times as bright, and a target of 50 dB, cut alike."""
+    swath = morocco_sub_swath("20230904", "IW2")
+    y, x = np.mgrid[:24, :300]
+    first, second, _ = _scene(rng, swath, y.shape, (x % 60 < 25).astype(int))
+    first[12, 150:156] *= 300
+    second[12, 150:156] *= 300
+    value, count = adaptive_coherence(first, second)
+    piece = np.s_[7:17, 130:180]  # around the target; its rim is worked out by neither
+    expected, expected_count = _slow(first[piece], second[piece], 5, 15)
+    np.testing.assert_array_equal(count[piece][2:-2, 7:-7], expected_count[2:-2, 7:-7])
+    np.testing.assert_allclose(value[piece][2:-2, 7:-7], expected[2:-2, 7:-7], atol=1e-5)
+    for scale in (2.0**-23, 2.0**23):
+        scaled, scaled_count = adaptive_coherence(first * np.float32(scale), second * np.float32(scale))
+        np.testing.assert_array_equal(scaled_count, count)
+        np.testing.assert_array_equal(scaled, value)
+
+
 def test_blocks_do_not_matter(rng, morocco_sub_swath):
     """Any part, given with its rim, has the values of the whole."""
     swath = morocco_sub_swath("20230904", "IW1")
