@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -94,6 +95,25 @@ class _Tile:
     drawn_area: float
 
 
+class DrawnTile(NamedTuple):
+    """A part of a year's map, and what came out whenever it was drawn again.
+
+    Attributes
+    ----------
+    row, col : int
+        Of its first cell.
+    truth : ndarray of bool (rows, columns)
+        The map that was drawn about.
+    again : list of ndarray of uint8
+        Maps of the draws, packed bits.
+    """
+
+    row: int
+    col: int
+    truth: BoolArray
+    again: list[npt.NDArray[np.uint8]]
+
+
 def area_intervals(
     coh: xr.DataArray,
     found: Significance,
@@ -102,6 +122,7 @@ def area_intervals(
     level: float = LEVEL,
     seed: int = SEED,
     power: bool = True,
+    drawn: dict[int, list[DrawnTile]] | None = None,
 ) -> pd.DataFrame:
     """Return the active area of every year with its interval.
 
@@ -118,6 +139,8 @@ def area_intervals(
         Draws are keyed to it, the year and the position on the map: no result depends on blocks or other years.
     power : bool
         Whether to work out the least that could be seen.
+    drawn : dict, optional
+        Filled with what was drawn in every year, for `class_intervals`.
 
     Returns
     -------
@@ -141,7 +164,10 @@ def area_intervals(
         for name, change in (("area_loose_m2", LOOSER), ("area_strict_m2", STRICTER)):
             row[name] = mapped + _with_border(tiles, reference, change)
         if draws:
-            row |= _interval(coh, tiles, reference, mapped, draws, level, seed)
+            kept: list[DrawnTile] = []
+            row |= _interval(coh, tiles, reference, mapped, draws, level, seed, kept)
+            if drawn is not None:
+                drawn[year] = kept
         if power:
             side = smallest_square(coh, reference, seed=seed)
             cell = float(np.mean(found.active["cell_area_m2"].values))
@@ -166,6 +192,7 @@ def _interval(
     draws: int,
     level: float,
     seed: int,
+    kept: list[DrawnTile],
 ) -> dict[str, float]:
     """Draw a year again and again, and take the interval from what comes out."""
     if not tiles:
@@ -181,14 +208,14 @@ def _interval(
     for tile in tiles:
         rng = np.random.default_rng([seed, reference.year, 2, tile.row, tile.col])
         pairs, rows, cols = tile.values.shape
+        kept.append(DrawnTile(tile.row, tile.col, _in_any_pair(tile)[tile.inner], []))
         for draw in range(draws):
             white = rng.standard_normal((pairs, rows + 2, cols + 2), dtype=np.float32)
-            off[draw] += (
-                _area_again(
-                    tile, reference, white, scatter[draw], levels[choice[draw]], shifts[draw], quantile, down, across
-                )
-                - tile.drawn_area
+            again = _map_again(
+                tile, reference, white, scatter[draw], levels[choice[draw]], shifts[draw], quantile, down, across
             )
+            kept[-1].again.append(np.packbits(again))
+            off[draw] += float(tile.weights[again].sum()) - tile.drawn_area
     # A decided map has lost already what its drawing again will lose once more: the bias lies between none and what
     # comes out. The middle is taken off, and counts as error as well.
     bias, sd = float(off.mean()) / 2, float(off.std(ddof=1))
@@ -200,7 +227,7 @@ def _interval(
     return {"area_m2": area, "area_low_m2": max(area - half, 0.0), "area_high_m2": area + half}
 
 
-def _area_again(
+def _map_again(
     tile: _Tile,
     reference: YearReference,
     white: FloatBlock,
@@ -210,7 +237,8 @@ def _area_again(
     quantile: FloatBlock,
     down: FloatArray,
     across: FloatArray,
-) -> float:
+) -> BoolArray:
+    """Draw a tile again, and decide on it again; without its margin."""
     shares = np.empty(5), np.empty(5)
     moved_weights(down, shift[0], shares[0])
     moved_weights(across, shift[1], shares[1])
@@ -220,7 +248,7 @@ def _area_again(
         tile.values, white, truth, reference.spans, tile.ratio, tile.disturbed, level, quantile, *shares, down, across
     )
     active = decision(values, tile.stable, reference.spans, reference.tables, reference.critical, reference.min_loss)[0]
-    return float(tile.weights[active[tile.inner]].sum())
+    return np.asarray(active[tile.inner], np.bool_)
 
 
 def _tiles(coh: xr.DataArray, active: BoolArray, weights: FloatArray, reference: YearReference) -> list[_Tile]:
