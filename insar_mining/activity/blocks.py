@@ -8,9 +8,11 @@ sums over pixels it sums in whole numbers, which have no order of summation.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +21,25 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from insar_mining.activity.kernels import has_data
+from insar_mining.activity.scratch import Scratch
+from insar_mining.machine import processors
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 FloatBlock = npt.NDArray[np.float32]
 Key = tuple[Any, ...]
 
-# bytes of float32 coherence in one block: 92 pairs of a tile of 512 x 512; less where nothing is read
+# bytes of float32 coherence in one block: 92 pairs of a tile of 512 x 512; less where it was decoded before, and
+# least where it is in memory, for every thread works on a block of its own
 BLOCK_BYTES = 100 * 2**20
-HELD_BLOCK_BYTES = 16 * 2**20
+SCRATCH_BLOCK_BYTES = 32 * 2**20
+HELD_BLOCK_BYTES = 4 * 2**20
+
+# rows that blocks have rather than be cut in their width as well
+SCRATCH_ROWS, HELD_ROWS = 128, 16
+
+# threads that work on blocks side by side, at most: more take more memory, and memory is what they wait for
+MOST_WORKERS = 8
 
 # what is worked out for each cell takes as much as so many layers, however few the cube has
 LEAST_LAYERS = 24
@@ -50,7 +64,7 @@ class Block:
         return self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
 
 
-def map_blocks(cube: xr.DataArray, block_bytes: int | None = None) -> list[Block]:
+def map_blocks(cube: xr.DataArray, block_bytes: int | None = None, layers: int | None = None) -> list[Block]:
     """Divide the map of a cube into blocks that hold at most `block_bytes` over all pairs.
 
     Blocks are rows of full width where the map is narrow or its files are striped, and near
@@ -60,15 +74,21 @@ def map_blocks(cube: xr.DataArray, block_bytes: int | None = None) -> list[Block
     ----------
     cube : DataArray, dims (..., y, x)
     block_bytes : int, optional
-        Default 100 MB, 16 MB for a cube in memory or made from one.  No result depends on it.
+        Default 100 MB; 4 MB for a cube in memory or made from one, 32 MB for one in a scratch file.  No result depends
+        on it.
+    layers : int, optional
+        How many are read of each block; default all.
     """
     height, width = cube.sizes["y"], cube.sizes["x"]
-    layers = max(LEAST_LAYERS, math.prod(size for name, size in cube.sizes.items() if name not in ("y", "x")))
-    if block_bytes is None:
-        block_bytes = BLOCK_BYTES if reads_files(cube) else HELD_BLOCK_BYTES
-    cells = max(1, block_bytes // (4 * layers))
+    if layers is None:
+        layers = math.prod(size for name, size in cube.sizes.items() if name not in ("y", "x"))
+    layers = max(LEAST_LAYERS, layers)
+    usual = usual_bytes(cube)
+    cells = max(1, (usual if block_bytes is None else block_bytes) // (4 * layers))
     chunks = cube.encoding.get("preferred_chunks", {})
     tile_rows, tile_cols = (int(chunks.get(name, TILE)) for name in ("y", "x"))
+    # what is not decoded may be cut after any row
+    tile_rows = min(tile_rows, {SCRATCH_BLOCK_BYTES: SCRATCH_ROWS, HELD_BLOCK_BYTES: HELD_ROWS}.get(usual, tile_rows))
     cols = width
     if tile_cols < width and cells < width * tile_rows:
         cols = min(width, _whole_tiles(max(1, cells // tile_rows), tile_cols))
@@ -98,11 +118,62 @@ def walk(cube: xr.DataArray, block_bytes: int | None = None) -> Iterator[tuple[B
         yield block, read_block(cube, block)
 
 
+def workers() -> int:
+    """Threads that work on blocks side by side: as many as there are processors, 8 at most. No result depends on it."""
+    return min(processors(), MOST_WORKERS)
+
+
+def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield what `work` makes of each item, in their order, several at a time.
+
+    `work` runs in threads: it is mostly compiled loops and reading, which leave Python's lock. What is made waits
+    until all before it were taken, so that sums over the results have one order.
+    """
+    count = workers()
+    if count == 1:
+        yield from map(work, items)
+        return
+    waiting: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(count, thread_name_prefix="blocks")
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > count:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def over_data(
+    cube: xr.DataArray, work: Callable[[Block, FloatBlock], Result], block_bytes: int | None = None
+) -> Iterator[tuple[Block, Result]]:
+    """Yield, in order, every block of a cube that holds any data, and what `work` makes of its values in a thread.
+
+    Most of a large map may lie outside the mines: blocks without data are passed over.
+    """
+
+    def one(block: Block) -> tuple[Block, Result] | None:
+        if not may_hold_data(cube, block.rows, block.cols):
+            return None
+        values = read_block(cube, block)
+        return (block, work(block, values)) if has_data(values) else None
+
+    for found in in_order(one, map_blocks(cube, block_bytes)):
+        if found is not None:
+            yield found
+
+
+def may_hold_data(cube: xr.DataArray, rows: slice, cols: slice) -> bool:
+    """Whether a rectangle may hold data: False where a scratch file (`held`) knows that it does not."""
+    scratch = _scratch_of(cube.variable)
+    return scratch is None or scratch.any_data(rows, cols)
+
+
 def walk_data(cube: xr.DataArray, block_bytes: int | None = None) -> Iterator[tuple[Block, FloatBlock]]:
     """Yield every block of a cube that holds any data: most of a large map may lie outside the mines."""
-    for block, values in walk(cube, block_bytes):
-        if has_data(values):
-            yield block, values
+    yield from over_data(cube, lambda _, values: values, block_bytes)
 
 
 def is_lazy(cube: xr.DataArray) -> bool:
@@ -110,29 +181,53 @@ def is_lazy(cube: xr.DataArray) -> bool:
     return not isinstance(cube.variable._data, np.ndarray)
 
 
+def usual_bytes(cube: xr.DataArray) -> int:
+    """Bytes of a block of a cube, by what it takes to read it."""
+    data = cube.variable._data
+    made = getattr(data, "array", None)
+    if isinstance(made, _MadeWhenRead):
+        return made.block_bytes
+    return HELD_BLOCK_BYTES if isinstance(data, np.ndarray) else BLOCK_BYTES
+
+
 def reads_files(cube: xr.DataArray) -> bool:
     """Whether the values of a cube come from files (or anywhere else that is slow) when they are read."""
-    return _slow(cube.variable)
+    return usual_bytes(cube) == BLOCK_BYTES
 
 
-def _slow(variable: xr.Variable) -> bool:
+def _scratch_of(variable: xr.Variable) -> Scratch | None:
+    """Scratch file that a variable is read from, all rows and columns of it; None if there is none."""
     data = variable._data
-    if isinstance(data, np.ndarray):
-        return False
     made = getattr(data, "array", None)
-    return made.slow if isinstance(made, _MadeWhenRead) else True
+    if not isinstance(made, _MadeWhenRead) or not isinstance(made._read, Scratch):
+        return None
+    whole = [slice(*key.indices(size)) if isinstance(key, slice) else None
+             for key, size in zip(data.key.tuple[-2:], made.shape[-2:], strict=True)]  # fmt: skip
+    return made._read if whole == [slice(0, size, 1) for size in made.shape[-2:]] else None
 
 
 def held(cube: xr.DataArray, hold_bytes: int | None = None) -> xr.DataArray:
-    """Return a cube that is cheap to read several times: in memory if it is small enough, else as it is.
+    """Return a cube that is cheap to read several times: in memory if it is small enough, else decoded once.
 
-    The caller's cube is not loaded by this.
+    A larger one is decoded tile by tile when it is first read, and kept in a scratch file (`Scratch`) that goes with
+    the last array that reads it. The caller's cube is not loaded by this.
     """
     limit = HOLD_BYTES if hold_bytes is None else hold_bytes
-    # what is made from a cube in memory is cheap as it is, and need not be held twice
-    if reads_files(cube) and cube.size * cube.dtype.itemsize <= limit:
+    # what is made from a cube in memory, or in a scratch file, is cheap as it is, and need not be held twice
+    if not reads_files(cube) or cube.ndim != 3 or cube.size == 0:
+        return cube
+    if cube.size * cube.dtype.itemsize <= limit:
         return cube.compute()
-    return cube
+    chunks = cube.encoding.get("preferred_chunks", {})
+    scratch = Scratch(cube.variable, (int(chunks.get("y", TILE)), int(chunks.get("x", TILE))))
+    kept = xr.DataArray(
+        lazy_variable(tuple(map(str, cube.dims)), cube.shape, scratch, SCRATCH_BLOCK_BYTES),
+        coords=cube.coords,
+        name=cube.name,
+        attrs=dict(cube.attrs),
+    )
+    kept.encoding.update({key: cube.encoding[key] for key in ("preferred_chunks",) if key in cube.encoding})
+    return kept
 
 
 def made_from(cube: xr.DataArray, make: Callable[[FloatBlock, Key], FloatBlock]) -> xr.DataArray:
@@ -153,7 +248,7 @@ def made_from(cube: xr.DataArray, make: Callable[[FloatBlock, Key], FloatBlock])
     """
     reader = _Derived(cube.variable, make)
     made = xr.DataArray(
-        lazy_variable(tuple(map(str, cube.dims)), cube.shape, reader, slow=reads_files(cube)),
+        lazy_variable(tuple(map(str, cube.dims)), cube.shape, reader, usual_bytes(cube)),
         coords=cube.coords,
         name=cube.name,
         attrs=dict(cube.attrs),
@@ -195,7 +290,7 @@ def layers_of(cube: xr.DataArray, chosen: npt.NDArray[np.integer[Any]]) -> xr.Da
     shape = (len(chosen), *cube.shape[1:])
     coords = {name: coord.variable for name, coord in cube.coords.items() if "pair" not in coord.dims}
     coords |= {name: coord.variable[{"pair": chosen}] for name, coord in cube.coords.items() if coord.dims == ("pair",)}
-    some = lazy_variable(("pair", "y", "x"), shape, read, slow=False)
+    some = lazy_variable(("pair", "y", "x"), shape, read, HELD_BLOCK_BYTES)
     return xr.DataArray(some, coords=coords, name=cube.name, attrs=dict(cube.attrs))
 
 
@@ -219,8 +314,7 @@ def lazy_variable(
     dims: tuple[str, ...],
     shape: tuple[int, ...],
     read: Callable[[Key], npt.NDArray[Any]],
-    *,
-    slow: bool = True,
+    block_bytes: int = BLOCK_BYTES,
 ) -> xr.Variable:
     """Return a float32 variable whose values `read` makes for each index when they are asked for.
 
@@ -230,18 +324,18 @@ def lazy_variable(
     read : callable
         Takes one slice or one array of positions per dimension (each dimension by itself),
         returns the values.
-    slow : bool
-        Whether that reads files, so that large blocks are better.
+    block_bytes : int
+        Of the blocks in which it is best read: large where it reads files (`usual_bytes`).
     """
-    return xr.Variable(dims, indexing.LazilyIndexedArray(_MadeWhenRead(shape, read, slow)))
+    return xr.Variable(dims, indexing.LazilyIndexedArray(_MadeWhenRead(shape, read, block_bytes)))
 
 
 class _MadeWhenRead(BackendArray):
     """An array of float32 that a function makes piece by piece."""
 
-    def __init__(self, shape: tuple[int, ...], read: Callable[[Key], npt.NDArray[Any]], slow: bool = True) -> None:
+    def __init__(self, shape: tuple[int, ...], read: Callable[[Key], npt.NDArray[Any]], block_bytes: int) -> None:
         self.shape = shape
-        self.slow = slow
+        self.block_bytes = block_bytes
         self.dtype = np.dtype(np.float32)
         self._read = read
 

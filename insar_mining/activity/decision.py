@@ -101,35 +101,51 @@ def _stable_at(stable, p, y, x):  # type: ignore[no-untyped-def]
     return lambda stable, p, y, x: np.float64(stable[p, y, x])
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def local_means(values: FloatBlock) -> FloatBlock:
     """Mean over the finite cells of the 3 x 3 around each finite cell; NaN elsewhere. Shape (pairs, rows, columns)."""
     pairs, rows, cols = values.shape
     out = np.empty(values.shape, np.float32)
-    # sums along the rows, with a row of nothing above and below, so that no loop asks where it is
-    total = np.zeros((rows + 2, cols), np.float32)
-    count = np.zeros((rows + 2, cols), np.float32)
+    # sums along three rows at a time, with nothing above, below and beside, so that no loop asks where it is
+    total = np.empty((3, cols), np.float32)
+    count = np.empty((3, cols), np.float32)
     known = np.zeros(cols + 2, np.float32)
     there = np.zeros(cols + 2, np.float32)
+    # views, for an index that may leave the array is not worked out for several cells at once
+    known_here, known_right = known[1:-1], known[2:]
+    there_here, there_right = there[1:-1], there[2:]
+    nothing, nan = np.float32(0.0), np.float32(np.nan)
     for p in range(pairs):
-        for y in range(rows):
+        total[:] = nothing
+        count[:] = nothing
+        for y in range(rows + 1):
+            # the row below takes the place of the one that is no longer needed
+            t, c = total[(y + 1) % 3], count[(y + 1) % 3]
+            if y < rows:
+                row = values[p, y]
+                for x in range(cols):
+                    v = row[x]
+                    known_here[x] = v if v == v else nothing
+                    there_here[x] = np.float32(1.0) if v == v else nothing
+                for x in range(cols):
+                    t[x] = known[x] + known_here[x] + known_right[x]
+                for x in range(cols):
+                    c[x] = there[x] + there_here[x] + there_right[x]
+            else:
+                t[:] = nothing
+                c[:] = nothing
+            if y == 0:
+                continue
+            t0, t1, c0, c1 = total[(y - 1) % 3], total[y % 3], count[(y - 1) % 3], count[y % 3]
+            row, means = values[p, y - 1], out[p, y - 1]
             for x in range(cols):
-                v = values[p, y, x]
-                known[x + 1] = v if v == v else np.float32(0.0)
-                there[x + 1] = np.float32(1.0) if v == v else np.float32(0.0)
-            for x in range(cols):
-                total[y + 1, x] = known[x] + known[x + 1] + known[x + 2]
-                count[y + 1, x] = there[x] + there[x + 1] + there[x + 2]
-        for y in range(rows):
-            for x in range(cols):
-                v = values[p, y, x]
-                s = total[y, x] + total[y + 1, x] + total[y + 2, x]
-                n = count[y, x] + count[y + 1, x] + count[y + 2, x]
-                out[p, y, x] = s / n if v == v else np.nan
+                s = t0[x] + t1[x] + t[x]
+                n = c0[x] + c1[x] + c[x]
+                means[x] = s / n if row[x] == row[x] else nan
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def own_ratio(  # type: ignore[no-untyped-def]
     mean: FloatBlock, stable: Levels, spans: FloatArray, expected: FloatArray, true: FloatArray
 ):
@@ -139,30 +155,62 @@ def own_ratio(  # type: ignore[no-untyped-def]
     UNKNOWN where there are too few of these: such a cell is taken for as coherent as the stable ground.
     """
     pairs, rows, cols = mean.shape
-    total = np.zeros((rows, cols))
-    reference = np.zeros((rows, cols))
-    span = np.zeros((rows, cols))
-    used = np.zeros((rows, cols), np.int64)
-    finite = np.zeros((rows, cols), np.int64)
-    for p in range(pairs):
-        for y in range(rows):
+    ratio = np.full((rows, cols), UNKNOWN)
+    # a row at a time, whose sums stay in the processor; what does not count is added as zero, which asks no questions
+    total = np.empty(cols)
+    reference = np.empty(cols)
+    span = np.empty(cols)
+    used = np.empty(cols, np.int32)
+    finite = np.empty(cols, np.int32)
+    levels = np.empty(cols)
+    limits = np.empty(cols)
+    for y in range(rows):
+        total[:] = 0.0
+        reference[:] = 0.0
+        span[:] = 0.0
+        used[:] = 0
+        finite[:] = 0
+        for p in range(pairs):
+            if stable.ndim == 1:
+                levels[:] = stable[p]
+                limits[:] = (_at(expected, stable[p]) + expected[0]) / 2
+            else:
+                for x in range(cols):
+                    levels[x] = stable_at(stable, p, y, x)
+                    limits[x] = (_at(expected, levels[x]) + expected[0]) / 2
+            days = spans[p]
             for x in range(cols):
                 v = np.float64(mean[p, y, x])
-                if v == v:
-                    finite[y, x] += 1
-                    if v >= (_at(expected, stable_at(stable, p, y, x)) + expected[0]) / 2:
-                        used[y, x] += 1
-                        total[y, x] += v
-                        reference[y, x] += stable_at(stable, p, y, x)
-                        span[y, x] += spans[p]
-    ratio = np.full((rows, cols), UNKNOWN)
-    for y in range(rows):
+                up = v >= limits[x]
+                finite[x] += np.int32(1) if v == v else np.int32(0)
+                used[x] += np.int32(1) if up else np.int32(0)
+                total[x] += v if up else 0.0
+                reference[x] += levels[x] if up else 0.0
+                span[x] += days if up else 0.0
         for x in range(cols):
-            n = used[y, x]
-            if finite[y, x] >= OWN_LEVEL_PAIRS and n >= 2 and n >= OWN_LEVEL_SHARE * finite[y, x]:
-                level = _at(true, total[y, x] / n) / (reference[y, x] / n)
-                ratio[y, x] = min(max(level, 1e-3) ** (n / span[y, x]), MOST_RATIO)
+            n = used[x]
+            if finite[x] >= OWN_LEVEL_PAIRS and n >= 2 and n >= OWN_LEVEL_SHARE * finite[x]:
+                own = _at(true, total[x] / n) / (reference[x] / n)
+                ratio[y, x] = min(max(own, 1e-3) ** (n / span[x]), MOST_RATIO)
     return ratio
+
+
+@numba.njit(cache=True, nogil=True)
+def _ratio_beside(ratio, y, x):  # type: ignore[no-untyped-def]
+    """`ratio_near` of one cell."""
+    rows, cols = ratio.shape
+    top = ratio[y, x]
+    for v in range(max(y - LEVEL_REACH, 0), min(y + LEVEL_REACH + 1, rows)):
+        for u in range(max(x - LEVEL_REACH, 0), min(x + LEVEL_REACH + 1, cols)):
+            top = max(top, ratio[v, u])
+    total = 0.0
+    count = 0
+    for v in range(max(y - LEVEL_REACH, 0), min(y + LEVEL_REACH + 1, rows)):
+        for u in range(max(x - LEVEL_REACH, 0), min(x + LEVEL_REACH + 1, cols)):
+            if ratio[v, u] >= top - NEARLY and ratio[v, u] != UNKNOWN:
+                total += ratio[v, u]
+                count += 1
+    return total / count if count > 0 else UNKNOWN
 
 
 @numba.njit(cache=True, nogil=True)
@@ -172,78 +220,129 @@ def ratio_near(ratio):  # type: ignore[no-untyped-def]
     A cell on the border mixes both grounds in every pair; what it is undisturbed the cells beside it tell.
     UNKNOWN where none of them knows.
     """
-    rows, cols = ratio.shape
-    part = np.empty((rows, cols))
-    out = np.empty((rows, cols))
-    for y in range(rows):
-        for x in range(cols):
-            top = ratio[y, x]
-            for k in range(max(x - LEVEL_REACH, 0), min(x + LEVEL_REACH + 1, cols)):
-                top = max(top, ratio[y, k])
-            part[y, x] = top
-    for y in range(rows):
-        for x in range(cols):
-            top = part[y, x]
-            for k in range(max(y - LEVEL_REACH, 0), min(y + LEVEL_REACH + 1, rows)):
-                top = max(top, part[k, x])
-            total = 0.0
-            count = 0
-            for v in range(max(y - LEVEL_REACH, 0), min(y + LEVEL_REACH + 1, rows)):
-                for u in range(max(x - LEVEL_REACH, 0), min(x + LEVEL_REACH + 1, cols)):
-                    if ratio[v, u] >= top - NEARLY and ratio[v, u] != UNKNOWN:
-                        total += ratio[v, u]
-                        count += 1
-            out[y, x] = total / count if count > 0 else UNKNOWN
+    out = np.empty(ratio.shape)
+    for y in range(ratio.shape[0]):
+        for x in range(ratio.shape[1]):
+            out[y, x] = _ratio_beside(ratio, y, x)
     return out
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _factor(ratio, span):  # type: ignore[no-untyped-def]
+    """How coherent a cell is beside the stable ground in a pair in which nobody works on it."""
+    return 1.0 if ratio == UNKNOWN else ratio if span == 1.0 else ratio**span
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def undisturbed(stable, ratio, span):  # type: ignore[no-untyped-def]
     """Return the true coherence that a cell has in a pair in which nobody works on it."""
-    factor = 1.0 if ratio == UNKNOWN else ratio if span == 1.0 else ratio**span
-    return min(stable * factor, SCORE_TRUE_MAX)
+    return min(stable * _factor(ratio, span), SCORE_TRUE_MAX)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def local_scores(  # type: ignore[no-untyped-def]
     values: FloatBlock, stable: Levels, spans: FloatArray, ratio: FloatArray, score: FloatBlock
 ):
     """Mean normal score over the 3 x 3 around each cell, float32 (pairs, rows, columns), NaN without data."""
     pairs, rows, cols = values.shape
     single = np.empty((pairs, rows, cols), np.float32)
+    # a node of the table and the three beside and below it
+    width = np.int32(score.shape[1])
+    table = score.ravel()
+    after, under, corner = table[1:], table[width:], table[width + 1 :]
     across = np.float64(score.shape[1] - 1)
     down = (score.shape[0] - 1) / SCORE_TRUE_MAX
+    last_row, last_col = np.int32(score.shape[0] - 2), np.int32(score.shape[1] - 2)
+    factor = np.empty((rows, cols))
+    of_span = np.nan
+    # places in the table first, which the processor works out for several cells at once; then the look-ups
+    node = np.empty(cols, np.uint64)
+    right = np.empty(cols)
+    below = np.empty(cols)
     for p in range(pairs):
+        if spans[p] != of_span:
+            # powers are dear: for all pairs of one span they are the same
+            of_span = spans[p]
+            for y in range(rows):
+                for x in range(cols):
+                    factor[y, x] = _factor(ratio[y, x], of_span)
         for y in range(rows):
             for x in range(cols):
                 v = np.float64(values[p, y, x])
-                if v != v:
-                    single[p, y, x] = np.nan
-                    continue
-                b = undisturbed(stable_at(stable, p, y, x), ratio[y, x], spans[p]) * down
-                i = min(int(b), score.shape[0] - 2)
-                b -= i
-                a = min(max(v, 0.0), 1.0) * across
-                j = min(int(a), score.shape[1] - 2)
-                a -= j
-                low = score[i, j] + a * (score[i, j + 1] - score[i, j])
-                high = score[i + 1, j] + a * (score[i + 1, j + 1] - score[i + 1, j])
-                single[p, y, x] = low + b * (high - low)
+                b = min(stable_at(stable, p, y, x) * factor[y, x], SCORE_TRUE_MAX) * down
+                i = min(np.int32(b), last_row)
+                a = (min(max(v, 0.0), 1.0) if v == v else 0.0) * across
+                j = min(np.int32(a), last_col)
+                below[x] = b - i
+                right[x] = a - j
+                node[x] = i * width + j
+            for x in range(cols):
+                k, a, b = node[x], right[x], below[x]
+                low = table[k] + a * (after[k] - table[k])
+                high = under[k] + a * (corner[k] - under[k])
+                v = values[p, y, x]
+                single[p, y, x] = np.float32(low + b * (high - low)) if v == v else np.float32(np.nan)
     return local_means(single)
 
 
-@numba.njit(cache=True, nogil=True)
-def least_scores(scores: FloatBlock) -> FloatBlock:
-    """Smallest score over the pairs of each cell; NaN without data. Shape (rows, columns)."""
-    pairs, rows, cols = scores.shape
-    least = np.full((rows, cols), np.nan, np.float32)
-    for p in range(pairs):
-        for y in range(rows):
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def score_counts(  # type: ignore[no-untyped-def]
+    scores: FloatBlock,
+    stable: npt.NDArray[np.bool_],
+    mine: npt.NDArray[np.bool_],
+    top: int,
+    left: int,
+    low: float,
+    step: float,
+    steps: int,
+):
+    """Count the local scores of stable ground, and the least score of each cell, in even steps.
+
+    Parameters
+    ----------
+    scores : ndarray (pairs, rows, columns)
+        Of a block with its margin.
+    stable, mine : ndarray of bool
+        Stable ground, and cells that are decided on; of the block alone.
+    top, left : int
+        Rows and columns of the margin before the block.
+    low, step : float
+    steps : int
+        Scores below the first step and above the last belong to these.
+
+    Returns
+    -------
+    on_stable, least : ndarray of int64 (steps,)
+        Every score of the stable cells; the smallest over the pairs of every cell of `mine` that has any.
+    """
+    rows, cols = stable.shape
+    on_stable = np.zeros(steps, np.int64)
+    least = np.zeros(steps, np.int64)
+    smallest = np.empty(cols, np.float32)
+    place = np.empty(cols, np.int32)
+    last = np.float64(steps - 1)
+    for y in range(rows):
+        smallest[:] = np.inf
+        some = stable[y].any()
+        for p in range(scores.shape[0]):
+            row = scores[p, y + top, left : left + cols]
             for x in range(cols):
-                v = scores[p, y, x]
-                if v == v and not v >= least[y, x]:
-                    least[y, x] = v
-    return least
+                v = row[x]
+                # what is not a number is not smaller
+                smallest[x] = v if v < smallest[x] else smallest[x]
+            if some:
+                for x in range(cols):
+                    v = np.float64(row[x])
+                    inside = min(max((v - low) / step, 0.0), last)
+                    place[x] = np.int32(inside) if v == v and stable[y, x] else np.int32(-1)
+                for x in range(cols):
+                    if place[x] >= 0:
+                        on_stable[place[x]] += 1
+        for x in range(cols):
+            v = smallest[x]
+            if mine[y, x] and v < np.inf:
+                least[min(max(int((np.float64(v) - low) / step), 0), steps - 1)] += 1
+    return on_stable, least
 
 
 @numba.njit(cache=True, nogil=True)
@@ -269,40 +368,107 @@ def departed(mean: FloatBlock, usual: FloatArray, floor: float) -> npt.NDArray[n
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def value_counts(values: FloatBlock, mask: npt.NDArray[np.bool_], steps: int) -> npt.NDArray[np.int64]:
     """Count the values 0..1 of each pair over a mask in even steps; int64 (pairs, steps)."""
     pairs, rows, cols = values.shape
     counts = np.zeros((pairs, steps), np.int64)
-    for p in range(pairs):
-        for y in range(rows):
+    place = np.empty(cols, np.int32)
+    last = np.float64(steps - 1)
+    for y in range(rows):
+        if not mask[y].any():
+            continue
+        for p in range(pairs):
             for x in range(cols):
-                v = values[p, y, x]
-                if mask[y, x] and v == v:
-                    counts[p, min(max(int(v * steps), 0), steps - 1)] += 1
+                v = np.float64(values[p, y, x])
+                inside = min(max(v * steps, 0.0), last)
+                place[x] = np.int32(inside) if v == v and mask[y, x] else np.int32(-1)
+            for x in range(cols):
+                if place[x] >= 0:
+                    counts[p, place[x]] += 1
     return counts
 
 
-@numba.njit(cache=True, nogil=True)
-def _within(flags, reach, out):  # type: ignore[no-untyped-def]
-    """Count the set cells in the square of `reach` cells around each."""
-    rows, cols = flags.shape
-    part = np.zeros((rows, cols), np.float64)
-    for y in range(rows):
-        for x in range(cols):
-            s = 0.0
-            for k in range(max(x - reach, 0), min(x + reach + 1, cols)):
-                s += flags[y, k]
-            part[y, x] = s
-    for y in range(rows):
-        for x in range(cols):
-            s = 0.0
-            for k in range(max(y - reach, 0), min(y + reach + 1, rows)):
-                s += part[k, x]
-            out[y, x] = s
+@numba.njit(cache=True, nogil=True, inline="always")
+def _sums_along(line, reach, out):  # type: ignore[no-untyped-def]
+    """Sum the `reach` values on either side of each, in order; `line` has as many zeros more at both ends."""
+    for x in range(out.size):
+        out[x] = line[x]
+    for k in range(1, 2 * reach + 1):
+        beside = line[k:]
+        for x in range(out.size):
+            out[x] += beside[x]
 
 
 @numba.njit(cache=True, nogil=True)
+def _add_rows(parts, busy, y, reach, out):  # type: ignore[no-untyped-def]
+    """Sum rows up to `reach` above and below one, in order; those that are not busy hold nothing."""
+    out[:] = 0.0
+    for k in range(max(y - reach, 0), min(y + reach + 1, busy.size)):
+        if busy[k]:
+            for x in range(out.size):
+                out[x] += parts[k, x]
+
+
+@numba.njit(cache=True, nogil=True)
+def _seeds(mean, scores, stable, p, span, ratio, expected, critical, min_loss, flags, busy):  # type: ignore[no-untyped-def]
+    """Flag the cells of a pair that are significant and below the border; 1 cell of margin around `flags`."""
+    rows, cols = mean.shape
+    floor = expected[0]
+    seeds = 0
+    for y in range(rows):
+        count = 0
+        for x in range(cols):
+            count += 1 if scores[y, x] < critical else 0
+        if busy[y]:
+            flags[y + 1, :] = 0.0
+        busy[y] = False
+        if count == 0:
+            continue
+        for x in range(cols):
+            if scores[y, x] < critical:
+                m = np.float64(mean[y, x])
+                whole = _at(expected, undisturbed(stable_at(stable, p, y, x), ratio[y, x], span))
+                if m < whole - min_loss * (whole - floor):
+                    flags[y + 1, x + 1] = 1.0
+                    busy[y] = True
+                    seeds += 1
+    return seeds
+
+
+@numba.njit(cache=True, nogil=True)
+def _cores(mean, flags, seeded, codes, weights, weighted, busy):  # type: ignore[no-untyped-def]
+    """Find the cells that are flagged with enough of their neighbours: their codes, weights and weighted means."""
+    rows, cols = mean.shape
+    found = 0
+    for y in range(rows):
+        if busy[y]:
+            weights[y, :] = 0.0
+            weighted[y, :] = 0.0
+        busy[y] = False
+        if not seeded[y]:
+            continue
+        for x in range(cols):
+            if flags[y + 1, x + 1] == 0.0:
+                continue
+            around = 0.0
+            held = 0.0
+            for v in range(max(y - 1, 0), min(y + 2, rows)):
+                for u in range(max(x - 1, 0), min(x + 2, cols)):
+                    around += flags[v + 1, u + 1]
+                    held += 1.0 if mean[v, u] == mean[v, u] else 0.0
+            if 9.0 * around >= SUPPORT * held and held >= 4.0:
+                # the level of disturbed ground is that of the inmost cells where there are any near
+                weight = CORE_WEIGHT if around == held else 1.0
+                weights[y, x + LEVEL_REACH] = weight
+                weighted[y, x + LEVEL_REACH] = weight * np.float64(mean[y, x])
+                codes[y, x] = CORE
+                busy[y] = True
+                found += 1
+    return found
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def decide(  # type: ignore[no-untyped-def]
     mean: FloatBlock,
     scores: FloatBlock,
@@ -341,59 +507,50 @@ def decide(  # type: ignore[no-untyped-def]
     """
     pairs, rows, cols = mean.shape
     codes = np.zeros((pairs, rows, cols), np.uint8)
-    flags = np.empty((rows, cols), np.float64)
-    finite = np.empty((rows, cols), np.float64)
-    weighted = np.empty((rows, cols), np.float64)
-    around = np.empty((rows, cols), np.float64)
-    held = np.empty((rows, cols), np.float64)
-    cores = np.empty((rows, cols), np.float64)
-    levels = np.empty((rows, cols), np.float64)
+    # a pair's flags and cores with a margin of zeros; rows that hold none are marked, and passed over
+    flags = np.zeros((rows + 2, cols + 2))
+    seeded = np.zeros(rows, np.bool_)
+    weights = np.zeros((rows, cols + 2 * LEVEL_REACH))
+    weighted = np.zeros((rows, cols + 2 * LEVEL_REACH))
+    busy = np.zeros(rows, np.bool_)
+    part_near = np.empty((rows, cols))
+    part_cores = np.empty((rows, cols))
+    part_levels = np.empty((rows, cols))
+    near = np.empty(cols)
+    cores = np.empty(cols)
+    levels = np.empty(cols)
     losses = np.zeros((rows, cols), np.float64)
     nears = np.zeros((rows, cols), np.int64)
     some = np.zeros((rows, cols), np.uint8)
-    floor = expected[0]
-    beside = ratio_near(ratio)
+    beside = np.full((rows, cols), np.nan)
+    inset = LEVEL_REACH - REACH
     for p in range(pairs):
-        seeds = 0
+        if not _seeds(
+            mean[p], scores[p], stable, p, spans[p], ratio, expected, critical, min_loss, flags, seeded
+        ) or not _cores(mean[p], flags, seeded, codes[p], weights, weighted, busy):
+            continue
         for y in range(rows):
+            if busy[y]:
+                _sums_along(weights[y, inset : cols + 2 * LEVEL_REACH - inset], REACH, part_near[y])
+                _sums_along(weights[y], LEVEL_REACH, part_cores[y])
+                _sums_along(weighted[y], LEVEL_REACH, part_levels[y])
+        for y in range(rows):
+            if not busy[max(y - REACH, 0) : y + REACH + 1].any():
+                continue
+            _add_rows(part_near, busy, y, REACH, near)
+            _add_rows(part_cores, busy, y, LEVEL_REACH, cores)
+            _add_rows(part_levels, busy, y, LEVEL_REACH, levels)
             for x in range(cols):
                 m = np.float64(mean[p, y, x])
-                finite[y, x] = 1.0 if m == m else 0.0
-                flags[y, x] = 0.0
-                if m == m and scores[p, y, x] < critical:
-                    whole = _at(expected, undisturbed(stable_at(stable, p, y, x), ratio[y, x], spans[p]))
-                    if m < whole - min_loss * (whole - floor):
-                        flags[y, x] = 1.0
-                        seeds += 1
-        if seeds == 0:
-            continue
-        _within(flags, 1, around)
-        _within(finite, 1, held)
-        found = 0
-        for y in range(rows):
-            for x in range(cols):
-                core = flags[y, x] == 1.0 and 9.0 * around[y, x] >= SUPPORT * held[y, x] and held[y, x] >= 4.0
-                # the level of disturbed ground is that of the inmost cells where there are any near
-                weight = CORE_WEIGHT if around[y, x] == held[y, x] else 1.0
-                flags[y, x] = weight if core else 0.0
-                weighted[y, x] = weight * np.float64(mean[p, y, x]) if core else 0.0
-                if core:
-                    codes[p, y, x] = CORE
-                    found += 1
-        if found == 0:
-            continue
-        _within(flags, REACH, around)
-        _within(flags, LEVEL_REACH, cores)
-        _within(weighted, LEVEL_REACH, levels)
-        for y in range(rows):
-            for x in range(cols):
-                if finite[y, x] == 0.0 or around[y, x] == 0.0:
+                if near[x] == 0.0 or m != m:
                     continue
+                if beside[y, x] != beside[y, x]:
+                    beside[y, x] = _ratio_beside(ratio, y, x)
                 rests = undisturbed(stable_at(stable, p, y, x), beside[y, x], spans[p])
                 whole = _at(expected, rests)
-                level = levels[y, x] / cores[y, x]
+                level = levels[x] / cores[x]
                 range_ = max(whole - level, 1e-6)
-                loss = (whole - np.float64(mean[p, y, x])) / range_
+                loss = (whole - m) / range_
                 # of the three rows on a straight edge the middle one holds windows that mix both grounds: they
                 # average coherence, not its biased estimate
                 mixed = _at(expected, (rests + _at(true, level)) / 2)

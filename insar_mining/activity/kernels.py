@@ -21,8 +21,11 @@ BoolArray = npt.NDArray[np.bool_]
 FIXED_ONE = 2**30
 _LOW_BITS = 2**32 - 1
 
+# pixels that are worked on side by side
+TOGETHER = 1024
 
-@numba.njit(cache=True, nogil=True)
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def pixel_moments(values: FloatBlock, use: BoolArray) -> tuple[IntArray, FloatArray, FloatArray]:
     """Count, mean and standard deviation (ddof 0) over the finite pairs in use.
 
@@ -90,22 +93,30 @@ def points_of_best(values: FloatBlock, order: IntArray, least: IntArray, mean_mi
     """
     pairs, pixels = values.shape
     found = np.zeros(pairs, np.int64)
-    count = np.zeros(pixels, np.int64)
-    total = np.zeros(pixels, np.float64)
-    squares = np.zeros(pixels, np.float64)
-    for k in range(pairs):
-        p = order[k]
-        for i in range(pixels):
-            v = np.float64(values[p, i])
-            if v == v:
+    # some pixels at a time, whose sums stay in the processor; what is not there is added as zero, without a question
+    count = np.empty(TOGETHER, np.float64)
+    total = np.empty(TOGETHER, np.float64)
+    squares = np.empty(TOGETHER, np.float64)
+    for first in range(0, pixels, TOGETHER):
+        some = min(TOGETHER, pixels - first)
+        count[:] = 0.0
+        total[:] = 0.0
+        squares[:] = 0.0
+        for k in range(pairs):
+            row = values[order[k], first : first + some]
+            enough = np.float64(least[k])
+            stable = 0
+            for i in range(some):
+                v = np.float64(row[i])
                 # sums about the limit itself lose nothing where the decision is close
-                v -= mean_min
-                count[i] += 1
-                total[i] += v
-                squares[i] += v * v
-            n = count[i]
-            if n >= least[k] and total[i] >= 0 and n * squares[i] - total[i] ** 2 <= (n * sd_max) ** 2:
-                found[k] += 1
+                above = v - mean_min if v == v else 0.0
+                count[i] += 1.0 if v == v else 0.0
+                total[i] += above
+                squares[i] += above * above
+                n = count[i]
+                steady = n * squares[i] - total[i] ** 2 <= (n * sd_max) ** 2
+                stable += 1 if (n >= enough) & (total[i] >= 0) & steady else 0
+            found[k] += stable
     return found
 
 
@@ -116,12 +127,13 @@ def pair_counts(values: FloatBlock, limit: float) -> tuple[IntArray, IntArray]:
     count = np.zeros(pairs, np.int64)
     above = np.zeros(pairs, np.int64)
     for p in range(pairs):
+        n = 0
+        high = 0
         for i in range(pixels):
             v = np.float64(values[p, i])
-            if v == v:
-                count[p] += 1
-                if v >= limit:
-                    above[p] += 1
+            n += 1 if v == v else 0
+            high += 1 if v >= limit else 0
+        count[p], above[p] = n, high
     return count, above
 
 
@@ -146,20 +158,22 @@ def pair_sums(values: FloatBlock, mask: BoolArray) -> IntArray:
     pairs, pixels = values.shape
     sums = np.zeros((pairs, 4), np.int64)
     for p in range(pairs):
+        count, total, high, low = 0, 0, 0, 0
         for i in range(pixels):
-            if mask[i]:
-                v = np.float64(values[p, i])
-                if v == v:
-                    q = np.int64(np.rint(v * FIXED_ONE))
-                    square = q * q
-                    sums[p, 0] += 1
-                    sums[p, 1] += q
-                    sums[p, 2] += square >> 32
-                    sums[p, 3] += square & _LOW_BITS
+            v = np.float64(values[p, i])
+            # what is not used is added as zero, which asks no questions
+            used = (v == v) & mask[i]
+            q = np.int64(np.rint((v if used else 0.0) * FIXED_ONE))
+            square = q * q
+            count += 1 if used else 0
+            total += q
+            high += square >> 32
+            low += square & _LOW_BITS
+        sums[p, 0], sums[p, 1], sums[p, 2], sums[p, 3] = count, total, high, low
     return sums
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def difference_index(values: FloatBlock, stable: FloatArray, group: npt.NDArray[np.int16]) -> FloatBlock:
     """Normalised difference of each pair's stable coherence and its pixels.
 
@@ -177,7 +191,16 @@ def difference_index(values: FloatBlock, stable: FloatArray, group: npt.NDArray[
     """
     pairs, pixels = values.shape
     index = np.empty((pairs, pixels), np.float32)
+    nan = np.float32(np.nan)
     for p in range(pairs):
+        if stable.shape[0] == 1:
+            # one reference for all is not looked up for each
+            reference = stable[0, p]
+            for i in range(pixels):
+                v = np.float64(values[p, i])
+                total = reference + v
+                index[p, i] = np.float32((reference - v) / total) if total > 0 else nan
+            continue
         for i in range(pixels):
             v = np.float64(values[p, i])
             reference = stable[group[i], p]
@@ -218,7 +241,7 @@ def lost_counts(
     return count, lost
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def group_means(values: FloatBlock, group: IntArray, groups: int) -> tuple[FloatArray, IntArray]:
     """Mean and count over the finite pairs of each group, of each pixel.
 

@@ -15,6 +15,7 @@ import xarray as xr
 import zarr
 
 from insar_mining.activity.area import ACTIVITY_COLUMNS, nominal_area_m2
+from insar_mining.activity.blocks import held
 from insar_mining.activity.cells import CELL_ATTRIBUTES, MAP_COORDINATES, ground_area_m2, on_cells_of
 from insar_mining.activity.ndai import annual_blocks, ndai, years_of_pairs
 from insar_mining.activity.significance import (
@@ -90,13 +91,14 @@ def significant_to_zarr(
     Held are a block of all pairs with what is prepared of it, and for each year one map of bool (its stable
     points); benchmarks/results/activity.md tells what 10,000 x 10,000 cells take.
     """
+    coh = held(coh)
     references, scenes = find_references(coh, block_bytes=block_bytes, **options)
     years = list(references)
     layers = {"active": ("uint8", NO_DECISION), "disturbed": ("int16", 0), "n_pairs": ("int16", 0)}
     with written_store(path) as partial:
         arrays = _maps(coh, partial, years, layers, chunk)
         year_of = np.concatenate([np.full(found.pairs.size, year) for year, found in references.items()])
-        for part in walk_disturbed(coh, references, block_bytes=block_bytes):
+        for part in walk_disturbed(coh, references, block_bytes=block_bytes, skip_empty=True):
             if not part.finite.any():
                 continue  # what the store holds already
             for number, year in enumerate(years):

@@ -10,7 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from insar_mining.activity.blocks import Block, Key, lazy_variable, reads_files, walk
+from insar_mining.activity.blocks import (
+    Block,
+    Key,
+    in_order,
+    lazy_variable,
+    map_blocks,
+    read_block,
+    usual_bytes,
+)
 from insar_mining.activity.cells import mine_cells, on_cells_of
 from insar_mining.activity.dates import year_of
 from insar_mining.activity.kernels import difference_index, group_means
@@ -101,7 +109,7 @@ def ndai(
     on_pairs["rho_stable"] = xr.Variable("pair", rho, {"units": "1", "long_name": "mean coherence of stable points"})
     on_pairs["stable"] = xr.Variable(("y", "x"), np.asarray(stable.values, np.bool_))
     made = _IndexReader(coh.variable, of_class, group)
-    values = lazy_variable(("pair", "y", "x"), coh.shape, made, slow=reads_files(coh))
+    values = lazy_variable(("pair", "y", "x"), coh.shape, made, usual_bytes(coh))
     index = on_cells_of(coh, ("pair", "y", "x"), values, "ndai", attrs, on_pairs)
     index.encoding.update({key: coh.encoding[key] for key in ("preferred_chunks",) if key in coh.encoding})
     return index
@@ -182,11 +190,15 @@ def annual_blocks(
 ) -> Iterator[tuple[Block, npt.NDArray[np.float32], npt.NDArray[np.int16]]]:
     """Yield block by block the annual mean (year, row, column) of `annual_ndai` and the finite pairs behind it."""
     years, group = np.unique(_years(index), return_inverse=True)
-    for block, values in walk(index, block_bytes):
+
+    def one(block: Block) -> tuple[Block, npt.NDArray[np.float32], npt.NDArray[np.int16]]:
+        shape = years.size, *block.shape
+        values = read_block(index, block)
         mean, count = group_means(values.reshape(values.shape[0], -1), group.astype(np.int64), years.size)
         mean[count < min_pairs] = np.nan
-        shape = years.size, *block.shape
-        yield block, mean.astype(np.float32).reshape(shape), count.astype(np.int16).reshape(shape)
+        return block, mean.astype(np.float32).reshape(shape), count.astype(np.int16).reshape(shape)
+
+    yield from in_order(one, map_blocks(index, block_bytes))
 
 
 def years_of_pairs(index: xr.DataArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

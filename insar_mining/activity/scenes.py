@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from insar_mining.activity.blocks import is_lazy, layers_of, walk_data
+from insar_mining.activity.blocks import Block, FloatBlock, is_lazy, layers_of, over_data
 from insar_mining.activity.kernels import mean_and_sd, pair_sums
 from insar_mining.errors import ActivityError, OptionError
 
@@ -127,12 +127,17 @@ def class_means(
         raise ActivityError("no cell belongs to any class; check the raster or the polygons that they come from")
     pairs = coh.sizes["pair"]
     sums = np.zeros((len(labels), pairs, 4), np.int64)
-    for block, part in walk_data(coh, block_bytes):
-        here = values[block.rows, block.cols].ravel()
+
+    def summed(block: Block, part: FloatBlock) -> npt.NDArray[np.int64]:
+        here, found = values[block.rows, block.cols].ravel(), np.zeros_like(sums)
         for number, label in enumerate(labels):
             chosen = here == label
             if chosen.any():
-                sums[number] += pair_sums(part.reshape(pairs, -1), chosen)
+                found[number] = pair_sums(part.reshape(pairs, -1), chosen)
+        return found
+
+    for _, found in over_data(coh, summed, block_bytes):
+        sums += found
     return labels, np.stack([mean_and_sd(of_class)[0] for of_class in sums]), sums[:, :, 0]
 
 
@@ -222,10 +227,12 @@ def _sums_over(cube: xr.DataArray, mask: BoolArray, block_bytes: int | None) -> 
     """Sum every pair over the pixels of a mask."""
     pairs = cube.sizes["pair"]
     sums = np.zeros((pairs, 4), np.int64)
-    for block, values in walk_data(cube, block_bytes):
-        chosen = mask[block.rows, block.cols]
-        if chosen.any():
-            sums += pair_sums(values.reshape(pairs, -1), chosen.ravel())
+
+    def summed(block: Block, values: FloatBlock) -> npt.NDArray[np.int64]:
+        return np.asarray(pair_sums(values.reshape(pairs, -1), mask[block.rows, block.cols].ravel()))
+
+    for _, found in over_data(cube, summed, block_bytes):
+        sums += found
     return sums
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from insar_mining.activity.blocks import Block, held, layers_of, map_blocks
+from insar_mining.activity.blocks import Block, held, in_order, layers_of, map_blocks, may_hold_data
 from insar_mining.activity.cells import on_cells_of
 from insar_mining.activity.decision import decide, disturbed_in
 from insar_mining.activity.scenes import SCENE_COLUMNS
@@ -24,12 +24,12 @@ from insar_mining.activity.year_reference import (
     FALSE_DISCOVERY_RATE,
     KEEP_BYTES,
     MIN_LOSS,
-    Prepared,
+    Kept,
     YearReference,
+    blocks_of_year,
     mine_in,
-    prepare,
+    prepare_block,
     stable_of_year,
-    with_margin,
     year_reference,
 )
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError
@@ -186,6 +186,7 @@ def find_references(
     scenes : DataFrame
         As of `scene_table`, every pair against the stable ground of its own year.
     """
+    coh = held(coh)
     limits = stable_mean_min, stable_std_max, scene_mean_min, scene_std_max, stable_method
     found = list(
         _by_year(
@@ -207,7 +208,7 @@ def _by_year(
     *,
     where: xr.DataArray | None,
     baseline_loss: bool,
-) -> Iterator[tuple[YearReference, pd.DataFrame, list[Prepared | None] | None]]:
+) -> Iterator[tuple[YearReference, pd.DataFrame, list[Kept | None] | None]]:
     """Yield the reference of every year that has one, its table of scenes, and its prepared blocks if small."""
     if not 0 < false_discovery_rate < 1 or not 0 < min_loss < 1:
         raise OptionError(
@@ -250,24 +251,38 @@ def duty_cycle(found: Significance) -> xr.DataArray:
 
 
 def walk_disturbed(
-    coh: xr.DataArray, references: Mapping[int, YearReference], *, block_bytes: int | None = None
+    coh: xr.DataArray,
+    references: Mapping[int, YearReference],
+    *,
+    block_bytes: int | None = None,
+    skip_empty: bool = False,
 ) -> Iterator[DisturbedBlock]:
-    """Decide block by block in every kept pair, without holding more than a block.
+    """Decide block by block in every kept pair, without holding more than a block for each thread.
 
     Parameters
     ----------
     coh : DataArray (pair, y, x)
         The cube the references are of.
     references : mapping of int to YearReference
+    skip_empty : bool
+        Leave out blocks that are known to hold no data (`held`).
     """
     places = np.concatenate([reference.pairs for reference in references.values()])
-    for block in map_blocks(coh, block_bytes):
+    coh = held(coh)
+
+    def decided(block: Block) -> DisturbedBlock | None:
+        if skip_empty and not may_hold_data(coh, block.rows, block.cols):
+            return None
         disturbed, finite, active = [], [], {}
         for year, reference in references.items():
             active[year], found, there = _decide_block(coh, reference, block, None)
             disturbed.append(found)
             finite.append(there)
-        yield DisturbedBlock(block, places, np.concatenate(disturbed), np.concatenate(finite), active)
+        return DisturbedBlock(block, places, np.concatenate(disturbed), np.concatenate(finite), active)
+
+    for found in in_order(decided, map_blocks(coh, block_bytes)):
+        if found is not None:
+            yield found
 
 
 class _Layers(NamedTuple):
@@ -279,11 +294,10 @@ class _Layers(NamedTuple):
 
 
 def _decide_block(
-    coh: xr.DataArray, reference: YearReference, block: Block, ready: Prepared | None
+    coh: xr.DataArray, reference: YearReference, block: Block, kept: Kept | None
 ) -> tuple[BoolArray, BoolArray, BoolArray]:
     """Decide one block of a year: active (rows, columns), disturbed and with data (pairs, rows, columns)."""
-    rows, cols, inner = with_margin(block, coh)
-    ready = ready or prepare(coh, reference.pairs, rows, cols, reference)
+    ready, inner = prepare_block(coh, block, reference, kept)
     if ready is None:
         nothing = np.zeros((reference.pairs.size, *block.shape), np.bool_)
         return np.zeros(block.shape, np.bool_), nothing, nothing
@@ -307,18 +321,27 @@ def _decided_year(
     reference: YearReference,
     min_pairs: int,
     block_bytes: int | None,
-    prepared: list[Prepared | None] | None,
+    prepared: list[Kept | None] | None,
 ) -> _Layers:
     """Decide a whole year."""
     shape = coh.sizes["y"], coh.sizes["x"]
     layers = _Layers(np.full(shape, NO_DECISION, np.uint8), np.zeros(shape, np.int16), np.zeros(shape, np.int16))
-    for number, block in enumerate(map_blocks(coh, block_bytes)):
-        ready = None if prepared is None else prepared[number]
-        active, disturbed, finite = _decide_block(coh, reference, block, ready)
+    blocks = blocks_of_year(coh, reference.pairs.size, block_bytes)
+
+    def decided(number: int) -> None:
+        block = blocks[number]
         where = block.rows, block.cols
+        if prepared is not None and prepared[number] is None:
+            return  # without data
+        active, disturbed, finite = _decide_block(coh, reference, block, prepared[number] if prepared else None)
         layers.n_pairs[where] = finite.sum(axis=0)
         layers.disturbed[where] = disturbed.sum(axis=0)
         layers.active[where] = np.where(layers.n_pairs[where] >= max(min_pairs, 1), active, NO_DECISION)
+
+    for _ in in_order(decided, range(len(blocks))):
+        pass
+    if prepared is not None:
+        prepared.clear()
     return layers
 
 

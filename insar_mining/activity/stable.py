@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from insar_mining.activity.blocks import held, only_where, walk, walk_data
+from insar_mining.activity.blocks import Block, FloatBlock, held, only_where, over_data, walk
 from insar_mining.activity.cells import on_cells_of
 from insar_mining.activity.kernels import pair_counts, pair_sums, pixel_moments, points_of_best
 from insar_mining.activity.scenes import (
@@ -27,6 +27,8 @@ from insar_mining.activity.scenes import (
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError, UnsettledWarning
 
 BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 StableMethod = Literal["iterated", "published"]
 
 logger = logging.getLogger(__name__)
@@ -223,7 +225,8 @@ def iterate_stable(
         std_max if scene_std_max is None else scene_std_max,
     )
     check_limits(*scene_limits)
-    cube = held(_candidates(coh, where))
+    coh = held(coh)
+    cube = _candidates(coh, where)
     kept = _start(cube, mean_min, std_max, min_pairs, block_bytes)
     rows: list[tuple[int, int, int, int, int]] = []
     settled = False
@@ -278,16 +281,25 @@ def _start(
     """Pairs to begin with: as many of the best as the rule allows; see the notes of `iterate_stable`."""
     pairs = cube.sizes["pair"]
     count, above = np.zeros(pairs, np.int64), np.zeros(pairs, np.int64)
-    for _, values in walk_data(cube, block_bytes):
-        n, a = pair_counts(values.reshape(pairs, -1), mean_min - ROUNDING)
+
+    def counted(_: Block, values: FloatBlock) -> tuple[IntArray, IntArray]:
+        n, high = pair_counts(values.reshape(pairs, -1), mean_min - ROUNDING)
+        return n, high
+
+    for _, (n, high) in over_data(cube, counted, block_bytes):
         count += n
-        above += a
+        above += high
     order = np.argsort(-above / np.maximum(count, 1), kind="stable")
     numbers = np.arange(1, pairs + 1)
     least = np.full(pairs, min_pairs) if min_pairs is not None else (numbers + 1) // 2
     points = np.zeros(pairs, np.int64)
-    for _, values in walk_data(cube, block_bytes):
-        points += points_of_best(values.reshape(pairs, -1), order, least, mean_min - ROUNDING, std_max + ROUNDING)
+
+    def stable_of_best(_: Block, values: FloatBlock) -> IntArray:
+        flat = values.reshape(pairs, -1)
+        return np.asarray(points_of_best(flat, order, least, mean_min - ROUNDING, std_max + ROUNDING))
+
+    for _, found in over_data(cube, stable_of_best, block_bytes):
+        points += found
     points[numbers < START_SHARE * pairs] = 0
     enough = (points > 0) & (points >= min(FEW_POINTS, int(points.max())))
     best = int(numbers[enough].max()) if enough.any() else pairs
@@ -303,15 +315,40 @@ def _stable_pass(
     """One reading of the cube: stable points over the pairs in use, sums of every pair over them."""
     pairs = cube.sizes["pair"]
     found = _Found(np.zeros((cube.sizes["y"], cube.sizes["x"]), np.bool_), np.zeros((pairs, 4), np.int64))
-    limits = [(round(mean_min - m, 6), round(std_max + s, 6)) for m in LOOSER_MEAN for s in LOOSER_SD]
-    found.looser = dict.fromkeys(limits, 0)
-    for block, values in walk_data(cube, block_bytes):
+
+    def summed(_: Block, values: FloatBlock) -> tuple[BoolArray, IntArray]:
         flat = values.reshape(pairs, -1)
         count, mean, sd = pixel_moments(flat, use)
-        enough = count >= least
-        mask = enough & (mean >= mean_min - ROUNDING) & (sd <= std_max + ROUNDING)
+        mask = (count >= least) & (mean >= mean_min - ROUNDING) & (sd <= std_max + ROUNDING)
+        return mask, pair_sums(flat, mask)
+
+    for block, (mask, sums) in over_data(cube, summed, block_bytes):
         found.mask[block.rows, block.cols] = mask.reshape(block.shape)
-        found.sums += pair_sums(flat, mask)
+        found.sums += sums
+    if not found.mask.any():
+        _look_further(found, cube, use, mean_min, std_max, least, block_bytes)
+    return found
+
+
+def _look_further(
+    found: _Found,
+    cube: xr.DataArray,
+    use: BoolArray,
+    mean_min: float,
+    std_max: float,
+    least: int,
+    block_bytes: int | None,
+) -> None:
+    """Where nothing is stable, find what would have been by looser limits, and the best pixel there is."""
+    limits = [(round(mean_min - m, 6), round(std_max + s, 6)) for m in LOOSER_MEAN for s in LOOSER_SD]
+    found.looser = dict.fromkeys(limits, 0)
+
+    def moments(_: Block, values: FloatBlock) -> tuple[IntArray, FloatArray, FloatArray]:
+        count, mean, sd = pixel_moments(values.reshape(use.size, -1), use)
+        return count, mean, sd
+
+    for _, (count, mean, sd) in over_data(cube, moments, block_bytes):
+        enough = count >= least
         found.pixels += int(np.count_nonzero(count))
         for m, s in limits:
             found.looser[m, s] += int(np.count_nonzero(enough & (mean >= m - ROUNDING) & (sd <= s + ROUNDING)))
@@ -319,7 +356,6 @@ def _stable_pass(
             best = int(np.argmax(np.where(enough, mean, -1.0)))
             if not mean[best] <= found.best[0]:
                 found.best = float(mean[best]), float(sd[best])
-    return found
 
 
 def _stable_map(

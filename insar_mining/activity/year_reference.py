@@ -13,18 +13,25 @@ import pandas as pd
 import xarray as xr
 from scipy import ndimage, optimize, special
 
-from insar_mining.activity.blocks import Block, map_blocks
+from insar_mining.activity.blocks import (
+    Block,
+    FloatBlock,
+    in_order,
+    is_lazy,
+    map_blocks,
+    may_hold_data,
+)
 from insar_mining.activity.cells import inside
 from insar_mining.activity.decision import (
     HALO,
     Levels,
     LookTables,
     departed,
-    least_scores,
     local_means,
     local_scores,
     look_tables,
     own_ratio,
+    score_counts,
     value_counts,
 )
 from insar_mining.activity.kernels import has_data
@@ -35,7 +42,6 @@ from insar_mining.coherence.statistics import coherence_sd, expected_coherence, 
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
-FloatBlock = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 logger = logging.getLogger(__name__)
@@ -58,8 +64,10 @@ SNOW_BELOW = 0.6
 _VALUE_STEPS = 1024
 _SQUARE = np.ones((3, 3), np.bool_)
 
-# prepared blocks of a year up to this size are kept between the two passes
-KEEP_BYTES = 32 * 2**20
+# of local scores of a year up to this size (31 pairs of 1450 x 1450 cells) the low ones are kept between the two
+# passes; should one that is not so low be significant after all, scores are made again
+KEEP_BYTES = 256 * 2**20
+KEPT_BELOW = -1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,16 +167,26 @@ def quiet_points(coh: xr.DataArray, stable: xr.DataArray, *, block_bytes: int | 
     blocks = [block for block in map_blocks(coh, block_bytes) if mask[block.rows, block.cols].any()]
     every = np.arange(coh.sizes["pair"])
     counts = np.zeros((every.size, _VALUE_STEPS), np.int64)
-    for block in blocks:
-        counts += value_counts(_read(coh, every, block.rows, block.cols), mask[block.rows, block.cols], _VALUE_STEPS)
+
+    def counted(block: Block) -> IntArray:
+        here = np.ascontiguousarray(mask[block.rows, block.cols])
+        return np.asarray(value_counts(_read(coh, every, block.rows, block.cols), here, _VALUE_STEPS))
+
+    for found in in_order(counted, blocks):
+        counts += found
     half = np.cumsum(counts, axis=1) * 2 >= np.maximum(counts.sum(axis=1, keepdims=True), 1)
     usual = (half.argmax(axis=1) + 0.5) / _VALUE_STEPS
     usual[usual < SNOW_BELOW] = np.nan
     gone = np.zeros(mask.shape, np.bool_)
-    for block in blocks:
+    floor = float(expected_coherence(0.0, USUAL_LOOKS))
+
+    def disturbed(block: Block) -> tuple[Block, BoolArray]:
         rows, cols, inner = with_margin(block, coh)
-        found = departed(local_means(_read(coh, every, rows, cols)), usual, float(expected_coherence(0.0, USUAL_LOOKS)))
-        gone[block.rows, block.cols] = ndimage.binary_dilation(found, _SQUARE, iterations=2)[inner]
+        found = departed(local_means(_read(coh, every, rows, cols)), usual, floor)
+        return block, ndimage.binary_dilation(found, _SQUARE, iterations=2)[inner]
+
+    for block, there in in_order(disturbed, blocks):
+        gone[block.rows, block.cols] = there
     left = mask & ~gone
     if left.sum() < max(ENOUGH_POINTS, mask.sum() / 10):
         return stable
@@ -234,6 +252,15 @@ def _scatter_table() -> tuple[FloatArray, FloatArray, FloatArray]:
     return looks, true, coherence_sd(true[None, :], looks[:, None])
 
 
+class Kept(NamedTuple):
+    """What is kept of a prepared block: own ratios, places (in C order) and values of the low local scores."""
+
+    ratio: FloatArray
+    places: npt.NDArray[np.uint32]
+    scores: npt.NDArray[np.float32]
+    stable: Levels
+
+
 class Prepared(NamedTuple):
     """What a block of a year, with its margin, is decided on: local means, own ratios, local scores, stable ground."""
 
@@ -263,12 +290,46 @@ def mine_in(coh: xr.DataArray, block: Block) -> BoolArray:
     return inside(coh["cover"].values[block.rows, block.cols], float(coh.attrs["min_cover"]))
 
 
+def blocks_of_year(coh: xr.DataArray, pairs: int, block_bytes: int | None) -> list[Block]:
+    """Blocks in which a year is decided: larger where only its own pairs are read of a cube in memory."""
+    return map_blocks(coh, block_bytes, None if is_lazy(coh) else pairs)
+
+
+def prepare_block(
+    coh: xr.DataArray, block: Block, reference: YearReference, kept: Kept | None = None
+) -> tuple[Prepared | None, tuple[slice, slice]]:
+    """Prepare a block of a year with its margin, and where the block lies in it; None where it holds no data."""
+    rows, cols, inner = with_margin(block, coh)
+    if kept is not None:
+        return _restored(_read(coh, reference.pairs, rows, cols), kept), inner
+    if not may_hold_data(coh, block.rows, block.cols):
+        return None, inner
+    return prepare(coh, reference.pairs, rows, cols, reference), inner
+
+
+def _kept_of(ready: Prepared) -> Kept:
+    scores = ready.scores.ravel()
+    places = np.flatnonzero(scores < KEPT_BELOW).astype(np.uint32)
+    return Kept(ready.ratio, places, scores[places], ready.stable)
+
+
+def _restored(values: FloatBlock, kept: Kept) -> Prepared:
+    """Prepare a block again from what was kept of it: scores that were not low are infinite."""
+    # local means are quickly made
+    mean = local_means(values)
+    scores = np.full(mean.shape, np.inf, np.float32)
+    scores.reshape(-1)[kept.places] = kept.scores
+    return Prepared(mean, kept.ratio, scores, kept.stable)
+
+
 def _read(coh: xr.DataArray, pairs: IntArray, rows: slice, cols: slice) -> FloatBlock:
     return np.ascontiguousarray(coh.variable[{"pair": pairs, "y": rows, "x": cols}].values, dtype=np.float32)
 
 
 def prepare(coh: xr.DataArray, pairs: IntArray, rows: slice, cols: slice, reference: YearReference) -> Prepared | None:
     """Prepare a block of a year; None where it holds no data."""
+    if not may_hold_data(coh, rows, cols):
+        return None
     values = _read(coh, pairs, rows, cols)
     if not has_data(values):
         return None
@@ -291,7 +352,7 @@ def year_reference(
     keep_bytes: int,
     *,
     baseline_loss: bool = False,
-) -> tuple[YearReference, list[Prepared | None] | None]:
+) -> tuple[YearReference, list[Kept | None] | None]:
     """Find what a year is decided against; and its prepared blocks, where they are small."""
     looks = estimate_looks(_stable_samples(coh, places, stable.values, block_bytes))
     means = stable_means(kept, stable, block_bytes=block_bytes)
@@ -303,19 +364,26 @@ def year_reference(
     )  # fmt: skip
     steps = round((_SCORE_HIGH - _SCORE_LOW) / _SCORE_STEP)
     on_stable, least = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
-    keep = 2 * 4 * places.size * coh.sizes["y"] * coh.sizes["x"] <= keep_bytes
-    prepared: list[Prepared | None] = []
-    for block in map_blocks(coh, block_bytes):
-        rows, cols, inner = with_margin(block, coh)
-        ready = prepare(coh, places, rows, cols, first)
+    keep = 4 * places.size * coh.sizes["y"] * coh.sizes["x"] <= keep_bytes and squares is None
+    prepared: list[Kept | None] = []
+
+    def counted(block: Block) -> tuple[Kept | None, tuple[IntArray, IntArray] | None]:
+        ready, inner = prepare_block(coh, block, first)
+        if ready is None:
+            return None, None
+        here = np.ascontiguousarray(stable.values[block.rows, block.cols])
+        # ground around the mine may be a reference, and is not decided on
+        counts = score_counts(
+            ready.scores, here, mine_in(coh, block), inner[0].start, inner[1].start, _SCORE_LOW, _SCORE_STEP, steps
+        )
+        return _kept_of(ready) if keep else None, counts
+
+    for ready, counts in in_order(counted, blocks_of_year(coh, places.size, block_bytes)):
         if keep:
             prepared.append(ready)
-        if ready is None:
-            continue
-        scores = ready.scores[(slice(None), *inner)]
-        on_stable += _count(scores[:, stable.values[block.rows, block.cols]])
-        # ground around the mine may be a reference, and is not decided on
-        least += _count(least_scores(np.ascontiguousarray(scores))[mine_in(coh, block)])
+        if counts is not None:
+            on_stable += counts[0]
+            least += counts[1]
     centre, scale = null_of(on_stable)
     critical = critical_score(least, places.size, centre, scale, rate)
     logger.info(
@@ -326,7 +394,7 @@ def year_reference(
         year, places, stable, first.stable_true, first.spans, looks, centre, scale, critical, rate, min_loss,
         squares,
     )  # fmt: skip
-    return found, prepared if keep else None
+    return found, prepared if keep and critical <= KEPT_BELOW else None
 
 
 def _stable_samples(coh: xr.DataArray, places: IntArray, stable: BoolArray, block_bytes: int | None) -> FloatBlock:
@@ -335,21 +403,19 @@ def _stable_samples(coh: xr.DataArray, places: IntArray, stable: BoolArray, bloc
     chosen = np.zeros(stable.shape, np.bool_)
     chosen.flat[cells[:: -(-cells.size // MOST_CELLS)]] = True
     parts, order = [], []
-    number = np.arange(stable.size).reshape(stable.shape)
-    for block in map_blocks(coh, block_bytes):
-        here = chosen[block.rows, block.cols]
-        if here.any():
-            parts.append(_read(coh, places, block.rows, block.cols)[:, here])
-            order.append(number[block.rows, block.cols][here])
+
+    def sampled(block: Block) -> tuple[FloatBlock, IntArray] | None:
+        rows, cols = np.nonzero(chosen[block.rows, block.cols])
+        if not rows.size:
+            return None
+        number = (rows + block.rows.start) * stable.shape[1] + cols + block.cols.start
+        return _read(coh, places, block.rows, block.cols)[:, rows, cols], number
+
+    for found in in_order(sampled, map_blocks(coh, block_bytes)):
+        if found is not None:
+            parts.append(found[0])
+            order.append(found[1])
     return np.ascontiguousarray(np.concatenate(parts, axis=1)[:, np.argsort(np.concatenate(order))])
-
-
-def _count(scores: FloatBlock) -> IntArray:
-    """Count finite scores in steps; whole numbers, which have no order of summation."""
-    values = scores[np.isfinite(scores)].astype(np.float64)
-    steps = round((_SCORE_HIGH - _SCORE_LOW) / _SCORE_STEP)
-    place = ((values - _SCORE_LOW) / _SCORE_STEP).astype(np.int64).clip(0, steps - 1)
-    return np.bincount(place, minlength=steps)
 
 
 def null_of(counts: IntArray) -> tuple[float, float]:
