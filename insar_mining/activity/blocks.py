@@ -201,9 +201,9 @@ def _scratch_of(variable: xr.Variable) -> Scratch | None:
     made = getattr(data, "array", None)
     if not isinstance(made, _MadeWhenRead) or not isinstance(made._read, Scratch):
         return None
-    whole = [slice(*key.indices(size)) if isinstance(key, slice) else None
-             for key, size in zip(data.key.tuple[-2:], made.shape[-2:], strict=True)]  # fmt: skip
-    return made._read if whole == [slice(0, size, 1) for size in made.shape[-2:]] else None
+    keys = zip(getattr(data, "key").tuple[-2:], made.shape[-2:], strict=True)  # noqa: B009 - of a lazily indexed array
+    whole = all(isinstance(key, slice) and key.indices(size) == (0, size, 1) for key, size in keys)
+    return made._read if whole else None
 
 
 def held(cube: xr.DataArray, hold_bytes: int | None = None) -> xr.DataArray:

@@ -158,14 +158,14 @@ def pair_sums(values: FloatBlock, mask: BoolArray) -> IntArray:
     pairs, pixels = values.shape
     sums = np.zeros((pairs, 4), np.int64)
     for p in range(pairs):
-        count, total, high, low = 0, 0, 0, 0
+        count, total, high, low = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
         for i in range(pixels):
             v = np.float64(values[p, i])
             # what is not used is added as zero, which asks no questions
             used = (v == v) & mask[i]
             q = np.int64(np.rint((v if used else 0.0) * FIXED_ONE))
             square = q * q
-            count += 1 if used else 0
+            count += np.int64(1) if used else np.int64(0)
             total += q
             high += square >> 32
             low += square & _LOW_BITS

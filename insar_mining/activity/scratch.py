@@ -144,7 +144,7 @@ class Scratch:
             if self._file is None:
                 # it has no name, and goes with this object
                 self._file = tempfile.TemporaryFile(prefix="insar_mining_")  # noqa: SIM115
-            rest, at = memoryview(values).cast("B"), self._end
+            rest, at = values.data.cast("B"), self._end
             while rest:
                 done = os.pwrite(self._file.fileno(), rest, at)
                 rest, at = rest[done:], at + done
@@ -173,7 +173,7 @@ class Scratch:
             at = place + 4 * width * (int(pair) * height + lines.start)
             whole = out[number].flags.c_contiguous and out.shape[2] == width
             target = out[number] if whole else buffer
-            rest = memoryview(target).cast("B")
+            rest = target.data.cast("B")
             while rest:
                 done = os.preadv(self._file.fileno(), [rest], at)
                 if not done:
