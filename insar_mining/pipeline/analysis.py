@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from insar_mining.activity import (
     active_in,
     activity_table,
     annual_ndai,
+    class_intervals,
     classify,
     filter_scenes,
     iterate_stable,
@@ -27,7 +28,7 @@ from insar_mining.activity import (
 from insar_mining.activity.blocks import held
 from insar_mining.activity.composite import NO_CLASS, classes_of_years
 from insar_mining.activity.frequency import Timeline, activity_timeline
-from insar_mining.activity.intervals import area_intervals
+from insar_mining.activity.intervals import DrawnTile, area_intervals
 from insar_mining.activity.significance import Significance, significant_activity
 from insar_mining.errors import ActivityError
 from insar_mining.mines import Mine
@@ -41,10 +42,16 @@ from insar_mining.pipeline.ground import (
     strata_table,
     without_losses,
 )
+from insar_mining.pipeline.yardstick import Yardstick, yardstick_of, zone_tables
 
 logger = logging.getLogger(__name__)
 
 Window = tuple[int, int, int]
+
+BASELINE_NOTE = (
+    "Every cell is expected to lose coherence with the square of the baseline, by as much as its own pairs of the year "
+    "tell: a face that the elevation model does not know is not taken for worked ground."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +81,12 @@ class Analysis:
         One row per year and kind of ground, where kinds were given.
     adjusted : DataFrame, optional
         Areas corrected by a reference sample, where one was given.
+    class_areas : DataFrame, optional
+        Areas of the classes of every window, with intervals where there were draws (significant).
+    zones, zone_shares : DataFrame, optional
+        When work in each zone starts and stops, and its share that was disturbed in each pair (significant).
+    yardstick : Yardstick
+        How good the stable points are.
     notes : tuple of str
         What was done to the stack before, in full sentences.
     original : DataArray (pair, y, x), optional
@@ -92,6 +105,10 @@ class Analysis:
     explained: pd.DataFrame | None = None
     strata: pd.DataFrame | None = None
     adjusted: pd.DataFrame | None = None
+    class_areas: pd.DataFrame | None = None
+    zones: pd.DataFrame | None = None
+    zone_shares: pd.DataFrame | None = None
+    yardstick: Yardstick = field(default_factory=Yardstick)
     notes: tuple[str, ...] = ()
     original: xr.DataArray | None = None
 
@@ -139,7 +156,11 @@ def _files_of(coh: xr.DataArray, maps: Path | str | Sequence[Path]) -> list[Path
 def _with_ground(analysis: Analysis, ground: Ground, options: ActivityOptions) -> Analysis:
     """Add what is said of kinds of ground, of rejected scenes and of places where people looked."""
     explained = explained_scenes(analysis.coh, analysis.stable, analysis.scenes, options)
-    strata = adjusted = None
+    where = _ground_of_stable(analysis.coh, options)
+    yardstick = yardstick_of(analysis.coh, analysis.stable, explained, where=where, floor=options.coherence_floor)
+    strata = adjusted = shares = zones = None
+    if analysis.significance is not None:
+        shares, zones = zone_tables(analysis.coh, analysis.significance, ground.kinds.get("surfaces"))
     if ground.kinds or options.sample is not None:
         active, known = _active_and_known(analysis)
         strata = strata_table(active, known, ground.kinds)
@@ -151,7 +172,10 @@ def _with_ground(analysis: Analysis, ground: Ground, options: ActivityOptions) -
         explained=explained,
         strata=strata,
         adjusted=adjusted,
-        notes=(*ground.notes, *analysis.notes),
+        zones=zones,
+        zone_shares=shares,
+        yardstick=yardstick,
+        notes=(*ground.notes, *analysis.notes, *yardstick.notes),
     )
 
 
@@ -222,8 +246,10 @@ def _significant(coh: xr.DataArray, mine: Mine, options: ActivityOptions) -> Ana
         for reference in found.references.values()
     ]
     annual = xr.concat(years, dim="year", combine_attrs="drop_conflicts", join="exact")
-    intervals = area_intervals(coh, found, draws=options.interval_draws, level=options.interval_level)
+    drawn: dict[int, list[DrawnTile]] = {}
+    intervals = area_intervals(coh, found, draws=options.interval_draws, level=options.interval_level, drawn=drawn)
     windows = windows_of(annual)
+    classes = [class_intervals(found, drawn, window, level=options.interval_level) for window in windows if drawn]
     return Analysis(
         coh,
         _stable_throughout(found, options),
@@ -234,6 +260,8 @@ def _significant(coh: xr.DataArray, mine: Mine, options: ActivityOptions) -> Ana
         activity_table(found.active, mine_id=mine.id, method="significant", intervals=intervals),
         found,
         activity_timeline(coh, found),
+        class_areas=pd.concat(classes, ignore_index=True) if classes else None,
+        notes=(BASELINE_NOTE,) if options.baseline_correction else (),
     )
 
 

@@ -15,7 +15,7 @@ import xarray as xr
 from affine import Affine
 
 from insar_mining import __version__
-from insar_mining.activity import to_zarr
+from insar_mining.activity import seasonality, to_zarr
 from insar_mining.activity.significance import Significance
 from insar_mining.files import write_text
 from insar_mining.pipeline.analysis import Analysis
@@ -35,7 +35,10 @@ def write_analysis(folder: Path, analysis: Analysis, method: str) -> list[Path]:
 
     ``coherence.zarr``, ``stable.tif``, ``ndai_<year>.tif``, and for each window of three years
     ``rgb_<y1>_<y2>_<y3>.tif`` and ``classes_<y1>_<y2>_<y3>.tif``; ``activity.csv``; ``strata.csv`` and
-    ``adjusted.csv`` where kinds of ground or a reference sample were given.
+    ``adjusted.csv`` where kinds of ground or a reference sample were given; ``rejections.csv`` where pairs were
+    rejected. With the significant method also ``active_<year>.tif``, ``duty_<year>.tif``, ``active_dates.tif``,
+    ``monthly.csv``, ``seasonality.csv``, ``zones.csv``, ``zone_shares.csv`` and, where three years were drawn again,
+    ``class_areas.csv``.
     """
     tags = {"MINE_ID": str(analysis.coh.attrs["mine_id"]), "METHOD": method, "SOFTWARE": f"insar_mining {__version__}"}
     files = [
@@ -53,7 +56,14 @@ def write_analysis(folder: Path, analysis: Analysis, method: str) -> list[Path]:
         files.append(_write(folder / f"rgb_{name}.tif", rgb, bands, of_window | stretch))
         files.append(_write_classes(folder / f"classes_{name}.tif", analysis.classes[window], of_window))
     files.append(write_table(folder / "activity.csv", analysis.activity))
-    further = {"strata.csv": analysis.strata, "adjusted.csv": analysis.adjusted}
+    further = {
+        "strata.csv": analysis.strata,
+        "adjusted.csv": analysis.adjusted,
+        "class_areas.csv": analysis.class_areas,
+        "zones.csv": analysis.zones,
+        "zone_shares.csv": analysis.zone_shares,
+        "rejections.csv": analysis.yardstick.tells,
+    }
     files += [write_table(folder / name, table) for name, table in further.items() if table is not None]
     if analysis.significance is not None:
         files += _write_significance(folder, analysis, analysis.significance, tags)
@@ -61,7 +71,7 @@ def write_analysis(folder: Path, analysis: Analysis, method: str) -> list[Path]:
 
 
 def _write_significance(folder: Path, analysis: Analysis, found: Significance, tags: Mapping[str, str]) -> list[Path]:
-    """Write ``active_<year>.tif``, ``duty_<year>.tif``, ``active_dates.tif`` and ``monthly.csv``."""
+    """Write the maps of every year and of dates, and the tables of months and seasons."""
     files = []
     for year, reference in found.references.items():
         of_year = dict(tags) | {
@@ -82,6 +92,7 @@ def _write_significance(folder: Path, analysis: Analysis, found: Significance, t
         said = dict(tags) | {"DATES": "yyyymmdd; 0 where never"}
         files.append(_write(folder / "active_dates.tif", template, list(DATE_BANDS), said, 0))
         files.append(write_table(folder / "monthly.csv", analysis.timeline.monthly))
+        files.append(write_table(folder / "seasonality.csv", pd.DataFrame([seasonality(analysis.timeline.monthly)])))
     return files
 
 

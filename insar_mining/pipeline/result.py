@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 import yaml
 
+from insar_mining.activity import seasonality
 from insar_mining.files import write_text
 from insar_mining.mines import Mine
 from insar_mining.options import AnalyseOptions, RunOptions, to_yaml
@@ -138,6 +139,16 @@ def write_result(folder: Path, analysis: Analysis, story: Story, progress: Progr
         ndai_ceiling=options.activity.ceiling,
         duty=None if analysis.timeline is None else analysis.timeline.duty,
         monthly=None if analysis.timeline is None else analysis.timeline.monthly,
+        first_active=None if analysis.timeline is None else analysis.timeline.first_active,
+        last_active=None if analysis.timeline is None else analysis.timeline.last_active,
+        seasons=None if analysis.timeline is None else seasonality(analysis.timeline.monthly),
+        zones=analysis.zones,
+        class_areas=_shown_classes(analysis, window),
+        spread=analysis.yardstick.spread,
+        drift=analysis.yardstick.drift,
+        decay=analysis.yardstick.decay,
+        baseline_loss=analysis.yardstick.baseline_loss,
+        tells=analysis.yardstick.tells,
         strata=analysis.strata,
         adjusted=analysis.adjusted,
         simulated=comparison is not None,
@@ -178,6 +189,13 @@ def _remove(paths: Sequence[Path]) -> None:
 def _pair_table(coh: xr.DataArray) -> pd.DataFrame:
     names = ("pair", "reference_date", "secondary_date", "days", "perpendicular_baseline_m")
     return pd.DataFrame({name: coh[name].values for name in names})
+
+
+def _shown_classes(analysis: Analysis, window: Window | None) -> pd.DataFrame | None:
+    """Areas of the classes of the window that the report shows."""
+    if analysis.class_areas is None or window is None:
+        return None
+    return analysis.class_areas[analysis.class_areas["years"] == "_".join(map(str, window))].reset_index(drop=True)
 
 
 def _notes(analysis: Analysis) -> list[str]:

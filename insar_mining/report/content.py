@@ -11,6 +11,8 @@ import pandas as pd
 import xarray as xr
 
 from insar_mining.activity.area import ACTIVITY_COLUMNS
+from insar_mining.activity.corrections import BaselineFit, DecayFit
+from insar_mining.activity.reference import Drift, Spread
 from insar_mining.activity.scenes import SCENE_COLUMNS
 from insar_mining.errors import ReportError
 from insar_mining.mines import Mine
@@ -78,6 +80,24 @@ class ReportContent:
         Share of the pairs in which each cell was disturbed; None where the method does not count pairs.
     monthly : DataFrame, optional
         year, month, area_m2, n_pairs.
+    first_active, last_active : DataArray (y, x) of datetime64, optional
+        Days on which disturbance of each cell begins and ends; NaT where there was none.
+    seasons : mapping, optional
+        amplitude, peak_month and p_value of a yearly wave.
+    zones : DataFrame, optional
+        As ``zones.csv``: zone, start, stop, pairs, share, worked.
+    class_areas : DataFrame, optional
+        Of the classes shown: class, area_m2, area_low_m2, area_high_m2.
+    spread : Spread, optional
+        How the stable points lie over the ground.
+    drift : Drift, optional
+        Whether their coherence has a trend.
+    decay : DecayFit, optional
+        Of their mean coherence with the span.
+    baseline_loss : BaselineFit, optional
+        Of their mean coherence with the baseline.
+    tells : DataFrame, optional
+        What tells rejected from kept pairs: quantity, median_kept, median_rejected, separation, p_value.
     strata : DataFrame, optional
         As ``strata.csv``: year, by, stratum, n_pixels, active_pixels, area_m2, stratum_area_m2, active_share.
     adjusted : DataFrame, optional
@@ -110,6 +130,16 @@ class ReportContent:
     ndai_ceiling: float = NDAI_CEILING
     duty: xr.DataArray | None = None
     monthly: pd.DataFrame | None = None
+    first_active: xr.DataArray | None = None
+    last_active: xr.DataArray | None = None
+    seasons: Mapping[str, float] | None = None
+    zones: pd.DataFrame | None = None
+    class_areas: pd.DataFrame | None = None
+    spread: Spread | None = None
+    drift: Drift | None = None
+    decay: DecayFit | None = None
+    baseline_loss: BaselineFit | None = None
+    tells: pd.DataFrame | None = None
     strata: pd.DataFrame | None = None
     adjusted: pd.DataFrame | None = None
     headline: pd.DataFrame = field(init=False)
@@ -185,6 +215,8 @@ class ReportContent:
             "stable": self.stable,
             "annual": self.annual,
             "duty": self.duty,
+            "first_active": self.first_active,
+            "last_active": self.last_active,
             "rgb": self.rgb,
             "classes": self.classes,
             "found_map": self.found_map,

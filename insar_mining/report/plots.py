@@ -7,10 +7,12 @@ display. To show one in a notebook, put the figure last in a cell: ``plot_areas(
 from __future__ import annotations
 
 from insar_mining.report.plots_activity import (
+    plot_active_date,
     plot_activity_calendar,
     plot_class_areas,
     plot_duty_cycle,
     plot_hue_histogram,
+    plot_zone_activity,
 )
 from insar_mining.report.plots_archive import plot_calendar, plot_footprints, plot_network
 from insar_mining.report.plots_areas import plot_areas
@@ -39,6 +41,7 @@ from insar_mining.report.plots_series import (
 __all__ = [
     "mean_coherence",
     "plot_acquisitions",
+    "plot_active_date",
     "plot_activity_calendar",
     "plot_annual_ndai",
     "plot_areas",
@@ -62,4 +65,5 @@ __all__ = [
     "plot_rgb_legend",
     "plot_scene_quality",
     "plot_stable_points",
+    "plot_zone_activity",
 ]

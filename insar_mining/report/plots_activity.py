@@ -14,15 +14,23 @@ from matplotlib.patches import Rectangle
 
 from insar_mining.errors import ReportError
 from insar_mining.mines import Mine
-from insar_mining.report.frame import MapFrame, draw_outline, finish_map, frame_of
+from insar_mining.report.frame import MapFrame, draw_outline, figure_of, finish_map, frame_of
 from insar_mining.report.plots_areas import SQUARE_KM
 from insar_mining.report.plots_classes import YEARS_OF_COLOUR, class_colours, years_of
 from insar_mining.report.plots_maps import colour_bar, draw_values, map_axes, plane_of
-from insar_mining.report.plots_series import GRID_COLOUR, LIMIT_COLOUR, require_columns, series_axes
+from insar_mining.report.plots_series import (
+    GRID_COLOUR,
+    LIMIT_COLOUR,
+    date_axis,
+    require_columns,
+    series_axes,
+)
 
 DUTY_COLOURS = "viridis"
 CALENDAR_COLOURS = "YlGnBu"
 HATCH = "////"
+# ends and two days between, on the scale of a map of dates
+DATE_TICKS = 4
 HUE_BIN_DEG = 5.0
 # where each colour's sector of 60 degrees lies
 HUES = {"red": 0, "yellow": 60, "green": 120, "cyan": 180, "blue": 240, "magenta": 300}
@@ -61,6 +69,110 @@ def plot_duty_cycle(
     draw_outline(ax, frame, mine.geometry)
     finish_map(ax, frame, title=title)
     colour_bar(ax, image, "share of pairs in which the ground was disturbed", "neither")
+    return ax
+
+
+def _day_number(day: object) -> float:
+    """Days since 1970, as Matplotlib counts them."""
+    return float(np.datetime64(str(day)[:10], "D").astype(np.int64))
+
+
+def plot_active_date(
+    date: xr.DataArray,
+    mine: Mine,
+    ax: Axes | None = None,
+    *,
+    title: str | None = None,
+    period: tuple[object, object] | None = None,
+    frame: MapFrame | None = None,
+) -> Axes:
+    """Draw the day on which the disturbance of each cell begins or ends.
+
+    Parameters
+    ----------
+    date : DataArray (y, x) of datetime64
+        NaT, drawn white, where there was none.
+    mine : Mine
+    ax : Axes, optional
+    title : str, optional
+    period : (date, date), optional
+        Ends of the scale; by default the first and the last day of the map.
+    frame : MapFrame, optional
+
+    Returns
+    -------
+    Axes
+        Dark is early.
+
+    Raises
+    ------
+    ReportError
+        No cell has a date, and no period is given.
+    """
+    frame = frame_of(date, frame)
+    ax = map_axes(frame, ax)
+    days = frame.north_up(plane_of(date)).astype("datetime64[D]")
+    known = ~np.isnat(days)
+    if period is None and not known.any():
+        raise ReportError("no cell has a date, and no period is given: nothing was disturbed, so leave the map out")
+    ends = days[known] if period is None else np.array([np.datetime64(str(day)[:10], "D") for day in period])
+    low, high = _day_number(ends.min()), _day_number(ends.max())
+    values = np.where(known, days.astype(np.int64).astype(np.float32), np.nan)
+    image = draw_values(ax, frame, values, DUTY_COLOURS, low, max(high, low + 1))
+    draw_outline(ax, frame, mine.geometry)
+    finish_map(ax, frame, title=title)
+    # white is a value here: there was no disturbance
+    ax.patch.set_hatch("")
+    colour_bar(ax, image, "day (white: never disturbed)", "neither")
+    bar = figure_of(ax).axes[-1].xaxis
+    ticks = np.linspace(low, max(high, low + 1), DATE_TICKS).round()
+    bar.set_ticks(ticks, [f"{pd.Timestamp(tick, unit='D'):%-d %b\n%Y}" for tick in ticks])
+    return ax
+
+
+def plot_zone_activity(zones: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw when work in every zone starts and stops.
+
+    Parameters
+    ----------
+    zones : DataFrame
+        As ``zones.csv``: zone, start, stop, share, worked.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        A bar for each stretch of constant activity, the thicker and darker the more of the zone was disturbed,
+        with that share in per cent; idle stretches are thin lines.
+    """
+    require_columns(zones, ("zone", "start", "stop", "share", "worked"), "zones")
+    if zones.empty:
+        raise ReportError("no zone to draw: the table of zones is empty")
+    names = list(dict.fromkeys(zones["zone"].astype(str)))
+    ax = series_axes(ax, 0.9 + 0.55 * len(names))
+    ax.grid(False, axis="y")
+    colours = colormaps[CALENDAR_COLOURS]
+    for row in zones.to_dict("records"):
+        place = names.index(str(row["zone"]))
+        first, last = (_day_number(row[name]) for name in ("start", "stop"))
+        share = float(row["share"]) if pd.notna(row["share"]) else 0.0
+        if not bool(row["worked"]):
+            ax.plot([first, last], [place, place], color="#777777", linewidth=1.2, linestyle="dotted")
+            continue
+        ax.add_patch(
+            Rectangle(
+                (first, place - 0.12 - 0.25 * share), last - first, 0.24 + 0.5 * share,
+                facecolor=colours(0.25 + 0.7 * share), edgecolor="#333333", linewidth=0.7,
+            )
+        )  # fmt: skip
+        ink = "white" if share > 0.45 else "black"
+        ax.text((first + last) / 2, place, f"{100 * share:.0f} %", ha="center", va="center", fontsize=8, color=ink)
+    ax.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=9)
+    ax.set_ylim(len(names) - 0.45, -0.55)
+    ends = pd.to_datetime(zones["start"]).min(), pd.to_datetime(zones["stop"]).max()
+    ax.set_xlim(*(_day_number(day) for day in ends))
+    ax.xaxis_date()
+    date_axis(ax)
     return ax
 
 

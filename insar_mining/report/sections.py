@@ -43,6 +43,7 @@ from insar_mining.report.plots_maps import (
 from insar_mining.report.sections_activity import often_section
 from insar_mining.report.sections_ground import ground_section
 from insar_mining.report.sections_images import images_section
+from insar_mining.report.sections_reference import reference_parts
 
 Section = dict[str, object]
 
@@ -227,6 +228,7 @@ def _stable(content: ReportContent, frame: MapFrame, mean: xr.DataArray) -> Sect
     return {
         "count": count,
         "map": as_png(figure_of(ax), f"Map of the {count:,} stable points over the mean coherence."),
+        **reference_parts(content),
     }
 
 
@@ -308,17 +310,25 @@ def _classes(content: ReportContent, frame: MapFrame) -> Section | None:
         "rows": rows,
         "bands": bands,
         "has_area": content.cell_area_m2 is not None,
-        "areas": _class_areas(rows) if content.cell_area_m2 is not None else None,
+        "areas": _class_areas(content, rows),
+        "intervals": content.class_areas is not None,
         "hues": _hues(content, content.classes),
     }
 
 
-def _class_areas(rows: list[Section]) -> Picture:
-    """Bars of the classes with activity; ground that never was active would dwarf them."""
-    table = pd.DataFrame({"class": [row["name"] for row in rows], "area_m2": [row["area_m2"] for row in rows]})
+def _class_areas(content: ReportContent, rows: list[Section]) -> Picture | None:
+    """Bars of the classes with activity, with intervals where they are known; idle ground would dwarf them."""
+    if content.class_areas is not None:
+        table = content.class_areas
+    elif content.cell_area_m2 is not None:
+        table = pd.DataFrame({"class": [row["name"] for row in rows], "area_m2": [row["area_m2"] for row in rows]})
+    else:
+        return None
     active = table[table["class"].str.lower() != "black"]
     shown = active if len(active) else table
-    said = "; ".join(f"{name} {area / SQUARE_KM:.2f} km²" for name, area in shown.itertuples(index=False))
+    said = "; ".join(
+        f"{name} {area / SQUARE_KM:.2f} km²" for name, area in shown[["class", "area_m2"]].itertuples(index=False)
+    )
     return as_svg(figure_of(plot_class_areas(shown)), f"Bars of the area of each class: {said}.")
 
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
+from insar_mining.report import words
 from insar_mining.report.content import ReportContent
 from insar_mining.report.frame import MapFrame, figure_of
 from insar_mining.report.images import Picture, as_png, as_svg
-from insar_mining.report.plots_activity import plot_activity_calendar, plot_duty_cycle
+from insar_mining.report.plots_activity import (
+    plot_active_date,
+    plot_activity_calendar,
+    plot_duty_cycle,
+    plot_zone_activity,
+)
 from insar_mining.report.plots_maps import NARROW_IN, map_figure
+from insar_mining.report.sections_reference import power_sentence, season_sentence
 
 
 def often_section(content: ReportContent, frame: MapFrame) -> dict[str, object] | None:
@@ -29,4 +37,47 @@ def often_section(content: ReportContent, frame: MapFrame) -> dict[str, object] 
         most = content.monthly.iloc[int(np.argmax(content.monthly["area_m2"]))]
         said = f"Calendar of disturbed ground by month; most in {int(most['month'])}/{int(most['year'])}."
         calendar = as_svg(figure_of(plot_activity_calendar(content.monthly)), said)
-    return {"maps": maps, "calendar": calendar}
+    zones = None if content.zones is None or content.zones.empty else _zones(content.zones)
+    return {
+        "maps": maps,
+        "calendar": calendar,
+        "dates": _dates(content, frame),
+        "zones": zones,
+        "season": season_sentence(content),
+        "power": power_sentence(content),
+    }
+
+
+def _dates(content: ReportContent, frame: MapFrame) -> list[Picture]:
+    """Draw the first and last day of disturbance, on one scale; nothing where nothing was disturbed."""
+    maps = []
+    given = (("first", "begins", content.first_active), ("last", "ends", content.last_active))
+    for name, word, layer in given:
+        if layer is None or bool(np.isnat(layer.values).all()):
+            continue
+        ax = map_figure(frame, width_in=NARROW_IN).add_subplot()
+        plot_active_date(
+            layer, content.mine, ax, title=f"{name.capitalize()} disturbance", period=content.period, frame=frame
+        )
+        edge = layer.values[~np.isnat(layer.values)].astype("datetime64[D]")
+        day = words.day(edge.min() if name == "first" else edge.max())
+        maps.append(as_png(figure_of(ax), f"Day on which the disturbance of each cell {word}; the {name} is {day}."))
+    return maps
+
+
+def _zones(zones: pd.DataFrame) -> dict[str, object]:
+    """Plot and table of when work in each zone starts and stops."""
+    rows = [
+        {
+            "zone": str(row["zone"]).replace("_", " "),
+            "start": words.day(row["start"]),
+            "stop": words.day(row["stop"]),
+            "pairs": words.whole(words.number(row["pairs"])),
+            "share": f"{100 * words.number(row['share']):.1f} %",
+            "worked": "worked" if bool(row["worked"]) else "idle",
+        }
+        for row in zones.to_dict("records")
+    ]
+    worked = sum(row["worked"] == "worked" for row in rows)
+    said = f"When work in each zone starts and stops: {len(rows)} stretches, {worked} of them worked."
+    return {"rows": rows, "plot": as_svg(figure_of(plot_zone_activity(zones)), said)}

@@ -51,6 +51,10 @@ def test_a_run_leaves_every_file_of_the_design(bench: Bench) -> None:
         *(f"{name}_{year}.tif" for name in ("active", "duty") for year in (2021, 2022, 2023)),
         "active_dates.tif",
         "monthly.csv",
+        "seasonality.csv",
+        "class_areas.csv",
+        "zones.csv",
+        "zone_shares.csv",
         "ndai_2021.tif",
         "ndai_2022.tif",
         "ndai_2023.tif",
@@ -73,6 +77,27 @@ def test_a_run_leaves_every_file_of_the_design(bench: Bench) -> None:
     assert share[2] == pytest.approx(0, abs=0.002)
     assert len(result.scenes) == PAIRS
     assert result.scenes["kept"].all()
+    # work stops with 2022, within the pair at which the year ends
+    zones = pd.read_csv(bench.out / "zones.csv", parse_dates=["start", "stop"])
+    assert set(zones["zone"]) == {"mine"}
+    assert list(zones["worked"]) == [True, True, False]
+    np.testing.assert_allclose(zones["share"], [east / 3, east, 0], atol=0.02)
+    assert list(zones["start"].dt.year) == [2021, 2022, 2023]
+    shares = pd.read_csv(bench.out / "zone_shares.csv")
+    assert list(shares["pair"]) == list(result.scenes["pair"])
+    # the north of the east is Yellow, its rest Green, and no other class is there beyond its interval
+    classes = pd.read_csv(bench.out / "class_areas.csv").set_index("class")
+    whole = mine_from_geometry(AREA).area_m2()
+    for name, part in {"Yellow": 1 / 6, "Green": 1 / 3, "Black": 1 / 2}.items():
+        assert classes.loc[name, "area_low_m2"] < part * whole * 1.03, name
+        assert classes.loc[name, "area_high_m2"] > part * whole * 0.97, name
+        assert classes.loc[name, "area_m2"] == pytest.approx(part * whole, rel=0.06), name
+    page = result.report.read_text("utf-8")
+    for words_ in ("Starts and stops", "From when to when", "What the baseline takes", "What could have been missed",
+                   "Area of each class and its interval", "parts that the ground was divided into"):  # fmt: skip
+        assert words_ in page, words_
+    # all pairs have one span, which shows no decay
+    assert "What time takes" not in page
 
 
 def test_the_maps_of_a_result_tell_what_they_are(bench: Bench) -> None:

@@ -211,6 +211,6 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     def blank(_figure: object, alt: str, **_options: object) -> Picture:
         return Picture("data:image/png;base64,AA==", alt, 60, 60)
 
-    for module in ("sections", "sections_images"):
+    for module in ("sections", "sections_images", "sections_activity", "sections_reference"):
         for name in ("as_png", "as_svg"):
             monkeypatch.setattr(f"insar_mining.report.{module}.{name}", blank, raising=False)

@@ -110,8 +110,8 @@ def test_every_image_has_a_text_of_its_own_and_a_size(page):
     images = page.all("img")
     alts = [attrs["alt"] for attrs in images]
     # areas, mine, calendar, baselines, quality, stable, 3 years, composite and legend, classes and 8 bands,
-    # reasons of rejections and areas of the classes
-    assert len(images) == 22
+    # reasons of rejections and areas of the classes, what time and the baseline take
+    assert len(images) == 24
     assert all(len(alt) > 20 for alt in alts)
     assert len(set(alts)) == len(alts)
     assert all(int(attrs["width"]) > 50 and int(attrs["height"]) > 50 for attrs in images)

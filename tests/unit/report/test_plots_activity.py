@@ -185,3 +185,51 @@ def test_nothing_is_cut_off_when_saved(content):
         assert (rim == 255).all()
     # and the last line of the list lies just above it
     assert (picture[-25:] < 128).any()
+
+
+def test_a_map_of_dates_runs_from_the_first_to_the_last_day(content):
+    frame_like = content.stable
+    days = np.full(frame_like.shape, np.datetime64("NaT", "ns"))
+    days[10, 10:20] = np.datetime64("2021-03-01")
+    days[12, 10:20] = np.datetime64("2022-03-01")
+    layer = frame_like.copy(data=days)
+    ax = plots.plot_active_date(layer, content.mine)
+    (image,) = ax.get_images()
+    # cells without a date have no colour; the others lie at the ends of the scale
+    values = np.ma.filled(image.get_array().astype(float), np.nan)
+    assert np.isfinite(values).sum() == 20
+    assert image.get_clim() == (np.nanmin(values), np.nanmax(values))
+    assert values[10, 10] + 365 == values[12, 10]
+    bar = figure_of(ax).axes[-1]
+    labels = [text.get_text() for text in bar.get_xticklabels()]
+    assert labels[0] == "1 Mar\n2021"
+    assert labels[-1] == "1 Mar\n2022"
+    wide = plots.plot_active_date(layer, content.mine, period=("2021-01-01", "2023-01-01"))
+    assert wide.get_images()[0].get_clim()[0] == values[10, 10] - 59
+    with pytest.raises(ReportError, match="no cell has a date"):
+        plots.plot_active_date(layer.copy(data=np.full(layer.shape, np.datetime64("NaT", "ns"))), content.mine)
+
+
+def test_starts_and_stops_of_zones_are_bars_and_dots():
+    zones = pd.DataFrame(
+        {
+            "zone": ["pit", "pit", "tailings_dam"],
+            "start": pd.to_datetime(["2021-01-04", "2021-06-01", "2021-01-04"]),
+            "stop": pd.to_datetime(["2021-06-01", "2022-01-01", "2022-01-01"]),
+            "share": [0.6, 0.01, 0.1],
+            "worked": [True, False, True],
+        }
+    )
+    ax = plots.plot_zone_activity(zones)
+    much, little = ax.patches
+    assert much.get_height() > little.get_height() > 0
+    # darker where more is disturbed, so that grey tells it as well
+    grey = [np.dot(bar.get_facecolor()[:3], (0.299, 0.587, 0.114)) for bar in (much, little)]
+    assert grey[0] < grey[1] - 0.2
+    assert much.get_width() == 148
+    assert texts(ax) == ["60 %", "10 %"]
+    (idle,) = [line for line in ax.lines if line.get_linestyle() == ":"]
+    assert list(idle.get_ydata()) == [0, 0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["pit", "tailings dam"]
+    with pytest.raises(ReportError, match="no zone to draw"):
+        plots.plot_zone_activity(zones[:0])

@@ -1,0 +1,160 @@
+"""How good what an analysis measures against is, and what it says of zones and classes beyond areas."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from insar_mining.activity import (
+    BaselineFit,
+    DecayFit,
+    Drift,
+    Spread,
+    drift_test,
+    fit_baseline,
+    fit_decay,
+    spread_of,
+    what_tells_rejected,
+    zone_changes,
+    zone_shares,
+)
+from insar_mining.activity.blocks import layers_of
+from insar_mining.activity.cells import mine_cells
+from insar_mining.activity.significance import Significance
+from insar_mining.errors import ActivityError, DriftWarning, FewObservationsWarning
+
+logger = logging.getLogger(__name__)
+
+WHOLE_MINE = "mine"
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, eq=False)
+class Yardstick:
+    """What is to be known of the stable points; None where the stack does not tell.
+
+    Attributes
+    ----------
+    spread : Spread, optional
+        How they lie over the ground.
+    drift : Drift, optional
+        Whether their coherence has a trend.
+    decay : DecayFit, optional
+        Of their mean with the span; None also for pairs of one span.
+    baseline_loss : BaselineFit, optional
+        Of their mean with the baseline.
+    tells : DataFrame, optional
+        What tells rejected from kept pairs, the most telling first.
+    notes : tuple of str
+        What of it the reader of an area should know, in full sentences.
+    """
+
+    spread: Spread | None = None
+    drift: Drift | None = None
+    decay: DecayFit | None = None
+    baseline_loss: BaselineFit | None = None
+    tells: pd.DataFrame | None = None
+    notes: tuple[str, ...] = ()
+
+
+def yardstick_of(
+    coh: xr.DataArray,
+    stable: xr.DataArray,
+    explained: pd.DataFrame,
+    *,
+    where: xr.DataArray | None,
+    floor: float,
+) -> Yardstick:
+    """Look at the stable points of an analysis: their spread and drift, what span and baseline take, what fails.
+
+    Parameters
+    ----------
+    coh : DataArray (pair, y, x)
+    stable : DataArray (y, x) of bool
+    explained : DataFrame
+        Of `explained_scenes`, for all pairs of the cube.
+    where : DataArray (y, x) of bool, optional
+        Ground on which stable points were looked for.
+    floor : float
+        What the estimator reads without any coherence.
+    """
+    notes: list[str] = []
+    kept = explained["kept"].to_numpy(dtype=np.bool_)
+    used = explained[kept]
+    days = used["days"].to_numpy(dtype=float)
+    mean = used["stable_mean"].to_numpy(dtype=float)
+    places = {str(name): place for place, name in enumerate(coh["pair"].values)}
+    chosen = np.array([places[str(name)] for name in used["pair"]], np.intp)
+    decay = _told(lambda: fit_decay(days, mean, floor=floor), notes)
+    left = 1.0 if decay is None else decay.share(days)
+    baseline = used["perpendicular_baseline_m"].to_numpy(dtype=float)
+    return Yardstick(
+        spread=_told(lambda: spread_of(stable, where), notes),
+        # a drift that can be told is not always one that matters; the report says both
+        drift=_told(lambda: drift_test(layers_of(coh, chosen), stable), []),
+        decay=decay,
+        baseline_loss=_told(lambda: fit_baseline(baseline, mean, left=left, floor=floor), notes),
+        tells=_tells(explained, kept),
+        notes=tuple(notes),
+    )
+
+
+def _told(find: Callable[[], Found], notes: list[str]) -> Found | None:
+    """Return what is found, with its warnings as notes; None where the stack does not tell."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            found = find()
+        except ActivityError as error:
+            logger.info("%s", error)
+            return None
+    for one in caught:
+        if issubclass(one.category, (DriftWarning, FewObservationsWarning)):
+            text = str(one.message)
+            notes.append(f"{text[:1].upper()}{text[1:]}.")
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return found
+
+
+def _tells(explained: pd.DataFrame, kept: np.ndarray) -> pd.DataFrame | None:
+    table = what_tells_rejected(explained) if kept.any() and not kept.all() else None
+    return None if table is None or table.empty else table
+
+
+def zone_tables(
+    coh: xr.DataArray, found: Significance, surfaces: xr.DataArray | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the share of every zone that was disturbed in each pair, and when work in it starts and stops.
+
+    Parameters
+    ----------
+    coh : DataArray (pair, y, x)
+    found : Significance
+    surfaces : DataArray (y, x) of integers, optional
+        Kinds of ground; each is a zone, beside the whole mine.
+
+    Returns
+    -------
+    shares, changes : DataFrame
+        As of `zone_shares` and `zone_changes`.
+    """
+    mine = mine_cells(found.active)
+    zones: dict[str, np.ndarray] = {WHOLE_MINE: mine}
+    if surfaces is not None:
+        zones |= {name: mask for name, mask in _kinds(surfaces, mine).items() if mask.any() and name != WHOLE_MINE}
+    shares = zone_shares(coh, found, zones)
+    return shares, zone_changes(shares)
+
+
+def _kinds(surfaces: xr.DataArray, mine: np.ndarray) -> Mapping[str, np.ndarray]:
+    names: Sequence[str] = str(surfaces.attrs["flag_meanings"]).split()
+    values = surfaces.attrs["flag_values"]
+    return {name: mine & (surfaces.values == value) for value, name in zip(values, names, strict=True)}
