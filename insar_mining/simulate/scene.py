@@ -107,6 +107,9 @@ class Level:
         Power ratio at 0 dB.
     pixels_m2 : float
         Pixels per square metre of that ground.
+    energy : float
+        Of a scatterer's response in the sub-swath that the powers were settled in; others have narrower
+        bands, and more of it.
     """
 
     lattice_m: FloatArray
@@ -114,6 +117,7 @@ class Level:
     noise_sigma: float
     snr: float
     pixels_m2: float
+    energy: float
 
     @classmethod
     def of(cls, swath: SubSwath, area: BaseGeometry, terrain: Terrain, settings: Settings) -> Level:
@@ -134,7 +138,21 @@ class Level:
         power = 2 * settings.sigma_dn**2
         amplitude = np.sqrt(power / (per_pixel * azimuth.energy * range_.energy))
         snr = 10 ** (settings.snr_db / 10)
-        return cls(lattice, float(amplitude), float(np.sqrt(power / snr)), snr, pixels_m2)
+        energy = azimuth.energy * range_.energy
+        return cls(lattice, float(amplitude), float(np.sqrt(power / snr)), snr, pixels_m2, energy)
+
+    def snr_of(self, swath: SubSwath, backscatter: FloatArray, jacobian: FloatArray) -> FloatArray:
+        """Signal-to-noise power ratio of ground (linear backscatter) in a sub-swath, where its pixels lie so dense.
+
+        Parameters
+        ----------
+        jacobian : ndarray, shape (..., 2, 2)
+            Lines and samples per metre, see :class:`truth.View`.
+        """
+        azimuth, range_ = pixels.responses(swath)
+        density = np.abs(np.linalg.det(jacobian)).clip(1e-12)
+        ratio = self.snr * backscatter * self.pixels_m2 / density
+        return np.asarray(ratio * (azimuth.energy * range_.energy / self.energy))
 
 
 @dataclass(frozen=True, eq=False)

@@ -245,18 +245,18 @@ def _write_truth(
     out: Path, first: Ready, second: Ready, temporal: FloatArray, terrain: Terrain, grid: MapGrid,
     brightness_db: MapFunction, level: Level,
 ) -> Path:  # fmt: skip
-    """Write the truth of a pair; where several sub-swaths see a cell, the first named one counts."""
+    """Write the truth of a pair; where two sub-swaths see a cell, the one counts whose edge is farther away."""
     x, y = np.meshgrid(grid.x, grid.y)
     bands = {name: np.full(grid.shape, np.nan) for name in truth.BANDS}
+    depth = np.zeros(grid.shape)  # metres of slant range from the edge of the sub-swath that is written
     backscatter = 10 ** (brightness_db(x, y) / 10)
     for reference, secondary in zip(first.swaths, second.swaths, strict=True):
         seen, again = (truth.view(s, terrain, x, y) for s in (reference, secondary))
-        inside = truth.imaged(reference, seen) & truth.imaged(secondary, again) & np.isnan(bands["coherence"])
+        inside = truth.imaged(reference, seen) & truth.imaged(secondary, again)
+        inside &= truth.depth_m(reference, seen) > depth
+        depth = np.where(inside, truth.depth_m(reference, seen), depth)
         geometric = truth.geometric_coherence(reference, secondary, seen, again)
-        snr = [
-            level.snr * backscatter * level.pixels_m2 / np.abs(np.linalg.det(v.jacobian)).clip(1e-12)
-            for v in (seen, again)
-        ]
+        snr = [level.snr_of(s, backscatter, v.jacobian) for s, v in ((reference, seen), (secondary, again))]
         thermal = truth.thermal_coherence(*snr) if np.isfinite(level.snr) else np.ones(grid.shape)
         mask = truth.mask_of(seen.local_incidence_deg)
         clear = mask < truth.LAYOVER

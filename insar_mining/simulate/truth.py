@@ -176,6 +176,14 @@ def imaged(swath: SubSwath, seen: View) -> npt.NDArray[np.bool_]:
     return inside
 
 
+def depth_m(swath: SubSwath, seen: View) -> FloatArray:
+    """How far from the nearer edge of the valid part of a sub-swath points lie, metres of slant range."""
+    sample = sample_of(swath, seen.slant_range_m)
+    first = max(burst.valid_samples.start for burst in swath.bursts)
+    stop = min(burst.valid_samples.stop for burst in swath.bursts)
+    return np.asarray(np.minimum(sample - first, stop - 1 - sample).clip(1e-6) * swath.range_spacing_m)
+
+
 def write_truth(path: Path, grid: MapGrid, bands: dict[str, FloatArray], tags: dict[str, str]) -> Path:
     """Write named float32 bands on the map grid, NaN where there is no truth."""
     with (
