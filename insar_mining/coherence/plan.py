@@ -41,7 +41,7 @@ from insar_mining.sentinel1.product import Product, open_product
 Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0..1."""
 
-ALGORITHM = 3  # raised whenever the built-in engine gives other numbers for the same plan
+ALGORITHM = 4  # raised whenever the built-in engine gives other numbers for the same plan
 FAR_DEG = 0.5  # footprints are drawn for one height and may be kilometres off; beyond this an area is elsewhere
 
 
@@ -245,6 +245,7 @@ def make_plan(
             "topographic phase without flat-earth phase cannot be removed; remove both, or only flat earth"
         )
     recipe = recipe or Recipe()
+    recipe.refuse_window(window or Window())
     if recipe.common_band and not remove_topography:
         raise OptionError("common_band takes the shift from the topographic phase; remove that, or leave the full band")
     first, first_orbit = _open(reference, orbits)

@@ -13,7 +13,7 @@ import rasterio
 from shapely.geometry import box, mapping
 
 from insar_mining.coherence.plan import CoherencePlan
-from insar_mining.coherence.recipe import DESCRIPTIONS, Recipe
+from insar_mining.coherence.recipe import ADAPTIVE_WINDOW, DESCRIPTIONS, Recipe
 from insar_mining.files import sha256, write_text
 from insar_mining.raster import write_cog
 
@@ -74,6 +74,12 @@ def is_current(plan: CoherencePlan, engine: str) -> bool:
     item = plan.out.with_suffix(".json")
     if not (plan.out.is_file() and item.is_file()):
         return False
+    try:  # the tags stand at the file's beginning: half of it has them too
+        whole = json.loads(item.read_bytes())["assets"]["coherence"]["file:size"] == plan.out.stat().st_size
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if not whole:
+        return False
     try:
         with rasterio.open(plan.out) as source:
             found = source.tags()
@@ -106,7 +112,7 @@ def tags(plan: CoherencePlan, engine: str, version: str | None = None) -> dict[s
         "POLARISATION": plan.polarisation,
         "BURSTS": " ".join(f"{b.swath}:{b.reference_index + 1}/{b.secondary_index + 1}" for b in plan.bursts),
         "PERPENDICULAR_BASELINE_M": f"{plan.perpendicular_baseline_m:.3f}",
-        "WINDOW": str(plan.window),
+        "WINDOW": _window(plan),
         "WINDOW_ANCHOR": plan.window_anchor,
         "ESTIMATOR": _estimator(plan.recipe),
         "PHASES_REMOVED": " ".join(_phases(plan)) or "none",
@@ -168,6 +174,10 @@ def stac_item(plan: CoherencePlan, path: Path, found: Mapping[str, str]) -> dict
             }
         },
     }
+
+
+def _window(plan: CoherencePlan) -> str:
+    return str(plan.window) if plan.recipe.estimator == "boxcar" else f"at most {ADAPTIVE_WINDOW}"
 
 
 def _estimator(recipe: Recipe) -> str:

@@ -65,6 +65,10 @@ class Window:
         return f"{self.azimuth}x{self.range}"
 
 
+USUAL_WINDOW = Window(2, 7)
+ADAPTIVE_WINDOW = Window(5, 15)  # the largest, before it is cut
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What is done beyond the published estimator, and which bands are written beside coherence.
@@ -127,6 +131,19 @@ class Recipe:
             raise OptionError(
                 f"bands {', '.join(BIAS_BANDS)} need windows of one size and the whole band; choose estimator boxcar "
                 "without common_band, or other bands"
+            )
+
+    def refuse_window(self, window: Window) -> None:
+        """Refuse a window that would not be used.
+
+        Raises
+        ------
+        OptionError
+        """
+        if self.estimator == "adaptive" and window != USUAL_WINDOW:
+            raise OptionError(
+                f"window {window}: the estimator adaptive cuts its own windows out of {ADAPTIVE_WINDOW}; "
+                f"leave the window at {USUAL_WINDOW}, or choose estimator boxcar"
             )
 
     def refuse_unless_plain(self, engine: str) -> None:

@@ -20,7 +20,7 @@ from insar_mining.pipeline.acquisition import Network
 from insar_mining.pipeline.analysis import Analysis, analyse_maps
 from insar_mining.pipeline.inputs import mine_of
 from insar_mining.pipeline.lock import folder_lock
-from insar_mining.pipeline.maps import Maps, ProgressCallback, make_maps
+from insar_mining.pipeline.maps import DATES, Maps, ProgressCallback, make_maps
 from insar_mining.pipeline.outputs import remove_partial_files, software_versions, write_pair_maps
 from insar_mining.pipeline.preparation import MAPS, RunPlan, Start, check_period, plan_only, prepare
 from insar_mining.pipeline.result import Result, Story, write_result
@@ -131,6 +131,7 @@ def run(
     with folder_lock(folder), snap_options(chosen.snap):
         remove_partial_files(folder)
         remove_partial_files(folder / MAPS)
+        remove_partial_files(folder / MAPS / DATES)
         begin = begin or prepare(mine, chosen, folder, network or Network(), progress)
         maps = make_maps(begin.scenes, begin.planner, progress)
         progress("analysis", 0, 2)

@@ -172,6 +172,11 @@ class Product:
         columns = _window(samples, annotation.samples_per_burst, "samples", burst_index)
         return pixels, layout, slice(rows.start + pixels.first_line, rows.stop + pixels.first_line), columns
 
+    def measurement(self, swath: str, polarisation: str, burst_index: int) -> str:
+        """Return the full name of the file that holds a burst's pixels, for messages."""
+        key = self._key(swath, polarisation)
+        return self._layout.container.where(self._pixels(key, self.sub_swath(*key), burst_index).file)
+
     def check_measurement(self, swath: str, polarisation: str) -> None:
         """Check, without reading pixels, that the measurement is there, whole and the right one.
 
@@ -200,15 +205,19 @@ class Product:
     def identity(self) -> str:
         """Return a hash of the product's name, its manifest and the sizes of its files.
 
-        It does not depend on where the product lies, nor on whether it is zipped.
+        The manifest holds a checksum of every file; where there is none, the annotations themselves are taken.
+        It does not depend on where the product lies, nor on whether it is zipped. That the files are what the manifest
+        says is checked by ``insar-mining verify``, not here: it takes reading them all.
         """
         whole = self._layout.container
         digest = hashlib.sha256(self.name.encode())
         for container in whole.parts if isinstance(whole, JoinedContainer) else (whole,):
-            for file, size in sorted(container.sizes.items()):
+            files = sorted(container.sizes.items())
+            unsaid = not any(file.lower() == "manifest.safe" for file, _ in files)
+            for file, size in files:
                 if file.startswith(("annotation/s1", "measurement/")) or file.lower().endswith((".tiff", ".tif")):
                     digest.update(f"\n{file} {size}".encode())
-                elif file.lower() == "manifest.safe":
+                if file.lower() == "manifest.safe" or (unsaid and file.startswith("annotation/s1")):
                     digest.update(container.read(file))
         return digest.hexdigest()
 

@@ -107,6 +107,15 @@ def strip_elsewhere(product: Path) -> str:
     return path.name
 
 
+def zeros_in_the_middle(product: Path) -> str:
+    """The middle of the measurement was never written, as in a download that was not completed."""
+    path = measurement(product)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4 : -len(content) // 8] = bytes(len(content) - len(content) // 4 - -(-len(content) // 8))
+    write(path, bytes(content))
+    return path.name
+
+
 def compressed_strip(product: Path) -> str:
     """A compressed TIFF whose middle is overwritten: the header is whole, only decoding finds it."""
     path = measurement(product)
@@ -230,8 +239,8 @@ def foreign_image(product: Path) -> str:
 
 
 FAULTS = [
-    strip_elsewhere, compressed_strip, damaged_zip, truncated_zip, nan_orbit, wild_orbit, orbit_elsewhere, no_bursts,
-    other_bursts, empty_measurement, empty_annotation, foreign_text, foreign_image,
+    strip_elsewhere, zeros_in_the_middle, compressed_strip, damaged_zip, truncated_zip, nan_orbit, wild_orbit,
+    orbit_elsewhere, no_bursts, other_bursts, empty_measurement, empty_annotation, foreign_text, foreign_image,
 ]  # fmt: skip
 
 

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import rasterio
 
+from insar_mining.archive.baselines import incidence_deg
 from insar_mining.coherence.builtin import layers, mapbands
 from insar_mining.coherence.builtin.common_band import spectral_shift
+from insar_mining.coherence.builtin.coregister import Region
 from insar_mining.coherence.builtin.engine import BuiltinEngine
 from insar_mining.coherence.builtin.layers import AMPLITUDES
 from insar_mining.coherence.engine import coherence
 from insar_mining.coherence.plan import make_plan
-from insar_mining.coherence.recipe import DESCRIPTIONS, Recipe
+from insar_mining.coherence.recipe import DESCRIPTIONS, Recipe, Window
 from insar_mining.coherence.snap.engine import SnapEngine
 from insar_mining.errors import EngineError, OptionError
 from insar_mining.grid import MapGrid
@@ -72,7 +74,7 @@ def test_the_product_names_its_bands(stack, tmp_path):
         assert source.descriptions == ("coherence", "incidence", "unbiased")
         assert source.tags()["ESTIMATOR"] == "boxcar"
         assert float(source.tags()["LOOKS"]) == pytest.approx(7.0, abs=0.1)
-        assert source.tags()["LOOKS_MEASURED"].startswith("not measured: ")  # 100 lines x 700 samples are too few
+        assert source.tags()["LOOKS_MEASURED"].endswith(" pieces of IW2)")
     item = json.loads((tmp_path / "map.json").read_text())
     bands = item["assets"]["coherence"]["bands"]
     assert [(band["name"], band["unit"]) for band in bands] == [
@@ -81,6 +83,42 @@ def test_the_product_names_its_bands(stack, tmp_path):
         ("unbiased", "1"),
     ]
     assert plan.sha256 != _plan(stack).sha256
+
+
+def test_a_mine_of_one_kilometre_has_measured_looks(stack):
+    """70 lines x 260 samples are too few; with what the burst shows around them 4 pieces and more tell the number."""
+    made, area = stack
+    mine = area.centroid.buffer(0.005, cap_style="square")
+    engine = BuiltinEngine()
+    engine.map_layers(_plan((made, mine)), lambda share: None)
+    annotated, measured = float(engine.notes["LOOKS"]), float(engine.notes["LOOKS_MEASURED"].split()[0])
+    assert annotated == pytest.approx(7.0, abs=0.1)
+    assert measured == pytest.approx(annotated, rel=0.15)
+    assert measured != annotated  # another way to the number
+    assert int(engine.notes["LOOKS_MEASURED"].split()[3]) >= 4
+
+
+def test_ground_without_pixels_around_has_none(stack, monkeypatch):
+    """A stack reference whose burst is empty around the mine: the tag says why, the map is made."""
+    monkeypatch.setattr(layers, "LOOKS_LINES", 100)
+    engine = BuiltinEngine()
+    engine.map_layers(_plan(stack), lambda share: None)
+    assert engine.notes["LOOKS_MEASURED"].startswith("not measured: ")
+    assert "tiles of 64 x 512" in engine.notes["LOOKS_MEASURED"]
+
+
+def test_looks_are_read_within_the_valid_burst(stack):
+    """At the rim of a burst the piece moves inward and keeps its size; in its middle it lies around the mine."""
+    side = BuiltinEngine()._scene_of(_plan(stack)).side(_plan(stack).bursts[0])
+    lines, samples = side.burst.valid_lines, side.burst.valid_samples
+    for first, left in ((lines.start, samples.start), (lines.stop - 70, samples.stop - 260), (700, 600)):
+        piece = layers._piece_around(Region(first, first + 70, left, left + 260), side)
+        assert piece.shape == (384, min(4096, samples.stop - samples.start))
+        assert piece.within(lines, samples) == piece
+        assert piece.line_start <= first
+        assert first + 70 <= piece.line_stop
+        assert piece.sample_start <= left
+        assert left + 260 <= piece.sample_stop
 
 
 def test_phase_of_still_ground_is_flat(full, truth):
@@ -138,7 +176,8 @@ def test_intervals_hold_the_truth(full, truth):
 def test_common_band_returns_what_the_baseline_takes(stack, plain, truth):
     """At 240 m still ground gains what theory says its range spectra have lost, 0.01, to 0.003."""
     plan = _plan(stack, recipe=Recipe(common_band=True))
-    got = _layers(plan)["coherence"]
+    engine = BuiltinEngine()
+    got = engine.map_layers(plan, lambda share: None)["coherence"]
     swath = open_product(plan.reference).sub_swath("IW2", "VV")
     still = (truth["temporal"] > 0.9) & (truth["mask"] == 0) & np.isfinite(got)
     incidence = truth["local_incidence_deg"][still].astype(float)
@@ -150,6 +189,16 @@ def test_common_band_returns_what_the_baseline_takes(stack, plain, truth):
     gain = (plain[still] / kept - plain[still]).mean()
     assert gain > 0.008
     assert (got[still] - plain[still]).mean() == pytest.approx(gain, abs=0.003)
+    # and the window has the looks of a band that is narrower by the shift of level ground
+    level = incidence_deg(swath, *(v[0] for v in stack[1].centroid.xy))
+    shift = spectral_shift(
+        plan.perpendicular_baseline_m, 870e3, level, 0.0,
+        wavelength_m=swath.wavelength_m, range_spacing_m=swath.range_spacing_m,
+    )  # fmt: skip
+    share = 1 - abs(shift) * swath.range_sampling_rate_hz / swath.range_bandwidth.processed_hz
+    assert 0.9 < share < 0.98
+    assert float(engine.notes["LOOKS"]) == pytest.approx(7.02 * share, abs=0.08)
+    assert engine.notes["LOOKS_MEASURED"].endswith("before the common-band filter")
 
 
 @pytest.mark.parametrize(
@@ -239,6 +288,16 @@ def test_what_does_not_go_together_is_refused(how, words):
     """The message says what to change."""
     with pytest.raises(OptionError, match=words):
         Recipe(**how)
+
+
+def test_a_window_that_would_not_be_used_is_refused(stack, tmp_path):
+    """Adaptive windows have their own size, and the product says so and claims no looks."""
+    with pytest.raises(OptionError, match="8x28: the estimator adaptive cuts its own"):
+        _plan(stack, window=Window(8, 28), recipe=Recipe(estimator="adaptive"))
+    plan = _plan(stack, recipe=Recipe(estimator="adaptive"), out=tmp_path / "map.tif")
+    with rasterio.open(coherence(plan)) as source:
+        assert source.tags()["WINDOW"] == "at most 5x15"
+        assert not {"LOOKS", "LOOKS_MEASURED"} & set(source.tags())
 
 
 def test_common_band_needs_the_phase(stack):

@@ -106,9 +106,16 @@ def test_a_complete_result_is_kept_and_any_other_redone(plan):
     assert coherence(plan).stat().st_mtime_ns == stamp
     other = dataclasses.replace(plan, window=Window(4, 14))
     assert not is_current(other, "builtin")
-    plan.out.write_bytes(plan.out.read_bytes()[:2000])
-    coherence(plan, again=True)
+    content = plan.out.read_bytes()
+    for share in (0.01, 0.5, 0.99):
+        plan.out.write_bytes(content[: int(share * len(content))])
+        assert not is_current(plan, "builtin")
+    coherence(plan)
     assert is_current(plan, "builtin")
+    assert plan.out.stat().st_size == len(content)
+    plan.out.with_suffix(".json").write_text("{}")
+    assert not is_current(plan, "builtin")
+    coherence(plan)
     plan.out.with_suffix(".json").unlink()
     assert not is_current(plan, "builtin")
 
