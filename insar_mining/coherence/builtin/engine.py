@@ -22,7 +22,16 @@ from insar_mining.coherence.builtin.cache import ArrayCache
 from insar_mining.coherence.builtin.coregister import Region
 from insar_mining.coherence.builtin.dates import DateLines, Kept, OwnPixels, Phases, Relief, Resampler, blocks_of
 from insar_mining.coherence.builtin.geocode import Place, bilinear, look_up, nearest
-from insar_mining.coherence.builtin.layers import PHASES, POWERS, Dates, burst_layers, halo, looks_in_words, offset_of
+from insar_mining.coherence.builtin.layers import (
+    PHASES,
+    POWERS,
+    Dates,
+    burst_layers,
+    halo,
+    looks_in_words,
+    looks_of_common_band,
+    offset_of,
+)
 from insar_mining.coherence.builtin.mapbands import MAP_BANDS, map_bands
 from insar_mining.coherence.builtin.misregistration import Shift
 from insar_mining.coherence.builtin.refine import described, shift_of_date
@@ -157,14 +166,23 @@ class BuiltinEngine:
         )
 
     def _looks(self, scene: Scene, plan: CoherencePlan) -> dict[str, str]:
-        """Say how many independent looks the window has; once per stack and window."""
-        key = (scene.key, plan.window)
+        """Say how many independent looks the window has; the pixels are read once per stack and window."""
+        regions = {pair: scene.region(pair) for pair in plan.bursts}
+        main = max(plan.bursts, key=lambda pair: 0 if (r := regions[pair]) is None else r.shape[0] * r.shape[1])
+        region, stack = regions[main], scene.side(main)
+        if region is None:
+            return {}
+        key = (scene.key, plan.window, main.swath, main.stack_index)
         if key not in self._known_looks:
-            regions = {pair: scene.region(pair) for pair in plan.bursts}
-            main = max(plan.bursts, key=lambda pair: 0 if (r := regions[pair]) is None else r.shape[0] * r.shape[1])
-            region = regions[main]
-            self._known_looks[key] = {} if region is None else looks_in_words(region, scene.side(main), plan.window)
-        return self._known_looks[key]
+            self._known_looks[key] = looks_in_words(region, stack, plan.window)
+        known = self._known_looks[key]
+        if not plan.recipe.common_band:
+            return known
+        # each pair shares another part of the band; the pixels were read with all of it
+        return {
+            "LOOKS": f"{looks_of_common_band(region, stack, plan):.2f}",
+            "LOOKS_MEASURED": f"{known['LOOKS_MEASURED']}; before the common-band filter",
+        }
 
     def _shift(self, scene: Scene, plan: CoherencePlan, which: int) -> Shift | None:
         """Measure what geometry leaves of a shift of a date, if the recipe says so; once per date and map."""

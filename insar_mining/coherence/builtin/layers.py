@@ -11,16 +11,22 @@ import numpy.typing as npt
 from insar_mining.coherence.builtin.adaptive import adaptive_coherence
 from insar_mining.coherence.builtin.bias import correct_map
 from insar_mining.coherence.builtin.burst import Side, valid_pixels
-from insar_mining.coherence.builtin.common_band import common_band, shift_of_offsets, turned
+from insar_mining.coherence.builtin.common_band import (
+    MOST_OF_BAND,
+    common_band,
+    shift_of_offsets,
+    spectral_shift,
+    turned,
+)
 from insar_mining.coherence.builtin.coregister import POST_SAMPLES, Region
 from insar_mining.coherence.builtin.dates import DateLines, blocks_of
 from insar_mining.coherence.builtin.estimate import coherence, window_mean
 from insar_mining.coherence.builtin.fringes import coherence_without_fringes
 from insar_mining.coherence.builtin.goldstein import goldstein
-from insar_mining.coherence.builtin.looks import looks_of_image, window_looks
+from insar_mining.coherence.builtin.looks import looks_of_image, spectral_looks, window_looks
 from insar_mining.coherence.builtin.masks import mean_power
 from insar_mining.coherence.builtin.resample import ComplexImage
-from insar_mining.coherence.builtin.spectrum import range_spectrum
+from insar_mining.coherence.builtin.spectrum import Spectrum, azimuth_spectrum, range_spectrum
 from insar_mining.coherence.plan import CoherencePlan, Progress
 from insar_mining.coherence.recipe import BIAS_BANDS, Recipe, Window
 from insar_mining.errors import InsarMiningError
@@ -189,16 +195,48 @@ def _filtered(region: Region, wide: Region, dates: Dates, plan: CoherencePlan) -
 def looks_in_words(region: Region, stack: Side, window: Window) -> dict[str, str]:
     """Independent looks of the window for the tags of a product: of the annotation's spectra, and of the pixels.
 
-    The pixels are those of the stack reference, a piece of its region of a size that costs next to nothing.
+    The pixels are those of the stack reference around the region, as far as its burst reaches: a mine of one
+    kilometre alone has too few.  The piece has a size that costs next to nothing.
     """
-    line = max(region.line_start, (region.line_start + region.line_stop - LOOKS_LINES) // 2)
-    sample = max(region.sample_start, (region.sample_start + region.sample_stop - LOOKS_SAMPLES) // 2)
-    piece = Region(
-        line, min(line + LOOKS_LINES, region.line_stop), sample, min(sample + LOOKS_SAMPLES, region.sample_stop)
-    )
+    piece = _piece_around(region, stack)
     try:
         found = looks_of_image(valid_pixels(stack, piece), window.azimuth, window.range)
         measured = f"{found.looks:.2f} (sd {found.sd:.2f}, {found.parts} pieces of {stack.swath.swath})"
     except InsarMiningError as error:  # too few pixels, damaged ones: a remark, no reason to fail
         measured = f"not measured: {error}"
     return {"LOOKS": f"{window_looks(stack.swath, window.azimuth, window.range):.2f}", "LOOKS_MEASURED": measured}
+
+
+def _piece_around(region: Region, stack: Side) -> Region:
+    """Return 384 lines x 4096 samples with the region in their middle, moved into the valid part of the burst."""
+    lines, samples = (
+        (start, min(start + size, valid.stop))
+        for middle, size, valid in (
+            ((region.line_start + region.line_stop) // 2, LOOKS_LINES, stack.burst.valid_lines),
+            ((region.sample_start + region.sample_stop) // 2, LOOKS_SAMPLES, stack.burst.valid_samples),
+        )
+        for start in (max(min(middle - size // 2, valid.stop - size), valid.start),)
+    )
+    return Region(*lines, *samples)
+
+
+def looks_of_common_band(region: Region, stack: Side, plan: CoherencePlan) -> float:
+    """Independent looks of the window over the band that both dates of a pair share on level ground.
+
+    The filter leaves a window of the same weighting as narrow as the common band: slopes that face the
+    satellite have fewer looks than this, slopes turned away more.
+    """
+    swath, grid = stack.swath, stack.swath.geolocation
+    sample = (region.sample_start + region.sample_stop) / 2
+    middle = grid.sample.shape[0] // 2
+    shift = spectral_shift(
+        plan.perpendicular_baseline_m,
+        swath.slant_range_m + sample * swath.range_spacing_m,
+        np.interp(sample, grid.sample[middle], grid.incidence_deg[middle]),
+        0.0,
+        wavelength_m=swath.wavelength_m,
+        range_spacing_m=swath.range_spacing_m,
+    )
+    whole = range_spectrum(swath)
+    shared = Spectrum(whole.band - min(abs(float(shift)), MOST_OF_BAND * whole.band), whole.hamming)
+    return spectral_looks(azimuth_spectrum(swath), shared, plan.window.azimuth, plan.window.range)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from insar_mining.coherence.builtin.common_band import common_band
 from insar_mining.coherence.builtin.looks import (
     looks_of_decorrelated,
     looks_of_image,
@@ -17,7 +18,7 @@ from insar_mining.coherence.builtin.looks import (
     spectral_looks,
     window_looks,
 )
-from insar_mining.coherence.builtin.spectrum import Spectrum
+from insar_mining.coherence.builtin.spectrum import Spectrum, azimuth_spectrum, range_spectrum
 from insar_mining.errors import CoverageError, OptionError
 from insar_mining.sentinel1.annotation import parse_annotation
 from insar_mining.simulate.spectrum import Response
@@ -73,6 +74,20 @@ def test_image_tells_its_own_looks(rng, morocco_sub_swath):
     measured = looks_of_image(image.astype(np.complex64), 2, 7)
     assert measured.sd < 0.05
     assert measured.looks == pytest.approx(window_looks(swath, 2, 7), abs=max(4 * measured.sd, 0.08))
+
+
+def test_the_common_band_has_the_looks_of_its_width(rng, morocco_sub_swath):
+    """What the filter leaves of decorrelated speckle reads the mean of a band that is narrower by the shift."""
+    swath, shift = morocco_sub_swath("20230904", "IW2"), 0.08
+    first, second = (speckle(rng, swath, (700, 1400)).astype(np.complex64) for _ in range(2))
+    second *= np.exp(2j * np.pi * shift * np.arange(1400)).astype(np.complex64)
+    spectrum = range_spectrum(swath)
+    filtered = common_band(first, second, np.full(first.shape, shift, np.float32), spectrum)
+    values = separate_windows(*(image[:, 28:-28] for image in filtered), 2, 7)
+    looks = spectral_looks(azimuth_spectrum(swath), Spectrum(spectrum.band - shift, spectrum.hamming), 2, 7)
+    assert looks < 0.93 * window_looks(swath, 2, 7)
+    error = values.std() / np.sqrt(values.size)
+    assert float(mean_without_coherence(looks)) == pytest.approx(values.mean(), abs=4 * error + 1e-3)
 
 
 def test_real_pixels_of_the_azores():
