@@ -185,7 +185,9 @@ def without_losses(
         taken = {name: f"{100 * (1 - float(fit.factor(most))):.1f} %" for name, fit in loss.items()}
         of_slope = dict(zip(classes.attrs["flag_values"], str(classes.attrs["flag_meanings"]).split(), strict=True))
         said = "; ".join(
-            part if name == ALL_SLOPES else f"slope {of_slope[name].replace('_', ' ')}: {part}"
+            (f"on other ground {part}" if of_slope else part)
+            if name == ALL_SLOPES
+            else f"slope {of_slope[name].replace('_', ' ')}: {part}"
             for name, part in sorted(taken.items())
         )
         notes.append(f"What the baseline took was given back; at {most:.0f} m, above {floor:g}: {said}.")

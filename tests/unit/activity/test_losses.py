@@ -19,7 +19,7 @@ from insar_mining.simulate import mine_stack
 from insar_mining.simulate.mine_stack import MineStack, WorkedZone, simulate_mine_stack
 
 CELL_M2 = 400.0
-# 55 % of the coherence lost at 250 m is a face of some 53 degrees that the elevation model does not know
+# 55 % of the coherence lost at 250 m is a face of some 58 degrees that the elevation model does not know
 STEEP = 0.55
 
 
