@@ -49,7 +49,7 @@ def _group(item: pytest.Item) -> str:
         return "snap"
     return (
         "one stack"
-        if item.path.name in ("test_stack.py", "test_layers.py") and "end_to_end" in item.path.parts
+        if item.path.name in ("test_stack.py", "test_layers.py", "test_dask.py") and "end_to_end" in item.path.parts
         else str(item.path)
     )
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from insar_mining.archive.dem import Dem, read_dem
 from insar_mining.archive.dem_window import Heights
 from insar_mining.coherence.builtin.geometry import DemArrays, arc_arrays, radar_coordinates
+from insar_mining.coherence.builtin.threads import threads
 from insar_mining.grid import MapGrid
 from insar_mining.sentinel1.annotation import SubSwath
 
@@ -76,8 +77,9 @@ def probe(swath: SubSwath, heights: GridHeights) -> tuple[FloatArray, FloatArray
     Cells without a height are left out: they say nothing of what the product sees.
     """
     arc = swath.arc()
-    time, slant_range, height = radar_coordinates(
-        arc_arrays(arc), dem_arrays(heights.dem), heights.probe_lon_deg, heights.probe_lat_deg, arc.centre_s
-    )
+    with threads():
+        time, slant_range, height = radar_coordinates(
+            arc_arrays(arc), dem_arrays(heights.dem), heights.probe_lon_deg, heights.probe_lat_deg, arc.centre_s
+        )
     known = np.isfinite(height)
     return time[known], slant_range[known]

@@ -37,6 +37,7 @@ from insar_mining.coherence.builtin.misregistration import Shift
 from insar_mining.coherence.builtin.refine import described, shift_of_date
 from insar_mining.coherence.builtin.resample import ComplexImage
 from insar_mining.coherence.builtin.scene import Scene
+from insar_mining.coherence.builtin.threads import threads
 from insar_mining.coherence.bursts import burst_cuts
 from insar_mining.coherence.ground import dem_arrays, heights_for
 from insar_mining.coherence.matching import BurstPair
@@ -66,7 +67,8 @@ class BuiltinEngine:
         Where dates on the geometry of the stack reference are kept for further pairs; without one
         each plan reads and resamples its two dates block by block, and keeps nothing.
     threads : int, optional
-        By default as many as the machine or the container allows.  Maps of one process wait for each other.
+        By default as many as the machine or the container allows, at most ``OMP_NUM_THREADS``.  Maps of one
+        process wait for each other (:func:`insar_mining.coherence.builtin.threads.threads`).
     """
 
     name = "builtin"
@@ -85,10 +87,12 @@ class BuiltinEngine:
         """Compute coherence and the bands of the plan's recipe: float32, shape (height, width), NaN outside."""
         if not compiled.are_compiled():
             logger.info("compiling the kernels, once on this machine: about a minute")
-        with compiled.threads(self._threads):
+        with threads(self._threads):
             scene = self._scene_of(plan)
             shifts = [self._shift(scene, plan, which) for which in (0, 1)]
-            self.notes = self._looks(scene, plan) | {
+            # windows that are cut have no looks in common
+            looks = self._looks(scene, plan) if plan.recipe.estimator == "boxcar" else {}
+            self.notes = looks | {
                 f"{name}_SHIFT": described(shift) for name, shift in zip(DATES, shifts, strict=True) if shift
             }
             names = [name for name in ("coherence", *plan.recipe.bands) if name not in MAP_BANDS]
