@@ -278,6 +278,16 @@ class RunOptions(Options):
         return self
 
     @pydantic.model_validator(mode="after")
+    def _one_geometry_for_a_stack_reference(self) -> Self:
+        chosen = self.coherence
+        if chosen.stack_reference is not None and (chosen.engine != "builtin" or not chosen.common_geometry):
+            raise ValueError(
+                f"coherence.stack_reference={chosen.stack_reference} needs the engine builtin and common_geometry: "
+                "otherwise each pair stays on its own reference; leave it out, or choose those"
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _maps_give_what_is_asked_of_them(self) -> Self:
         if self.activity.mask_flags and "mask" not in self.coherence.bands:
             raise ValueError(

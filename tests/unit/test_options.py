@@ -84,6 +84,13 @@ def test_an_unknown_key_names_the_nearest_valid_one(values: dict[str, object], k
     assert f"unknown option '{key}'; did you mean '{meant}'?" in str(caught.value)
 
 
+@pytest.mark.parametrize("how", [{"engine": "snap"}, {"common_geometry": False}])
+def test_a_stack_reference_that_would_be_ignored_is_refused(how: dict[str, object]) -> None:
+    with pytest.raises(OptionError, match=r"coherence\.stack_reference=2023-09-04 needs the engine builtin"):
+        RunOptions(coherence={"stack_reference": "2023-09-04", **how})
+    RunOptions(coherence={"stack_reference": "2023-09-04"})
+
+
 def test_an_unknown_key_like_nothing_known_lists_what_is_known() -> None:
     with pytest.raises(OptionError, match=r"known are polarisation, max_perp_baseline_m"):
         PairOptions(**{"qqqqq": 1})
