@@ -38,8 +38,8 @@ HELD_BLOCK_BYTES = 4 * 2**20
 # rows that blocks have rather than be cut in their width as well
 SCRATCH_ROWS, HELD_ROWS = 128, 16
 
-# threads that work on blocks side by side, at most: more take more memory, and memory is what they wait for
-MOST_WORKERS = 8
+# threads that work on blocks side by side, at most: each takes memory, and memory is what they wait for
+MOST_WORKERS = 4
 
 # what is worked out for each cell takes as much as so many layers, however few the cube has
 LEAST_LAYERS = 24
@@ -119,7 +119,7 @@ def walk(cube: xr.DataArray, block_bytes: int | None = None) -> Iterator[tuple[B
 
 
 def workers() -> int:
-    """Threads that work on blocks side by side: as many as there are processors, 8 at most. No result depends on it."""
+    """Threads that work on blocks side by side: as many as there are processors, 4 at most. No result depends on it."""
     return min(processors(), MOST_WORKERS)
 
 

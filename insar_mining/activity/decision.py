@@ -102,46 +102,50 @@ def _stable_at(stable, p, y, x):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def local_means(values: FloatBlock) -> FloatBlock:
-    """Mean over the finite cells of the 3 x 3 around each finite cell; NaN elsewhere. Shape (pairs, rows, columns)."""
-    pairs, rows, cols = values.shape
-    out = np.empty(values.shape, np.float32)
+def _means_of_pair(values, out):  # type: ignore[no-untyped-def]
+    """`local_means` of one pair, (rows, columns)."""
+    rows, cols = values.shape
     # sums along three rows at a time, with nothing above, below and beside, so that no loop asks where it is
-    total = np.empty((3, cols), np.float32)
-    count = np.empty((3, cols), np.float32)
+    total = np.zeros((3, cols), np.float32)
+    count = np.zeros((3, cols), np.float32)
     known = np.zeros(cols + 2, np.float32)
     there = np.zeros(cols + 2, np.float32)
     # views, for an index that may leave the array is not worked out for several cells at once
     known_here, known_right = known[1:-1], known[2:]
     there_here, there_right = there[1:-1], there[2:]
     nothing, nan = np.float32(0.0), np.float32(np.nan)
-    for p in range(pairs):
-        total[:] = nothing
-        count[:] = nothing
-        for y in range(rows + 1):
-            # the row below takes the place of the one that is no longer needed
-            t, c = total[(y + 1) % 3], count[(y + 1) % 3]
-            if y < rows:
-                row = values[p, y]
-                for x in range(cols):
-                    v = row[x]
-                    known_here[x] = v if v == v else nothing
-                    there_here[x] = np.float32(1.0) if v == v else nothing
-                for x in range(cols):
-                    t[x] = known[x] + known_here[x] + known_right[x]
-                for x in range(cols):
-                    c[x] = there[x] + there_here[x] + there_right[x]
-            else:
-                t[:] = nothing
-                c[:] = nothing
-            if y == 0:
-                continue
-            t0, t1, c0, c1 = total[(y - 1) % 3], total[y % 3], count[(y - 1) % 3], count[y % 3]
-            row, means = values[p, y - 1], out[p, y - 1]
+    for y in range(rows + 1):
+        # the row below takes the place of the one that is no longer needed
+        t, c = total[(y + 1) % 3], count[(y + 1) % 3]
+        if y < rows:
+            row = values[y]
             for x in range(cols):
-                s = t0[x] + t1[x] + t[x]
-                n = c0[x] + c1[x] + c[x]
-                means[x] = s / n if row[x] == row[x] else nan
+                v = row[x]
+                known_here[x] = v if v == v else nothing
+                there_here[x] = np.float32(1.0) if v == v else nothing
+            for x in range(cols):
+                t[x] = known[x] + known_here[x] + known_right[x]
+            for x in range(cols):
+                c[x] = there[x] + there_here[x] + there_right[x]
+        else:
+            t[:] = nothing
+            c[:] = nothing
+        if y == 0:
+            continue
+        t0, t1, c0, c1 = total[(y - 1) % 3], total[y % 3], count[(y - 1) % 3], count[y % 3]
+        row, means = values[y - 1], out[y - 1]
+        for x in range(cols):
+            s = t0[x] + t1[x] + t[x]
+            n = c0[x] + c1[x] + c[x]
+            means[x] = s / n if row[x] == row[x] else nan
+
+
+@numba.njit(cache=True, nogil=True)
+def local_means(values: FloatBlock) -> FloatBlock:
+    """Mean over the finite cells of the 3 x 3 around each finite cell; NaN elsewhere. Shape (pairs, rows, columns)."""
+    out = np.empty(values.shape, np.float32)
+    for p in range(values.shape[0]):
+        _means_of_pair(values[p], out[p])
     return out
 
 
@@ -245,7 +249,8 @@ def local_scores(  # type: ignore[no-untyped-def]
 ):
     """Mean normal score over the 3 x 3 around each cell, float32 (pairs, rows, columns), NaN without data."""
     pairs, rows, cols = values.shape
-    single = np.empty((pairs, rows, cols), np.float32)
+    out = np.empty(values.shape, np.float32)
+    single = np.empty((rows, cols), np.float32)
     # a node of the table and the three beside and below it
     width = np.int32(score.shape[1])
     table = score.ravel()
@@ -281,8 +286,9 @@ def local_scores(  # type: ignore[no-untyped-def]
                 low = table[k] + a * (after[k] - table[k])
                 high = under[k] + a * (corner[k] - under[k])
                 v = values[p, y, x]
-                single[p, y, x] = np.float32(low + b * (high - low)) if v == v else np.float32(np.nan)
-    return local_means(single)
+                single[y, x] = np.float32(low + b * (high - low)) if v == v else np.float32(np.nan)
+        _means_of_pair(single, out[p])
+    return out
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

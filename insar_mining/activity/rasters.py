@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -134,7 +135,7 @@ def read_header(path: Path, band: int, zero: Zero) -> CoherenceRaster:
         return CoherenceRaster(
             path=path,
             pair=pair,
-            grid=RasterGrid(CRS.from_user_input(source.crs), source.transform, source.width, source.height),
+            grid=RasterGrid(_crs_of(source.crs.to_wkt()), source.transform, source.width, source.height),
             band=band,
             own=own,
             nodata=source.nodatavals[band - 1],
@@ -234,6 +235,12 @@ def _check_map(path: Path, crs: object, transform: Affine, count: int, band: int
         raise RasterError(f"{path}: its grid is rotated or not north-up; warp it with gdalwarp first")
     if not 1 <= band <= count:
         raise RasterError(f"{path}: has {count} band(s), not a band {band}; choose another (band=)")
+
+
+@lru_cache(maxsize=16)
+def _crs_of(wkt: str) -> CRS:
+    """Read a reference system once: a stack has one, and its rasters are many."""
+    return CRS.from_wkt(wkt)
 
 
 def _number(text: str) -> float:

@@ -13,7 +13,8 @@ import os
 import shutil
 import tempfile
 import threading
-from typing import IO, Any
+import weakref
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,12 +56,12 @@ class Scratch:
         self._rows = max(1, min(rows, most, height))
         self._places = np.full((-(-height // self._rows), -(-width // self._cols)), _UNKNOWN, np.int64)
         self._lock = threading.Lock()
-        self._file: IO[bytes] | None = None
+        self._file = -1
         self._end = self._limit = 0
 
     def __getstate__(self) -> dict[str, Any]:
         """Another process has a scratch file of its own."""
-        again = self.__dict__ | {"_lock": None, "_file": None, "_end": 0, "_limit": 0}
+        again = self.__dict__ | {"_lock": None, "_file": -1, "_end": 0, "_limit": 0}
         again["_places"] = np.where(self._places == _EMPTY, _EMPTY, _UNKNOWN)
         return again
 
@@ -141,12 +142,14 @@ class Scratch:
             self._limit = -1
             return _ELSEWHERE
         try:
-            if self._file is None:
+            if self._file < 0:
                 # it has no name, and goes with this object
-                self._file = tempfile.TemporaryFile(prefix="insar_mining_")  # noqa: SIM115
+                with tempfile.TemporaryFile(prefix="insar_mining_") as file:
+                    self._file = os.dup(file.fileno())
+                weakref.finalize(self, os.close, self._file)
             rest, at = values.data.cast("B"), self._end
             while rest:
-                done = os.pwrite(self._file.fileno(), rest, at)
+                done = os.pwrite(self._file, rest, at)
                 rest, at = rest[done:], at + done
         except OSError as error:
             logger.info("no scratch file (%s): the cube is decoded whenever it is read", error)
@@ -165,7 +168,6 @@ class Scratch:
         out: npt.NDArray[np.float32],
     ) -> None:
         """Read a part of a tile, whole lines of each layer at a time."""
-        assert self._file is not None
         height, width = (part.stop - part.start for part in of_tile)
         lines, across = _within(of_tile, rows, cols)
         buffer = np.empty((lines.stop - lines.start, width), np.float32)
@@ -175,7 +177,7 @@ class Scratch:
             target = out[number] if whole else buffer
             rest = target.data.cast("B")
             while rest:
-                done = os.preadv(self._file.fileno(), [rest], at)
+                done = os.preadv(self._file, [rest], at)
                 if not done:
                     raise OSError(f"the scratch file in {tempfile.gettempdir()} was cut short")
                 rest, at = rest[done:], at + done
