@@ -29,9 +29,9 @@ from insar_mining.errors import (
     SkippedInputWarning,
 )
 from insar_mining.grid import MapGrid
-from insar_mining.mines import mine_from_geometry
+from insar_mining.mines import Mine, mine_from_geometry
 from insar_mining.options import PairOptions, RunOptions, read_options
-from insar_mining.pipeline import jobs, maps
+from insar_mining.pipeline import acquisition, jobs, maps
 
 from .conftest import AREA, Bench, scene_table
 
@@ -424,3 +424,39 @@ def test_a_run_maps_the_ground_around_the_mine_where_stable_points_may_lie_there
     # the same again makes no map again
     bench.run(options=bench.options.replace(activity=activity))
     assert bench.mapped == []
+
+
+def test_the_archive_is_asked_for_the_ground_around_the_mine_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bursts and elevation of all that is mapped: here 1 km on every side."""
+
+    class AskedError(Exception):
+        """Enough is known."""
+
+    asked: list[tuple[float, ...]] = []
+
+    def search(mine: Mine, *_: object, **__: object) -> None:
+        asked.append(mine.geometry.bounds)
+        raise AskedError
+
+    def fetch_dem(bounds: tuple[float, ...], *_: object, **__: object) -> None:
+        asked.append(bounds)
+        raise AskedError
+
+    monkeypatch.setattr(acquisition, "search", search)
+    monkeypatch.setattr(acquisition, "fetch_dem", fetch_dem)
+    mine = mine_from_geometry(AREA)
+    for margin in (0, 1000):
+        options = RunOptions(start="2021-01-01", end="2021-12-31", activity={"margin_m": margin})
+        for ask in (
+            lambda options=options: acquisition.find_images(mine, options, acquisition.Network()),
+            lambda options=options: acquisition.elevation(mine, options, tmp_path, acquisition.Network()),
+        ):
+            with pytest.raises(AskedError):
+                ask()
+    bare, around = np.array(asked[:2]), np.array(asked[2:])
+    np.testing.assert_allclose(bare, np.tile(AREA.bounds, (2, 1)))
+    grown = (around - bare) * [-1, -1, 1, 1]
+    # a kilometre is 0.00902 degrees of latitude, and 0.0106 of longitude at 31.8 degrees north
+    np.testing.assert_allclose(grown, np.tile([0.0106, 0.00902], (2, 2)), rtol=0.02)
