@@ -18,13 +18,18 @@ from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.simulate import Template, Terrain, load_template, simulate_pair
 
 EPSG = 32629
-SLOPES_DEG = (-30, -20, -10, 0, 10, 20)  # along the look direction, positive where the ground rises away
+# along the look direction, positive where the ground rises away; IW1 and IW2 at 30 degrees lie within 10 of layover
+SLOPES_DEG = {
+    "IW1": (-30, -20, -10, 0, 10, 20),
+    "IW2": (-30, -20, -10, 0, 10, 20),
+    "IW3": (-30, -20, -10, 0, 10, 20, 30),
+}
 FACET_M = 560.0
-LENGTH_M = 1300.0
 EDGE_M = 90.0  # of a facet that its neighbours' windows reach
 BASELINE_M = 250.0
 TEMPORAL = 0.9
-LOOKS_IW2 = 7.0
+LOOKS = {"IW1": 7.84, "IW2": 7.02, "IW3": 6.36}  # of 2 x 7, as docs/estimators.md has them
+LAYOVER_DEG = 10.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Facet:
     """Mean coherence over a facet: measured both ways, and what the simulator and theory say."""
 
     slope_deg: float
+    local_incidence_deg: float
     removed: float
     expected: float
     left_in: float
@@ -39,17 +45,17 @@ class Facet:
     cells: int
 
 
-def facets(out: Path, template: Template, swath: SubSwath) -> list[Facet]:
+def facets(out: Path, template: Template, swath: SubSwath, slopes: tuple[int, ...], length_m: float) -> list[Facet]:
     """Simulate facets of several slopes side by side along range, and map them with and without topography."""
     centre, away = _place(swath)
-    terrain = Terrain(EPSG, lambda x, y: _profile((x - centre[0]) * away[0] + (y - centre[1]) * away[1]))
-    half = FACET_M * len(SLOPES_DEG) / 2
-    corners = [(sign * half * away + side * LENGTH_M / 2 * np.array([-away[1], away[0]])) for sign, side in
+    terrain = Terrain(EPSG, lambda x, y: _profile(slopes, (x - centre[0]) * away[0] + (y - centre[1]) * away[1]))
+    half = FACET_M * len(slopes) / 2
+    corners = [(sign * half * away + side * length_m / 2 * np.array([-away[1], away[0]])) for sign, side in
                ((-1, -1), (1, -1), (1, 1), (-1, 1))]  # fmt: skip
     to_lonlat = Transformer.from_crs(EPSG, 4326, always_xy=True)
     area = Polygon([to_lonlat.transform(*(centre + corner)) for corner in corners])
     pair = simulate_pair(
-        out, reference=template, swath="IW2", area=area, terrain=terrain, coherence=TEMPORAL,
+        out, reference=template, swath=swath.swath, area=area, terrain=terrain, coherence=TEMPORAL,
         rng=np.random.default_rng(250), baseline_m=BASELINE_M,
     )  # fmt: skip
     maps = []
@@ -64,23 +70,33 @@ def facets(out: Path, template: Template, swath: SubSwath) -> list[Facet]:
     along = (x - centre[0]) * away[0] + (y - centre[1]) * away[1]
     across = (y - centre[1]) * away[0] - (x - centre[0]) * away[1]
     return [
-        _facet(k, along + half, across, maps, truth, plan.perpendicular_baseline_m, swath)
-        for k in range(len(SLOPES_DEG))
+        _facet(
+            slope,
+            along + half - k * FACET_M,
+            length_m / 2 - np.abs(across),
+            maps,
+            truth,
+            plan.perpendicular_baseline_m,
+            swath,
+        )
+        for k, slope in enumerate(slopes)
     ]
 
 
-def _facet(number, along, across, maps, truth, baseline_m, swath):
-    start = number * FACET_M
-    inside = (along > start + EDGE_M) & (along < start + FACET_M - EDGE_M) & (np.abs(across) < LENGTH_M / 2 - EDGE_M)
+def _facet(slope_deg, along, to_end, maps, truth, baseline_m, swath):
+    inside = (along > EDGE_M) & (along < FACET_M - EDGE_M) & (to_end > EDGE_M)
     inside &= np.isfinite(maps[0]) & np.isfinite(maps[1]) & (truth["mask"] == 0)
     true = truth["coherence"][inside].astype(float)
-    fringes = _window_loss(SLOPES_DEG[number], truth["local_incidence_deg"][inside].mean(), baseline_m, swath)
+    local = float(truth["local_incidence_deg"][inside].mean())
+    fringes = _window_loss(slope_deg, local, baseline_m, swath)
+    looks = LOOKS[swath.swath]
     return Facet(
-        SLOPES_DEG[number],
+        slope_deg,
+        local,
         float(maps[0][inside].mean()),
-        float(expected_coherence(true, LOOKS_IW2).mean()),
+        float(expected_coherence(true, looks).mean()),
         float(maps[1][inside].mean()),
-        float(expected_coherence(true * fringes, LOOKS_IW2).mean()),
+        float(expected_coherence(true * fringes, looks).mean()),
         int(inside.sum()),
     )
 
@@ -91,17 +107,17 @@ def _window_loss(slope_deg: float, local_deg: float, baseline_m: float, swath: S
     The ramp is the difference of the fringe frequencies of the slope and of level ground,
     ``2 B / (wavelength R tan(incidence - slope))`` per metre of range.
     """
-    slant_range = 900e3
+    slant_range = swath.slant_range_m + swath.samples_per_burst / 2 * swath.range_spacing_m
     per_m = 2 * abs(baseline_m) / swath.wavelength_m / slant_range
     level = np.deg2rad(local_deg + slope_deg)
     cycles = per_m * swath.range_spacing_m * (1 / np.tan(level - np.deg2rad(slope_deg)) - 1 / np.tan(level))
     return float(abs(np.sinc(7 * cycles) / np.sinc(cycles)))
 
 
-def _profile(along: np.ndarray) -> np.ndarray:
+def _profile(slopes_deg: tuple[int, ...], along: np.ndarray) -> np.ndarray:
     """Height of a chain of facets, each a plane; flat beyond."""
-    edges = (np.arange(len(SLOPES_DEG) + 1) - len(SLOPES_DEG) / 2) * FACET_M
-    heights = np.concatenate([[0.0], np.cumsum(FACET_M * np.tan(np.deg2rad(SLOPES_DEG)))])
+    edges = (np.arange(len(slopes_deg) + 1) - len(slopes_deg) / 2) * FACET_M
+    heights = np.concatenate([[0.0], np.cumsum(FACET_M * np.tan(np.deg2rad(slopes_deg)))])
     return np.asarray(600.0 + np.interp(along, edges, heights))
 
 
@@ -122,15 +138,21 @@ def _place(swath: SubSwath) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.slow
-def test_slopes_lose_what_theory_says(morocco_safe, morocco_sub_swath, tmp_path):
-    """With the topographic phase removed, truth x spectral shift x noise to 0.01; left in, the ramp's loss to 0.02.
+@pytest.mark.parametrize(
+    ("name", "slopes", "length_m"), [("IW2", SLOPES_DEG["IW2"], 1300.0), ("IW3", (-30, 30), 3500.0)], ids=["IW2", "IW3"]
+)
+def test_slopes_lose_what_theory_says(morocco_safe, morocco_sub_swath, tmp_path, name, slopes, length_m):
+    """Both with the topographic phase removed (truth x spectral shift x noise) and left in (the ramp's loss) to 0.01.
 
-    Slopes from -30 to 20 degrees towards the satellite's side; the next, 30 degrees up, would lie within
-    10 degrees of layover.
+    Slopes of 30 degrees on both sides: the one that faces the satellite lies within 10 degrees of layover in
+    IW2, and is shown in IW3.  It has few samples: its facet is longer, so that chance is below a third of the limit.
     """
-    found = facets(tmp_path, load_template(morocco_safe("20230904")), morocco_sub_swath("20230904", "IW2"))
+    template, swath = load_template(morocco_safe("20230904")), morocco_sub_swath("20230904", name)
+    found = facets(tmp_path, template, swath, slopes, length_m)
+    assert [facet.slope_deg for facet in found] == [*slopes]
     for facet in found:
-        assert facet.cells > 200
+        assert facet.cells > 1000
+        assert facet.local_incidence_deg > LAYOVER_DEG
         assert facet.removed == pytest.approx(facet.expected, abs=0.01), facet
-        assert facet.left_in == pytest.approx(facet.theory, abs=0.02), facet
-    assert min(facet.left_in for facet in found) < 0.8
+        assert facet.left_in == pytest.approx(facet.theory, abs=0.01), facet
+    assert min(facet.left_in for facet in found) < (0.8 if name == "IW2" else 0.65)
