@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from insar_mining.archive.pairs import select_pairs as select_pairs
     from insar_mining.archive.products import scan_products as scan_products
     from insar_mining.archive.search import search as search
+    from insar_mining.coherence.builtin.bias import corrected_mean as corrected_mean
     from insar_mining.coherence.engine import coherence as coherence
     from insar_mining.coherence.plan import CoherencePlan as CoherencePlan
     from insar_mining.coherence.plan import Window as Window
@@ -57,6 +58,7 @@ _HOMES = {
     "archive.pairs": ("select_pairs",),
     "archive.products": ("scan_products",),
     "archive.search": ("search",),
+    "coherence.builtin.bias": ("corrected_mean",),
     "coherence.plan": ("CoherencePlan", "Window", "make_plan"),
     "errors": ("InsarMiningError", "InsarMiningWarning", "strict"),
     "mines": ("Mine", "mine_from_geometry", "read_mines"),
