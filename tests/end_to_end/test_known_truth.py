@@ -131,7 +131,7 @@ def simulate_and_map(out: Path, templates: list[Template], swath: SubSwath, wher
 def _expected(swath: str, bandwidths: tuple[float, ...], truth: float) -> float:
     """Mean of the published estimator over speckle of the processor's spectrum, by plain numpy and scipy."""
     rng = np.random.default_rng(7)
-    shape = (1024, 2048)
+    shape = (512, 1024)  # 37,000 windows: 0.0003 at 0.9, 0.001 at 0
     azimuth, azimuth_window, lines_hz, range_, range_window, samples_hz = bandwidths
     filters = []
     for size, rate, band, hamming in (

@@ -307,14 +307,14 @@ def _later(xml: bytes, by_s: float) -> bytes:
 
 @pytest.fixture(scope="module")
 def three(morocco_safe: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    """Two dates over all three sub-swaths, of which IW2 is cut to 2 km and IW3 moved to meet it: 80 km are too many."""
+    """Two dates over all three sub-swaths, of which IW2 is cut to 4 km and IW3 moved to meet it: 80 km are too many."""
 
     def narrowed(date: str) -> Template:
         template = load_template(morocco_safe(date))
         xml = {name: template.annotation(name, "VV") for name in ("IW1", "IW2", "IW3")}
         before = {name: parse_annotation(text, source=name) for name, text in xml.items()}
         first = max(burst.valid_samples.start for burst in before["IW2"].bursts)
-        stop = first + 1500
+        stop = first + 1100
         xml["IW2"] = edit.cut_annotation(xml["IW2"], edit.Cut(0, len(before["IW2"].bursts), 0, stop))
         # 300 samples of what IW2 still sees
         far = before["IW3"]
@@ -328,7 +328,7 @@ def three(morocco_safe: Callable[[str], Path], tmp_path_factory: pytest.TempPath
     middle = float(np.mean(seams_m(swaths)))
     swath = swaths[1]
     time = swath.bursts[4].azimuth_time_s + swath.lines_per_burst / 2 * swath.azimuth_time_interval_s
-    area = around(swath, time, middle, (0.03, 0.003))
+    area = around(swath, time, middle, (0.022, 0.003))
     terrain = flat(EPSG, 500.0)
     centre = Transformer.from_crs(4326, EPSG, always_xy=True).transform(area.centroid.x, area.centroid.y)
     made = simulate_stack(
