@@ -144,6 +144,10 @@ class UnlikeScenesWarning(InsarMiningWarning):
     """Two scenes of a pair differ in a way that may lower their coherence (satellite, start of bursts)."""
 
 
+class StackReferenceWarning(InsarMiningWarning):
+    """The scene that gave a folder's maps their geometry is gone, and all maps are made again with another."""
+
+
 class SaturationWarning(InsarMiningWarning):
     """Simulated pixels exceed the range of 16 bits and are clipped."""
 

@@ -27,6 +27,7 @@ from insar_mining.errors import (
     ProductError,
     SkippedInputWarning,
     SnapError,
+    StackReferenceWarning,
 )
 from insar_mining.files import write_text
 from insar_mining.grid import MapGrid
@@ -98,6 +99,11 @@ class Planner:
         It is the one that an earlier run recorded, so that new dates never change what is there; else
         that of the date asked for; else the earliest that sees all of the mine.  Without a common geometry, and
         with SNAP, there is none: each pair is brought to its own reference.
+
+        Warns
+        -----
+        StackReferenceWarning
+            The recorded scene is none of the dates any more: with another, every map is made again.
         """
         chosen = self.options.coherence
         if chosen.engine != "builtin" or not chosen.common_geometry or self.stack_reference is not None:
@@ -113,7 +119,8 @@ class Planner:
             if not products:
                 raise OptionError(f"stack_reference {wanted} is no date of the pairs; name one that is, or none")
         elif recorded is not None:
-            products = [product for product in products if product.identity() == recorded] or products
+            same = [product for product in products if product.identity() == recorded["identity"]]
+            products = same or products
         options = self.options.coherence
         self.stack_reference = choose_stack_reference(
             products,
@@ -123,6 +130,14 @@ class Planner:
             swaths=options.swaths,
             dem_heights=options.dem_heights,
         )
+        if wanted is None and recorded is not None and not same:
+            warnings.warn(
+                f"{recorded['scene']}, to whose geometry the maps in {self.folder} were brought, is none of this "
+                f"run's dates; {self.stack_reference.name} takes its place, and all maps are made again. To keep "
+                "them, put the scene back and include its date",
+                StackReferenceWarning,
+                stacklevel=3,
+            )
 
     def record_stack(self) -> None:
         """Write down the stack reference, for later runs in the same folder."""
@@ -130,10 +145,11 @@ class Planner:
             record = {"scene": self.stack_reference.name, "identity": self.stack_reference.identity()}
             write_text(self.folder / STACK_RECORD, json.dumps(record, indent=2) + "\n")
 
-    def _recorded(self) -> str | None:
+    def _recorded(self) -> dict[str, str] | None:
         try:
-            return str(json.loads((self.folder / STACK_RECORD).read_text(encoding="utf-8"))["identity"])
-        except (OSError, ValueError, KeyError):
+            record = json.loads((self.folder / STACK_RECORD).read_text(encoding="utf-8"))
+            return {key: str(record[key]) for key in ("scene", "identity")}
+        except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def engine(self) -> Engine:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
+import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 
+from insar_mining.archive.products import scan_products
 from insar_mining.coherence.builtin import dates
 from insar_mining.coherence.builtin.cache import ArrayCache
 from insar_mining.coherence.builtin.engine import BuiltinEngine
 from insar_mining.coherence.engine import coherence
 from insar_mining.coherence.plan import Window, make_plan
+from insar_mining.errors import StackReferenceWarning
 from insar_mining.grid import MapGrid
+from insar_mining.options import RunOptions
+from insar_mining.pipeline.maps import Planner, make_maps
+from insar_mining.pipeline.network import scenes_for
 
 
 def _plan(stack, first, second, reference=0, **how):
@@ -62,9 +71,59 @@ def test_each_date_is_resampled_once(stack, tmp_path, monkeypatch):
         assert len(resampled) == len(set(resampled)) == expected
 
 
-def test_further_dates_change_no_plan(stack):
-    """The identity of a pair names its stack reference and knows nothing of the other dates; another reference does."""
-    assert _plan(stack, 1, 2).sha256 == _plan(stack, 1, 2).sha256
+def _run(stack, numbers, folder):
+    """Map the consecutive pairs of some dates as `run` does, the products linked into a folder."""
+    made, area = stack
+    scenes = folder / "scenes"
+    for number in range(len(made.products)):
+        there = scenes / made.products[number].name
+        if number in numbers and not there.exists():
+            shutil.copytree(made.products[number], there, copy_function=os.link)
+        elif number not in numbers and there.exists():
+            shutil.rmtree(there)
+    table = scenes_for(scan_products(scenes), area=area)
+    return make_maps(table, Planner(area, made.dem, folder / "maps", RunOptions(dem=made.dem)), lambda *_: None)
+
+
+def _record(folder):
+    return json.loads((folder / "maps" / "stack_reference.json").read_text("utf-8"))["scene"]
+
+
+def _written(maps):
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in maps.paths}
+
+
+def test_an_earlier_date_changes_no_map(stack, tmp_path):
+    """Dates 2 to 4, then date 1 as well: it is brought to date 2, and what was there is not touched."""
+    before = _written(_run(stack, (1, 2, 3), tmp_path))
+    assert _record(tmp_path) == stack[0].products[1].stem
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", StackReferenceWarning)
+        maps = _run(stack, (0, 1, 2, 3), tmp_path)
+    after = _written(maps)
+    assert len(after) == 3
+    assert maps.kept == len(before) == 2
+    assert {name: after[name] for name in before} == before
+    assert _record(tmp_path) == stack[0].products[1].stem
+    with rasterio.open(maps.paths[0]) as source:
+        assert source.tags()["STACK_REFERENCE"] == stack[0].products[1].stem
+        np.testing.assert_array_equal(source.read(1), _map(_plan(stack, 0, 1, reference=1)))
+
+
+def test_a_stack_reference_that_is_gone_is_told(stack, tmp_path):
+    """Without the date that gave the geometry the next takes its place: all maps are made again, and this is told."""
+    before = _written(_run(stack, (0, 1, 2), tmp_path))
+    first, second = (stack[0].products[n].stem for n in (0, 1))
+    with pytest.warns(StackReferenceWarning, match=f"{first}.*{second} takes its place, and all maps are made again"):
+        maps = _run(stack, (1, 2, 3), tmp_path)
+    assert (maps.kept, len(maps.paths)) == (0, 2)
+    name = maps.paths[0].name  # the pair that was there before
+    assert _written(maps)[name][0] != before[name][0]
+    assert _record(tmp_path) == second
+
+
+def test_the_identity_of_a_pair_names_its_stack_reference(stack):
+    """Another reference is another plan; the pair's own is the default."""
     assert _plan(stack, 1, 2).sha256 != _plan(stack, 1, 2, reference=1).sha256
     own = make_plan(stack[0].products[1], stack[0].products[2], dem=stack[0].dem, area=stack[1], out="unused.tif")
     assert own.sha256 == _plan(stack, 1, 2, reference=1).sha256
