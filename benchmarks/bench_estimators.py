@@ -1,6 +1,7 @@
 """Measured errors and times of the estimators beside the boxcar, on speckle of known coherence.
 
     python benchmarks/bench_estimators.py
+    python benchmarks/bench_estimators.py --against COMMIT --only "Times against an earlier version"
 
 Speckle has the spectra of real annotations (tests/data/morocco) and nothing in common with the
 estimators.  The tables are kept in ``benchmarks/results/estimators.md``.
@@ -8,11 +9,14 @@ estimators.  The tables are kept in ``benchmarks/results/estimators.md``.
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import lzma
 import os
 import platform
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,11 +44,16 @@ SEED = 20230904
 
 def load_speckle() -> ModuleType:
     """Import the tests' speckle by path: tests are no package."""
-    spec = importlib.util.spec_from_file_location("speckle", TESTS / "unit" / "coherence" / "speckle.py")
+    return imported(TESTS / "unit" / "coherence" / "speckle.py")
+
+
+def imported(path: Path) -> ModuleType:
+    """Import a module by its path."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["speckle"] = module
+    sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
 
@@ -225,7 +234,58 @@ def time_table(speckle: ModuleType, rng: np.random.Generator) -> Iterator[str]:
         yield f"| {name} | 1.0 M pixels | {seconds(work):.2f} |"
 
 
+def module_of(revision: str, name: str, folder: Path) -> ModuleType:
+    """Import a module of the engine as another commit has it."""
+    path = f"insar_mining/coherence/builtin/{name}.py"
+    source = subprocess.run(
+        ["git", "show", f"{revision}:{path}"], cwd=HERE, capture_output=True, text=True, check=True
+    ).stdout
+    target = folder / f"{name}_of_{revision}.py"
+    target.write_text(source)
+    return imported(target)
+
+
+def against_table(revision: str, speckle: ModuleType, rng: np.random.Generator) -> Iterator[str]:
+    yield f"| work on 1.0 M pixels | before ({revision}), CPU s | now, CPU s | times as fast | largest difference |"
+    yield "|---|---|---|---|---|"
+    swath = swath_of("IW2")
+    first, second = single(speckle.pair(rng, swath, (500, 2000), 0.5))
+    dark = np.where(np.arange(500) % 20 < 4, 0.5, 1.0).astype(np.float32)[:, None]  # 6 dB, in every window
+    smooth = np.broadcast_to(np.float32(0.03), first.shape).copy()
+    rough = (0.05 * np.sin(np.arange(2000) / 15)).astype(np.float32) + np.zeros(first.shape, np.float32)
+    spectrum = range_spectrum(swath)
+    with tempfile.TemporaryDirectory() as folder:
+        old = {name: module_of(revision, name, Path(folder)) for name in ("adaptive", "common_band")}
+        for name, before, now in (
+            ("adaptive 5 x 15, uniform ground", old["adaptive"].adaptive_coherence, adaptive_coherence),
+            ("adaptive 5 x 15, dark strips of 4 lines in 20", old["adaptive"].adaptive_coherence, adaptive_coherence),
+        ):
+            images = (first * dark, second * dark) if "strips" in name else (first, second)
+            yield compared(name, lambda f, images=images: f(*images), before, now)
+        for name, shift in (("uniform slope", smooth), ("another shift every pixel", rough)):
+            yield compared(
+                f"common band, both dates, {name}",
+                lambda f, shift=shift: f(first, second, shift, spectrum),
+                old["common_band"].common_band,
+                common_band,
+            )
+
+
+def compared(name: str, work: Callable, before: Callable, now: Callable) -> str:
+    values = [np.asarray(work(function)[0]) for function in (before, now)]
+    apart = np.abs(values[0] - values[1])
+    same = float(np.mean(apart[np.isfinite(apart)] > 1e-5))
+    # in turns, so that whatever else the machine does meets both
+    times = np.min([[seconds(lambda f=f: work(f)) for f in (before, now)] for _ in range(3)], axis=0)
+    difference = f"{np.nanmax(apart):.1e}" if same == 0 else f"{same:.1e} of pixels differ by more than 1e-5"
+    return f"| {name} | {times[0]:.2f} | {times[1]:.3f} | {times[0] / times[1]:.1f} | {difference} |"
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--against", metavar="COMMIT", help="time another commit's estimators in the same run")
+    parser.add_argument("--only", metavar="TITLE", action="append", help="write these sections anew, keep the others")
+    chosen = parser.parse_args()
     speckle, rng = load_speckle(), np.random.default_rng(SEED)
     sections = {
         "Independent looks": looks_table(speckle, rng),
@@ -236,18 +296,23 @@ def main() -> None:
         "Common band": band_table(speckle, rng),
         "Times": time_table(speckle, rng),
     }
+    if chosen.against:
+        sections["Times against an earlier version"] = against_table(chosen.against, speckle, rng)
     threads = os.environ.get("NUMBA_NUM_THREADS", "all")
+    written = dict(part.rstrip().split("\n\n", 1) for part in RESULT.read_text().split("\n## ")[1:]) if chosen.only else {}
+    for title, rows in sections.items():
+        if not chosen.only or title in chosen.only:
+            print(title, flush=True)
+            written[title] = "\n".join(rows)
     text = [
         "# Estimators on speckle of known coherence",
         "",
         f"Written by `python benchmarks/bench_estimators.py` (generator started at {SEED}).",
         f"Machine: {platform.machine()}, {os.cpu_count()} processors, {threads} thread(s), "
         f"Python {platform.python_version()}.",
+        "",
     ]
-    for title, rows in sections.items():
-        print(title, flush=True)
-        text += ["", f"## {title}", "", *rows]
-    RESULT.write_text("\n".join(text) + "\n")
+    RESULT.write_text("\n".join(text) + "\n".join(f"\n## {title}\n\n{rows}\n" for title, rows in written.items()))
     print(f"written to {RESULT}")
 
 
