@@ -1,12 +1,14 @@
 """Time and memory of the activity analysis, against reading the rasters that it is made from.
 
-    python benchmarks/bench_activity.py [--large] [--runs 3] [--folder DIR]
+    python benchmarks/bench_activity.py [--runs 3] [--folder DIR]
+    python benchmarks/bench_activity.py --large [--folder DIR]
 
 Four sizes of map, 92 pairs each, from cloud-optimised GeoTIFFs as the engines write them: three quarters of the ground
 stable, a pit that is worked in part of the pairs, a scene in ten under snow. Every size runs in a process of its own,
-whose peak memory is the one told; the first run loads the compiled kernels, the others are warm. With
-``--large`` also 92 pairs of 10,000 x 10,000 cells, of which one chunk in a hundred holds data, from and to Zarr. The
-tables are printed and kept in ``benchmarks/results/activity.md``.
+whose peak memory is the one told; the first run loads the compiled kernels, the others are warm. The table
+is kept in ``benchmarks/results/activity.md``, and takes three minutes. ``--large`` is for 92 pairs of 10,000 x 10,000
+cells, of which one chunk in a hundred holds data, from and to Zarr; it is kept in
+``benchmarks/results/activity_large.md``, of which the other page ends with a copy.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ import datetime as dt
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -75,8 +76,14 @@ def write_rasters(folder: Path, size: int) -> None:
 
 
 def peak_mb() -> float:
-    """Peak memory of this process so far, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Peak memory of this process so far, MB of 2**20 bytes (VmHWM: none of its parent's)."""
+    lines = Path("/proc/self/status").read_text("utf-8").splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
+
+
+def load() -> str:
+    """Processes that wanted to run over the last minute, this one included."""
+    return f"{os.getloadavg()[0]:.1f}"
 
 
 def timed(action: Callable[[], Any]) -> tuple[float, float, Any]:
@@ -122,9 +129,11 @@ def measure(name: str, folder: Path, runs: int) -> dict[str, Any]:
     return {
         "cold": cold,
         "wall": statistics.median(wall for wall, _ in warm),
+        "best": min(wall for wall, _ in warm),
         "cpu": statistics.median(cpu for _, cpu in warm),
         "peak_mb": peak_mb(),
         "loaded_mb": loaded,
+        "load": load(),
     }
 
 
@@ -136,9 +145,19 @@ def large(folder: Path) -> dict[str, Any]:
     write = timed(lambda: to_zarr(sparse_cube(), cube_path, chunk=CHUNK))[0]
     written_mb = peak_mb()
     warnings.simplefilter("ignore")
+    before = load()
     wall, cpu, result = timed(lambda: significant_to_zarr(from_zarr(cube_path), out))
     areas = {int(row.year): float(row.area_m2) for row in result.table.itertuples()}
-    return {"write": write, "written_mb": written_mb, "wall": wall, "cpu": cpu, "peak_mb": peak_mb(), "areas": areas}
+    return {
+        "date": str(dt.date.today()),
+        "write": write,
+        "written_mb": written_mb,
+        "wall": wall,
+        "cpu": cpu,
+        "peak_mb": peak_mb(),
+        "areas": areas,
+        "load": f"{before} at its start, {load()} at its end",
+    }
 
 
 def sparse_cube() -> Any:
@@ -178,8 +197,18 @@ def sparse_cube() -> Any:
     return xr.DataArray(variable, coords=coords, attrs=attrs, name="coherence")
 
 
+def imported(without: str = "") -> dict[str, Any]:
+    """Peak memory after the imports of the analysis; with a package left out as if it were not installed."""
+    if without:
+        sys.modules[without] = None  # type: ignore[assignment]
+    import insar_mining.activity.significance
+    import insar_mining.activity.stack  # noqa: F401
+
+    return {"peak_mb": peak_mb()}
+
+
 def in_its_own_process(*arguments: str) -> dict[str, Any]:
-    """Run this script again for one measurement, on one thread per library."""
+    """Run this script again for one measurement, with libraries that do not start threads of their own."""
     one = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
     done = subprocess.run(
         [sys.executable, __file__, "--one", *arguments],
@@ -194,12 +223,21 @@ def in_its_own_process(*arguments: str) -> dict[str, Any]:
     return result
 
 
-def sizes_table(folder: Path, sizes: Sequence[int], runs: int) -> str:
-    """Return the table of some sizes."""
+def fixed_and_each(pixel_pairs: Sequence[int], seconds: Sequence[float]) -> tuple[float, float]:
+    """Fit seconds = fixed + each x pixel-pairs, all sizes alike by their relative errors."""
+    n, t = np.asarray(pixel_pairs, float), np.asarray(seconds, float)
+    design = np.column_stack([np.ones(n.size), n]) / t[:, None]
+    fixed, each = np.linalg.lstsq(design, np.ones(n.size), rcond=None)[0]
+    return float(fixed), float(each)
+
+
+def sizes_tables(folder: Path, sizes: Sequence[int], runs: int) -> str:
+    """Return the table of some sizes, and that of what a further pixel-pair takes."""
     rows = [
-        "| cells | what | cold, s | warm, s | processor, s | ns per pixel-pair (processor) | peak, MB (imports) |",
+        "| cells | what | cold, s | warm, s (best) | processor, s | peak, MB (imports) | load |",
         "|---|---|---|---|---|---|---|",
     ]
+    cpu: dict[str, list[float]] = {name: [] for name in ACTIONS}
     for size in sizes:
         rasters = folder / str(size)
         if not rasters.exists():
@@ -207,12 +245,28 @@ def sizes_table(folder: Path, sizes: Sequence[int], runs: int) -> str:
             write_rasters(rasters, size)
         for name in ACTIONS:
             found = in_its_own_process(name, str(rasters), str(runs))
-            each = 1e9 * found["cpu"] / (PAIRS * size**2)
+            cpu[name].append(found["cpu"])
             rows.append(
-                f"| {size} x {size} | {name} | {found['cold']:.2f} | {found['wall']:.2f} | {found['cpu']:.2f} "
-                f"| {each:.0f} | {found['peak_mb']:.0f} ({found['loaded_mb']:.0f}) |"
+                f"| {size} x {size} | {name} | {found['cold']:.2f} | {found['wall']:.2f} ({found['best']:.2f}) "
+                f"| {found['cpu']:.2f} | {found['peak_mb']:.0f} ({found['loaded_mb']:.0f}) | {found['load']} |"
             )
             print(rows[-1], flush=True)
+    if len(sizes) < 2:
+        return "\n".join(rows)
+    rows += [
+        "",
+        "Processor time as a fixed cost (opening 92 files, tables of the law of coherence) and so much per pixel-pair,",
+        "fitted over the sizes; beside it what each size takes beyond the fixed cost.",
+        "",
+        f"| what | fixed, s | ns per pixel-pair | {' | '.join(f'{size} x {size}, ns' for size in sizes)} | times reading |",
+        f"|---|---|---|{'---|' * len(sizes)}---|",
+    ]
+    pixel_pairs = [PAIRS * size**2 for size in sizes]
+    reading_each = fixed_and_each(pixel_pairs, cpu["reading"])[1]
+    for name, seconds in cpu.items():
+        fixed, each = fixed_and_each(pixel_pairs, seconds)
+        beyond = " | ".join(f"{1e9 * (t - fixed) / n:.0f}" for n, t in zip(pixel_pairs, seconds, strict=True))
+        rows.append(f"| {name} | {fixed:.2f} | {1e9 * each:.0f} | {beyond} | {each / reading_each:.1f} |")
     return "\n".join(rows)
 
 
@@ -221,10 +275,37 @@ def large_text(found: dict[str, Any]) -> str:
     areas = ", ".join(f"{year}: {area / 1e6:.2f} km2" for year, area in found["areas"].items())
     return f"""## 92 x 10,000 x 10,000 cells
 
-Sparse: one chunk of {CHUNK} x {CHUNK} in {FILLED} holds data. Written to Zarr from a cube that is made
-when it is read in {found["write"]:.0f} s (peak {found["written_mb"]:.0f} MB); analysed from Zarr, and the maps of every
-year written to Zarr, in {found["wall"]:.0f} s ({found["cpu"]:.0f} s of processor time).
-**Peak memory of the process: {found["peak_mb"]:.0f} MB.** Active: {areas}.
+{found["date"]}; {machine()}, load {found["load"]}. Sparse: one chunk of {CHUNK} x {CHUNK} in {FILLED} holds data.
+Written to Zarr from a cube that is made when it is read in {found["write"]:.0f} s (peak {found["written_mb"]:.0f} MB);
+analysed from Zarr, and the maps of every year written to Zarr, in {found["wall"]:.0f} s ({found["cpu"]:.0f} s of
+processor time). **Peak memory of the process: {found["peak_mb"]:.0f} MB.** Active: {areas}.
+
+Every chunk is decoded once: those that hold data go to a scratch file as plain numbers, the others are remembered as
+empty and passed over by all later passes.
+"""
+
+
+def machine() -> str:
+    """Say what this is measured on."""
+    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def page(folder: Path, sizes: Sequence[int], runs: int) -> str:
+    """Return the page of results without the large cube."""
+    plain, bare = (in_its_own_process("imports", *more)["peak_mb"] for more in ((), ("pyarrow",)))
+    from insar_mining.activity.blocks import workers
+
+    return f"""# The activity analysis: time and memory
+
+{dt.date.today()}; {machine()}. {PAIRS} pairs, {workers()} threads over blocks of the map, {runs} warm runs, medians;
+each line is a process of its own, the load that of the minute before its end. `reading` opens the same cloud-optimised
+GeoTIFFs and holds them as numbers. `published` is stable points, scene filter, NDAI, annual NDAI, composite classes and
+areas; `significant` is the default method without intervals. Both contain the reading. Memory is VmHWM, in MB of 2**20
+bytes, of which imports take {plain:.0f} ({bare:.0f} where pyarrow, an extra that pandas loads whenever it is there, is not
+installed). A cube of up to 128 MB (500 x 500 cells are 88) is held in memory; a larger one is decoded once, into a
+scratch file. `python benchmarks/bench_activity.py` makes this page again.
+
+{sizes_tables(folder, sizes, runs)}
 """
 
 
@@ -234,32 +315,31 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to keep the rasters (default: a temporary folder)")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--large", action="store_true", help="also 92 x 10,000 x 10,000 cells: a quarter of an hour")
+    parser.add_argument("--large", action="store_true", help="92 x 10,000 x 10,000 cells instead: some minutes")
     parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        name, folder, *runs = options.one
-        found = large(Path(folder)) if name == "large" else measure(name, Path(folder), int(runs[0]))
+        name, *rest = options.one
+        if name == "imports":
+            found = imported(*rest)
+        elif name == "large":
+            found = large(Path(rest[0]))
+        else:
+            found = measure(name, Path(rest[0]), int(rest[1]))
         print(json.dumps(found))
         return
+    results = HERE / "results"
+    target, of_large = results / "activity.md", results / "activity_large.md"
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
-        load = os.getloadavg()[0]
-        text = f"""# The activity analysis: time and memory
-
-{dt.date.today()}; {platform.machine()}, {os.cpu_count()} cores (load {load:.1f} before the start), Python
-{platform.python_version()}. {PAIRS} pairs, single-threaded libraries, {options.runs} warm runs, medians; each line is
-a process of its own. `reading` opens the same cloud-optimised GeoTIFFs and holds them as numbers. `published` is stable
-points, scene filter, NDAI, annual NDAI, composite classes and areas; `significant` is the default method without
-intervals. Both contain the reading. Wall time suffers from whatever else runs; processor time does less.
-
-{sizes_table(folder, options.sizes, options.runs)}
-"""
-        target = HERE / "results" / "activity.md"
         if options.large:
-            text += "\n" + large_text(in_its_own_process("large", str(folder)))
-        elif target.exists() and "## 92 x" in target.read_text("utf-8"):
-            text += "\n## 92 x" + target.read_text("utf-8").split("## 92 x", 1)[1]
+            folder.mkdir(parents=True, exist_ok=True)
+            of_large.write_text(large_text(in_its_own_process("large", str(folder))), encoding="utf-8")
+            text = target.read_text("utf-8").split("## 92 x", 1)[0].rstrip() + "\n" if target.exists() else ""
+        else:
+            text = page(folder, options.sizes, options.runs)
+    if of_large.exists():
+        text += "\n" + of_large.read_text("utf-8")
     print(text)
     target.write_text(text, encoding="utf-8")
 
