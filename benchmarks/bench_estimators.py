@@ -299,7 +299,8 @@ def main() -> None:
     if chosen.against:
         sections["Times against an earlier version"] = against_table(chosen.against, speckle, rng)
     threads = os.environ.get("NUMBA_NUM_THREADS", "all")
-    written = dict(part.rstrip().split("\n\n", 1) for part in RESULT.read_text().split("\n## ")[1:]) if chosen.only else {}
+    kept = RESULT.read_text().split("\n## ")[1:] if chosen.only else []
+    written = dict(part.rstrip().split("\n\n", 1) for part in kept)
     for title, rows in sections.items():
         if not chosen.only or title in chosen.only:
             print(title, flush=True)

@@ -18,25 +18,30 @@ import numpy as np
 from shapely import from_wkt
 
 from insar_mining.coherence.builtin.engine import BuiltinEngine
-from insar_mining.coherence.plan import make_plan
+from insar_mining.coherence.builtin.threads import threads
+from insar_mining.coherence.plan import CoherencePlan, make_plan
 
 WORKERS = 4
 
 
-def one_map(first: str, second: str, given: dict[str, str]) -> np.ndarray:
-    """Plan and map a pair, all of it where it is called."""
-    plan = make_plan(
+def planned(first: str, second: str, given: dict[str, str]) -> CoherencePlan:
+    return make_plan(
         first, second, area=from_wkt(given["area"]), dem=given["dem"], stack_reference=given["reference"], out="unused"
     )
+
+
+def mapped(plan: CoherencePlan) -> np.ndarray:
     return BuiltinEngine().map_layers(plan, lambda share: None)["coherence"]
 
 
-def in_a_process(first: str, second: str, given: dict[str, str]) -> tuple[np.ndarray, int, int]:
-    """The same, with the process's id and how many threads its kernels may take."""
-    from insar_mining.coherence.builtin.threads import threads
+def planned_and_mapped(first: str, second: str, given: dict[str, str]) -> np.ndarray:
+    return mapped(planned(first, second, given))
 
+
+def in_a_process(plan: CoherencePlan) -> tuple[np.ndarray, int, int]:
+    """Map a plan that came from another process; add the process's id and how many threads its kernels may take."""
     with threads() as allowed:
-        return one_map(first, second, given), os.getpid(), allowed
+        return mapped(plan), os.getpid(), allowed
 
 
 def running_threads() -> int:
@@ -55,19 +60,22 @@ def main(source: Path, target: Path) -> None:
         given = {name: str(stored[name]) for name in ("area", "dem", "reference")}
         pairs = [tuple(map(str, pair)) for pair in stored["pairs"]]
         apart_pairs = int(stored["apart"])
-    serial = [one_map(*pair, given) for pair in pairs]
+    serial = [planned_and_mapped(*pair, given) for pair in pairs]
     before = running_threads()
     most, stop = [before], threading.Event()
     watch = threading.Thread(target=most_threads, args=(stop, most), daemon=True)
     watch.start()
-    delayed = dask.delayed(one_map)
+    delayed = dask.delayed(planned_and_mapped)
     threaded = dask.compute(*[delayed(*pair, given) for pair in pairs], scheduler="threads", num_workers=WORKERS)
     stop.set()
     watch.join()
     os.environ["OMP_NUM_THREADS"] = "1"  # as dask.distributed has it for its workers
     delayed = dask.delayed(in_a_process)
     apart = dask.compute(
-        *[delayed(*pair, given) for pair in pairs[:apart_pairs]], scheduler="processes", num_workers=2, chunksize=1
+        *[delayed(planned(*pair, given)) for pair in pairs[:apart_pairs]],
+        scheduler="processes",
+        num_workers=2,
+        chunksize=1,
     )
     np.savez(
         target,
