@@ -71,7 +71,7 @@ def test_every_promised_file_is_there_and_no_other(demo_folder: Path, truth: dic
         "active_dates.tif",
         *(f"active_{year}.tif" for year in YEARS),
         *(f"duty_{year}.tif" for year in YEARS),
-        "monthly.csv",
+        *("monthly.csv", "seasonality.csv", "zones.csv", "zone_shares.csv", "class_areas.csv", "rejections.csv"),
         f"classes_{WINDOW}.tif",
         "coherence",
         "coherence.zarr",
@@ -177,6 +177,24 @@ def test_the_published_method_is_shown_beside_the_default_and_errs_more(demo: De
     assert max(ours) < 5
     assert max(published) < 20
     assert sum(ours) < sum(published)
+
+
+def test_the_intervals_of_the_classes_hold_their_truth(demo_folder: Path) -> None:
+    """Seven combinations of years, each against the ground that the simulator worked in just these."""
+    with rasterio.open(demo_folder / "simulated" / "truth.tif") as source:
+        worked = source.read() == 1
+        cell_m2 = abs(source.transform.a * source.transform.e)
+    codes = sum(layer.astype(int) << bit for bit, layer in enumerate(worked))
+    table = pd.read_csv(demo_folder / "class_areas.csv")
+    assert list(table["class"]) == ["Black", "Red", "Green", "Yellow", "Blue", "Magenta", "Cyan", "White"]
+    true = np.bincount(codes.ravel(), minlength=8) * cell_m2
+    holds = (table["area_low_m2"] <= true) & (true <= table["area_high_m2"])
+    # black ground reaches beyond the mine on the simulator's map
+    assert holds[1:].sum() >= 6, table.assign(true=true)
+    # and they say something: none of a class that is there is wider than a sixth of it either way
+    there = true[1:] > 1e5
+    half = (table["area_high_m2"] - table["area_low_m2"])[1:][there] / 2
+    assert (half < true[1:][there] / 6).all()
 
 
 def test_work_is_dated_and_counted(demo_folder: Path, truth: dict[str, Any]) -> None:
