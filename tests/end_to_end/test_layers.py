@@ -268,7 +268,7 @@ def test_a_part_of_the_map_is_the_same(stack, recipe):
         difference = values - expected
         if name.endswith("phase"):
             difference = np.angle(np.exp(1j * difference))
-        assert np.nanmax(np.abs(difference)) < (2e-3 if name.endswith("phase") else 2e-5), name
+        assert np.nanmax(np.abs(difference)) < 1e-6, name
         np.testing.assert_array_equal(np.isnan(values), np.isnan(expected))
 
 
