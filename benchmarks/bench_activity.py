@@ -258,7 +258,7 @@ def sizes_tables(folder: Path, sizes: Sequence[int], runs: int) -> str:
         "Processor time as a fixed cost (opening 92 files, tables of the law of coherence) and so much per pixel-pair,",
         "fitted over the sizes; beside it what each size takes beyond the fixed cost.",
         "",
-        f"| what | fixed, s | ns per pixel-pair | {' | '.join(f'{size} x {size}, ns' for size in sizes)} | times reading |",
+        f"| what | fixed, s | ns per pixel-pair | {' | '.join(f'{n} x {n}, ns' for n in sizes)} | times reading |",
         f"|---|---|---|{'---|' * len(sizes)}---|",
     ]
     pixel_pairs = [PAIRS * size**2 for size in sizes]
@@ -301,8 +301,8 @@ def page(folder: Path, sizes: Sequence[int], runs: int) -> str:
 each line is a process of its own, the load that of the minute before its end. `reading` opens the same cloud-optimised
 GeoTIFFs and holds them as numbers. `published` is stable points, scene filter, NDAI, annual NDAI, composite classes and
 areas; `significant` is the default method without intervals. Both contain the reading. Memory is VmHWM, in MB of 2**20
-bytes, of which imports take {plain:.0f} ({bare:.0f} where pyarrow, an extra that pandas loads whenever it is there, is not
-installed). A cube of up to 128 MB (500 x 500 cells are 88) is held in memory; a larger one is decoded once, into a
+bytes, of which imports take {plain:.0f} ({bare:.0f} where pyarrow, an extra that pandas loads whenever it is there, is
+not installed). A cube of up to 128 MB (500 x 500 cells are 88) is held in memory; a larger one is decoded once, into a
 scratch file. `python benchmarks/bench_activity.py` makes this page again.
 
 {sizes_tables(folder, sizes, runs)}

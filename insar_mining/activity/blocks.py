@@ -21,7 +21,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from insar_mining.activity.kernels import has_data
-from insar_mining.activity.scratch import Scratch
+from insar_mining.activity.scratch import TILE_BYTES, Scratch
 from insar_mining.machine import processors
 
 Item = TypeVar("Item")
@@ -219,7 +219,11 @@ def held(cube: xr.DataArray, hold_bytes: int | None = None) -> xr.DataArray:
     if cube.size * cube.dtype.itemsize <= limit:
         return cube.compute()
     chunks = cube.encoding.get("preferred_chunks", {})
-    scratch = Scratch(cube.variable, (int(chunks.get("y", TILE)), int(chunks.get("x", TILE))))
+    rows, cols = (int(chunks.get(name, TILE)) for name in ("y", "x"))
+    if isinstance(getattr(cube.variable._data, "array", None), _MadeWhenRead):
+        # of rasters every file is opened for every tile: the fewer the better
+        cols = max(cols, _whole_tiles(TILE_BYTES // (4 * cube.shape[0] * rows), cols))
+    scratch = Scratch(cube.variable, (rows, cols))
     kept = xr.DataArray(
         lazy_variable(tuple(map(str, cube.dims)), cube.shape, scratch, SCRATCH_BLOCK_BYTES),
         coords=cube.coords,

@@ -129,7 +129,9 @@ class Slow:
 
 
 @pytest.fixture
-def values() -> npt.NDArray[np.float32]:
+def values(monkeypatch: pytest.MonkeyPatch) -> npt.NDArray[np.float32]:
+    """A cube with gaps; tiles have no room for more than one chunk of `stored`."""
+    monkeypatch.setattr(blocks_module, "TILE_BYTES", 4 * PAIRS * 64 * 32)
     found = np.random.default_rng(3).random((PAIRS, HEIGHT, WIDTH), dtype=np.float32)
     found[:, :32, 64:] = np.nan  # a whole tile, and the one beside it at the map's edge
     found[2, 40, 50] = np.nan
@@ -234,6 +236,19 @@ def test_a_scratch_file_is_not_sent_to_another_process_and_leaves_nothing(
     again = pickle.loads(pickle.dumps(scratch))
     np.testing.assert_array_equal(again(everywhere), values)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tiles_of_rasters_are_as_wide_as_may_be(
+    values: npt.NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # for every tile every file is opened
+    monkeypatch.setattr(blocks_module, "TILE_BYTES", 4 * PAIRS * 64 * 80)
+    source = Slow(values)
+    same_everywhere(held(stored(source), hold_bytes=0), values)
+    assert len(source.asked) == 2 * 2
+    # chunks of a Zarr store or of dask are read by themselves
+    scratch = Scratch(xr.Variable(("pair", "y", "x"), values), (64, 32))
+    np.testing.assert_array_equal(scratch((slice(1, 3), np.array([66, 3]), slice(5, 80))), values[1:3, [66, 3], 5:80])
 
 
 def test_files_that_are_stored_in_lines_have_tiles_of_many_lines(values: npt.NDArray[np.float32]) -> None:
