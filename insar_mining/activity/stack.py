@@ -98,9 +98,9 @@ def open_stack(
         centres; ``cell_area_m2`` is one number, or one per row (grids in degrees); with a mine
         ``cover`` (y, x). Attributes: ``crs``, ``transform``, ``zero_count`` and how it was opened.
 
-        A larger cube stays on disk and nothing is kept of what is read: `stable_points`, `annual_ndai`
-        and the other functions of this package walk over it in blocks of 100 MB. Arithmetic of your own on
-        the whole cube loads it.
+        A larger cube stays on disk: `iterate_stable`, `annual_ndai` and the other functions of this package walk over
+        it in blocks. Those that do so several times decode it once, into a scratch file (in ``TMPDIR``; at most half of
+        what is free there). Arithmetic of your own on the whole cube loads it.
 
     Raises
     ------
