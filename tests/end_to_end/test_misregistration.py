@@ -64,6 +64,11 @@ class Simulated:
         frame = Side(self.products[0], swath, index).frame
         return Region.around(frame.line_of(time), frame.sample_of(slant_range), frame)
 
+    @property
+    def pixels(self) -> int:
+        """How many pixels both bursts show of the area."""
+        return sum(lines * samples for lines, samples in (self.region(k).shape for k in (0, 1)))
+
     def difference(self) -> tuple[float, float]:
         """Lines and samples by which the geometry of the engine differs from that of the simulator."""
         west, south, east, north = self.area
@@ -121,9 +126,10 @@ def templates(morocco_safe):
 
 
 @pytest.fixture(scope="module")
-def coherent(templates, tmp_path_factory):
-    """Coherence 0.9."""
-    return simulated(tmp_path_factory.mktemp("coherent"), templates, "IW2", 0.9, 0.016)
+def coherent(templates, tmp_path_factory, campaign):
+    """Half a million pixels of coherence 0.9; in full, 3.4 million of 0.8, which is 0.71 after noise."""
+    coherence, half_deg = (0.8, 0.05) if campaign(10) == 10 else (0.9, 0.016)
+    return simulated(tmp_path_factory.mktemp("coherent"), templates, "IW2", coherence, half_deg)
 
 
 @pytest.fixture(scope="module")
@@ -139,17 +145,20 @@ def test_what_is_left_of_right_timing_is_the_geometry(coherent, as_annotated):
     assert as_annotated.lines == pytest.approx(lines, abs=2e-4)
     assert as_annotated.samples == pytest.approx(samples, abs=3 * as_annotated.samples_sd)
     assert as_annotated.lines_sd < 1e-4
-    assert as_annotated.samples_sd < 1e-3
-    assert 0.75 < as_annotated.coherence < 0.9
+    assert as_annotated.samples_sd < (5e-4 if coherent.pixels > 3e6 else 1e-3)
+    assert 0.7 < as_annotated.coherence < 0.9
 
 
 @pytest.mark.parametrize("injected", [(0.001, -0.001), (0.1, -0.1), (-1.3, 2.4)])
 def test_injected_shifts_are_found(coherent, as_annotated, injected):
-    """Azimuth within 0.001 line of the truth; both within 0.0003 of what is found without the injection."""
+    """Within 0.001 line of the truth, and 0.001 sample where 3 million pixels show it (two deviations where fewer do).
+
+    Both are within 0.0003 of what is found without the injection.
+    """
     found = coherent.shift(*injected)
     assert found.method == "spectral diversity"
     assert found.lines == pytest.approx(injected[0], abs=1e-3)
-    assert found.samples == pytest.approx(injected[1], abs=1e-3 + 2 * found.samples_sd)
+    assert found.samples == pytest.approx(injected[1], abs=max(1e-3, 2 * found.samples_sd))
     assert found.lines - as_annotated.lines == pytest.approx(injected[0], abs=3e-4)
     assert found.samples - as_annotated.samples == pytest.approx(injected[1], abs=3e-4)
 
