@@ -182,6 +182,9 @@ class CoherenceOptions(Options):
     goldstein_alpha: float = Field(
         1.0, ge=0, le=1, description="Exponent of the Goldstein filter of the band filtered_phase; 0 filters nothing."
     )
+    goldstein_adaptive_alpha: bool = Field(
+        False, description="Let the exponent be 1 less the mean coherence of each patch, 0.2 to 1, as SNAP 14 does."
+    )
     goldstein_fft_size: Literal[32, 64, 128, 256] = Field(64, description="Side of a patch of that filter, pixels.")
     goldstein_window_size: Literal[3, 5, 7] = Field(
         3, description="Side of the boxcar that smooths the spectrum of a patch."

@@ -83,10 +83,10 @@ class Recipe:
         Filter both dates to the range band that they share.
     refine : str
         ``"auto"``: measure what geometry leaves of a shift between the dates, and take it out.
-    goldstein_alpha, goldstein_fft_size, goldstein_window_size, goldstein_coherence_threshold
-        Of the phase filter (:func:`insar_mining.coherence.builtin.goldstein.goldstein`): exponent 0..1, side of a
-        patch, side of the smoothing boxcar, and the coherence below which pixels are left as they are (0: none).
-        They touch the band ``filtered_phase`` only.
+    goldstein_alpha, goldstein_adaptive_alpha, goldstein_fft_size, goldstein_window_size, goldstein_coherence_threshold
+        Of the phase filter (:func:`insar_mining.coherence.builtin.goldstein.goldstein`): exponent 0..1, whether
+        coherence decides it instead, side of a patch, side of the smoothing boxcar, and the coherence below which
+        pixels are left as they are (0: none).  They touch the band ``filtered_phase`` only, and are refused without.
     bands : tuple of str
         Names of `DESCRIPTIONS`, in the order in which they are written after coherence.
     """
@@ -96,6 +96,7 @@ class Recipe:
     common_band: bool = False
     refine: Refinement = "none"
     goldstein_alpha: float = 1.0
+    goldstein_adaptive_alpha: bool = False
     goldstein_fft_size: int = 64
     goldstein_window_size: int = 3
     goldstein_coherence_threshold: float = 0.0
@@ -125,12 +126,30 @@ class Recipe:
             raise OptionError(f"bands {', '.join(self.bands)}: name each once, of {', '.join(get_args(BandName))}")
         if not 0 <= self.goldstein_alpha <= 1:
             raise OptionError(f"goldstein_alpha={self.goldstein_alpha}: it lies between 0 (no filter) and 1")
+        self._refuse_idle_goldstein()
         if self.estimator == "adaptive" and self.remove_fringes:
             raise OptionError("remove_fringes works in the boxcar only; choose estimator boxcar, or leave the fringes")
         if (self.estimator == "adaptive" or self.common_band) and set(self.bands) & set(BIAS_BANDS):
             raise OptionError(
                 f"bands {', '.join(BIAS_BANDS)} need windows of one size and the whole band; choose estimator boxcar "
                 "without common_band, or other bands"
+            )
+
+    def _refuse_idle_goldstein(self) -> None:
+        """Refuse parameters of the phase filter that would be another plan and the same map."""
+        given = [
+            field.name
+            for field in fields(self)
+            if field.name.startswith("goldstein_") and getattr(self, field.name) != field.default
+        ]
+        if given and "filtered_phase" not in self.bands:
+            raise OptionError(
+                f"{', '.join(given)}: only the band filtered_phase is filtered; ask for it, or leave the filter alone"
+            )
+        if self.goldstein_adaptive_alpha and "goldstein_alpha" in given:
+            raise OptionError(
+                f"goldstein_alpha={self.goldstein_alpha} with goldstein_adaptive_alpha: coherence decides the "
+                "exponent; leave one of them out"
             )
 
     def refuse_window(self, window: Window) -> None:
@@ -156,5 +175,5 @@ class Recipe:
         if self != Recipe():
             raise EngineError(
                 f"the engine {engine} makes coherence as published only, and no band beside it; leave estimator, "
-                "remove_fringes, common_band, refine, goldstein_alpha and bands as they are, or use --engine builtin"
+                "remove_fringes, common_band, refine, goldstein and bands as they are, or use --engine builtin"
             )

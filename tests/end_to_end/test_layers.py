@@ -141,6 +141,13 @@ def test_the_phase_filter_takes_its_parameters(stack, full):
     change = np.abs(np.angle(np.exp(1j * (masked["filtered_phase"] - masked["phase"]))))
     assert np.nanmedian(change[low]) < 0.02
     assert np.nanmedian(change[high]) > 0.03
+    # where coherence decides, coherent ground is filtered less than the rest; with the exponent 1 more
+    recipe = Recipe(bands=("phase", "filtered_phase"), goldstein_adaptive_alpha=True)
+    decided = _layers(_plan(stack, recipe=recipe))
+    gentle = np.abs(np.angle(np.exp(1j * (decided["filtered_phase"] - full["phase"]))))
+    usual = np.abs(np.angle(np.exp(1j * (full["filtered_phase"] - full["phase"]))))
+    assert 0.005 < np.nanmedian(gentle[high]) < 0.8 * np.nanmedian(usual[high])
+    assert np.nanmedian(gentle[low]) > 0.5 * np.nanmedian(usual[low])
 
 
 def test_incidence_and_mask_are_those_of_the_simulator(full, truth):
@@ -253,8 +260,9 @@ def test_windows_of_any_size_leave_a_point_in_its_place(stack, monkeypatch, reci
         Recipe(remove_fringes=True, bands=("phase",)),
         Recipe(common_band=True),
         Recipe(bands=ALL_BANDS),
+        Recipe(bands=("filtered_phase",), goldstein_adaptive_alpha=True, goldstein_fft_size=32),
     ],
-    ids=["adaptive", "fringes", "common band", "bands"],
+    ids=["adaptive", "fringes", "common band", "bands", "exponent by coherence"],
 )
 def test_a_part_of_the_map_is_the_same(stack, recipe):
     """Whatever the recipe, cells do not depend on how much is mapped."""
@@ -282,6 +290,9 @@ def test_a_part_of_the_map_is_the_same(stack, recipe):
         ({"bands": ("colour",)}, "colour"),
         ({"estimator": "median"}, "choose one of boxcar, adaptive"),
         ({"goldstein_alpha": 1.5}, "between 0"),
+        ({"goldstein_alpha": 0.5}, "goldstein_alpha: only the band filtered_phase"),
+        ({"goldstein_fft_size": 32, "bands": ("phase",)}, "goldstein_fft_size: only the band filtered_phase"),
+        ({"goldstein_adaptive_alpha": True, "goldstein_alpha": 0.5, "bands": ("filtered_phase",)}, "leave one of them"),
     ],
 )
 def test_what_does_not_go_together_is_refused(how, words):

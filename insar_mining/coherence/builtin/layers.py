@@ -66,8 +66,10 @@ def halo(window: Window, recipe: Recipe) -> tuple[int, int]:
     if {*AMPLITUDES, "mask"} & set(recipe.bands):
         reaches.append(POWER_HALO)
     if "filtered_phase" in recipe.bands:
-        # the filter needs a whole patch around each pixel
-        reaches.append((recipe.goldstein_fft_size + window.azimuth, recipe.goldstein_fft_size + window.range))
+        # the filter needs a whole patch around each pixel, and where coherence decides, that of all of the patch
+        windows = 2 if recipe.goldstein_adaptive_alpha else 1
+        patch = recipe.goldstein_fft_size
+        reaches.append((patch + windows * window.azimuth, patch + windows * window.range))
     lines, samples = (max(reach) for reach in zip(*reaches, strict=True))
     if recipe.common_band:
         return lines + COMMON_BAND_HALO[0], samples + COMMON_BAND_HALO[1]
@@ -160,7 +162,8 @@ def _filtered(region: Region, wide: Region, dates: Dates, plan: CoherencePlan) -
     """Filter the phase of the interferogram of a region, and average it over the window."""
     recipe = plan.recipe
     whole = np.empty(wide.shape, dtype=np.complex64)
-    quality = np.empty(wide.shape, dtype=np.float32) if recipe.goldstein_coherence_threshold > 0 else None
+    is_masked = recipe.goldstein_coherence_threshold > 0
+    quality = np.empty(wide.shape, dtype=np.float32) if is_masked or recipe.goldstein_adaptive_alpha else None
     for block in blocks_of(wide):
         reference, secondary = images_of(block, dates, recipe)
         first = block.line_start - wide.line_start
@@ -181,7 +184,8 @@ def _filtered(region: Region, wide: Region, dates: Dates, plan: CoherencePlan) -
         alpha=recipe.goldstein_alpha,
         fft_size=recipe.goldstein_fft_size,
         window_size=recipe.goldstein_window_size,
-        use_coherence_mask=quality is not None,
+        use_adaptive_alpha=recipe.goldstein_adaptive_alpha,
+        use_coherence_mask=is_masked,
         coherence_threshold=recipe.goldstein_coherence_threshold,
         first_line=wide.line_start,
         first_sample=wide.sample_start,
