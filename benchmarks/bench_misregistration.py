@@ -22,9 +22,9 @@ from types import ModuleType
 import numpy as np
 from bench_known_truth import DATES, TESTS, unpack
 
-COHERENCES = (0.9, 0.7, 0.3, 0.0)
-INJECTED = ((0.001, 0.001), (0.1, -0.1), (2.3, -3.7))
 HALF_BOX_DEG = 0.024
+CASES = [(0.9, HALF_BOX_DEG), (0.8, 0.05), (0.7, HALF_BOX_DEG), (0.3, HALF_BOX_DEG), (0.0, HALF_BOX_DEG)]
+INJECTED = ((0.001, 0.001), (0.1, -0.1), (2.3, -3.7))
 
 
 def load_measures() -> ModuleType:
@@ -38,10 +38,11 @@ def load_measures() -> ModuleType:
     return module
 
 
-def rows(measures: ModuleType, folder: Path, templates: list, coherence: float) -> list[str]:
+def rows(measures: ModuleType, folder: Path, templates: list, coherence: float, half_deg: float) -> list[str]:
     """Simulate one coherence and put the largest errors of all injections in rows of the table."""
-    pair = measures.simulated(folder / f"{coherence}", templates, "IW2", coherence, HALF_BOX_DEG)
+    pair = measures.simulated(folder / f"{coherence}", templates, "IW2", coherence, half_deg)
     left = pair.difference()
+    pixels = f"{pair.pixels / 1e6:.1f}"
     out = []
     for method in ("correlation", "auto"):
         found, took = [], []
@@ -57,11 +58,13 @@ def rows(measures: ModuleType, folder: Path, templates: list, coherence: float) 
         )
         last = found[-1]
         if last.method == "none":
-            out.append(f"| {coherence} | none: {last.reason} | | | | | {last.coherence:.3f} | | {min(took):.2f} |")
+            out.append(
+                f"| {coherence} | {pixels} | none: {last.reason} | | | | | {last.coherence:.3f} | | {min(took):.2f} |"
+            )
             continue
         largest = np.abs(errors).max(axis=0)
         out.append(
-            f"| {coherence} | {last.method} | {largest[0]:.5f} | {last.lines_sd:.5f} | {largest[1]:.5f} "
+            f"| {coherence} | {pixels} | {last.method} | {largest[0]:.5f} | {last.lines_sd:.5f} | {largest[1]:.5f} "
             f"| {last.samples_sd:.5f} | {last.coherence:.3f} | {last.used} | {min(took):.2f} |"
         )
     return out
@@ -73,21 +76,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         templates = [unpack(folder, date) for date in DATES]
-        lines = [line for coherence in COHERENCES for line in rows(measures, folder, templates, coherence)]
+        lines = [line for case in CASES for line in rows(measures, folder, templates, *case)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     injected = ", ".join(f"({lines:+g}, {samples:+g})" for lines, samples in INJECTED)
-    side = f"{2 * HALF_BOX_DEG:g}"
+    side, large = (f"{2 * half:g}" for half in (HALF_BOX_DEG, max(half for _, half in CASES)))
     table = f"""# Misregistration against known truth
 
 {dt.date.today()}, {platform.machine()}, {os.cpu_count()} processors, one used. Simulated pixels under the real
 annotations and orbits of 2023-09-04 and 2023-09-16, 300 m of relief, signal-to-noise ratio 20 dB, {side} x {side}
-degrees on the seam of two bursts of IW2. Injected into the times of the second date, (lines, samples): {injected}.
+degrees ({large} x {large} where there are more pixels) on the seam of two bursts of IW2. Injected into the times of
+the second date, (lines, samples): {injected}.
 The errors are the largest of all injections, against the simulator's own geometry; "sd" is the standard deviation
 that the estimate itself gives. Coherence as estimated: times noise, geometry and what the timing of bursts costs.
 Seconds are processor time of one estimate. Peak memory of the whole run, the simulation included: {peak:.0f} MB.
 
-| true coherence | method | error, lines | sd | error, samples | sd | coherence | used | seconds |
-|---|---|---|---|---|---|---|---|---|
+| true coherence | million pixels | method | error, lines | sd | error, samples | sd | coherence | used | seconds |
+|---|---|---|---|---|---|---|---|---|---|
 {chr(10).join(lines)}
 """
     print(table)
