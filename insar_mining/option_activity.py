@@ -12,11 +12,20 @@ from insar_mining.option_base import Options
 
 Flag = Literal["layover", "shadow", "low-signal", "water"]
 
-# what corrects the maps, which the significant method leaves as they are, and what it does instead
+# what the significant method does instead of an option of the published one
 NOT_SIGNIFICANT = {
     "span_correction": "expects of every cell the power of its own level that the span asks for",
     "elevation": "takes what the baseline costs a cell from the cell's own pairs",
     "incidence": "compares every cell with its own level",
+    "black_below": "decides by false_discovery_rate and min_loss which ground is not active",
+    "black_sigma": "decides by false_discovery_rate and min_loss which ground is not active",
+    "white_saturation": "decides every year by itself, so that no hue tells which years are active",
+}
+# and the other way round
+NOT_PUBLISHED = {
+    "false_discovery_rate": "decides by the hue of three years (black_below, black_sigma, white_saturation)",
+    "min_loss": "decides by the hue of three years (black_below, black_sigma, white_saturation)",
+    "interval_draws": "gives no interval of an area",
 }
 
 
@@ -34,7 +43,10 @@ class ActivityOptions(Options):
         description="Share of undisturbed cells among those found significant in a year (significant).",
     )
     min_loss: float = Field(
-        0.5, gt=0, lt=1, description="Where the border lies between undisturbed (0) and disturbed ground (1)."
+        0.5,
+        gt=0,
+        lt=1,
+        description="Where the border lies between undisturbed (0) and disturbed ground (1) (significant).",
     )
     interval_draws: int = Field(
         40, ge=0, le=10_000, description="Draws from which the interval of an area is taken (significant); 0: none."
@@ -58,13 +70,22 @@ class ActivityOptions(Options):
     )
     ceiling: float = Field(0.45, gt=0, le=1, description="NDAI shown at full colour: the stretch of the composite.")
     black_below: float | None = Field(
-        None, ge=0, le=1, description="Value below which a pixel counts as not active; by default from the stable set."
+        None,
+        ge=0,
+        le=1,
+        description="NDAI below which a pixel counts as not active; by default from the stable set (published).",
     )
     black_sigma: float = Field(
-        3.0, ge=0, le=20, description="Standard deviations of the stable set's annual NDAI above its mean, for that."
+        3.0,
+        ge=0,
+        le=20,
+        description="Standard deviations of the stable set's annual NDAI above its mean, for that (published).",
     )
     white_saturation: float = Field(
-        0.3, ge=0, le=1, description="Saturation below which a pixel counts as active in all three years."
+        0.3,
+        ge=0,
+        le=1,
+        description="Saturation below which a pixel counts as active in all three years (published).",
     )
     min_pairs: int = Field(1, ge=1, le=1000, description="Least number of pairs of a pixel in a year.")
     min_cover: float = Field(0.5, gt=0, le=1, description="Least share of a cell inside the mine for it to count.")
@@ -138,14 +159,16 @@ class ActivityOptions(Options):
     )
 
     @pydantic.model_validator(mode="after")
-    def _of_the_published_method(self) -> Self:
-        if self.method == "published":
-            return self
-        for name, why in NOT_SIGNIFICANT.items():
-            if getattr(self, name):
+    def _of_this_method(self) -> Self:
+        other, foreign = (
+            ("published", NOT_SIGNIFICANT) if self.method == "significant" else ("significant", NOT_PUBLISHED)
+        )
+        for name, why in foreign.items():
+            value = getattr(self, name)
+            if value != type(self).model_fields[name].default:
                 raise ValueError(
-                    f"{name}: of the published method only, and method is {self.method!r}, which {why}; "
-                    "give activity.method published, or leave it out"
+                    f"{name}={value}: of the {other} method only, and method is {self.method!r}, which {why}; "
+                    f"give activity.method {other}, or leave {name} out"
                 )
         return self
 

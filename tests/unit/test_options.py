@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from insar_mining.activity import annual_ndai, classify, filter_scenes, open_stack, rgb_composite, stable_points
 from insar_mining.coherence.plan import Window, make_plan
 from insar_mining.errors import OptionError
+from insar_mining.option_activity import NOT_PUBLISHED, NOT_SIGNIFICANT
 from insar_mining.options import (
     ENGINE_VARIABLE,
     PROVENANCE_KEY,
@@ -91,6 +92,44 @@ def test_a_stack_reference_that_would_be_ignored_is_refused(how: dict[str, objec
     RunOptions(coherence={"stack_reference": "2023-09-04"})
 
 
+FOREIGN = {
+    "published": {
+        "span_correction": True,
+        "elevation": Path("dem.tif"),
+        "incidence": Path("incidence.tif"),
+        "black_below": 0.1,
+        "black_sigma": 2.0,
+        "white_saturation": 0.2,
+    },
+    "significant": {"false_discovery_rate": 0.05, "min_loss": 0.4, "interval_draws": 0},
+}
+
+
+@pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner, names in FOREIGN.items() for name in names])
+def test_an_option_of_the_other_method_is_refused(owner: str, name: str, tmp_path: Path) -> None:
+    """What would be read and change nothing is told; the defaults, which every run.yaml names, are not."""
+    assert set(NOT_SIGNIFICANT) == set(FOREIGN["published"])
+    assert set(NOT_PUBLISHED) == set(FOREIGN["significant"])
+    (other,) = set(FOREIGN) - {owner}
+    value = FOREIGN[owner][name]
+    needed = {"baseline_correction": True} if name == "elevation" else {}
+    said = f"{name}={value}: of the {owner} method only, and method is '{other}'"
+    with pytest.raises(OptionError) as caught:
+        RunOptions(activity={"method": other, name: value, **needed})
+    assert said in str(caught.value)
+    assert f"give activity.method {owner}, or leave {name} out" in str(caught.value)
+    own = ActivityOptions(**{"method": owner, name: value, **needed})
+    assert getattr(own, name) == value
+    # the command line changes the method of an options file in this way
+    with pytest.raises(OptionError, match=f"of the {owner} method only"):
+        own.replace(method=other)
+    silent = ActivityOptions(**{"method": other, name: getattr(ActivityOptions(), name)})
+    file = tmp_path / "options.yaml"
+    file.write_text(to_yaml(silent), encoding="utf-8")
+    assert f"{name}:" in file.read_text("utf-8")
+    assert read_options(file, ActivityOptions).replace(method=owner) == ActivityOptions(method=owner)
+
+
 def test_an_unknown_key_like_nothing_known_lists_what_is_known() -> None:
     with pytest.raises(OptionError, match=r"known are polarisation, max_perp_baseline_m"):
         PairOptions(**{"qqqqq": 1})
@@ -166,7 +205,7 @@ def test_yaml_comments_every_option_and_reads_back(tmp_path: Path) -> None:
         end=dt.date(2023, 12, 31),
         pairs={"exclude": ["2021-02-03", "2022-01-11"], "polarisation": "vh"},
         coherence={"window": "3x9", "orbits": ["a.EOF"]},
-        activity={"black_below": 0.125},
+        activity={"method": "published", "black_below": 0.125},
     )
     text = to_yaml(options, {"versions": {"numpy": "2"}, "skipped": ["änderung"]})
     for path, field in fields_of(RunOptions):
