@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import os
-import platform
 import resource
 import statistics
 import sys
@@ -27,7 +25,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from noise import DATES, EPSG, outline, write_burst
+from noise import DATES, EPSG, machine, outline, write_burst
 from shapely.geometry import Polygon
 
 from insar_mining.coherence import engine as carrying
@@ -129,7 +127,7 @@ def measure(folder: Path, safes: list[Path], area: Polygon, dem: Path, runs: int
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2  # with that of making the products, if they are
     table = f"""# One burst pair, full width
 
-{dt.date.today()}; {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}.
+{dt.date.today()}; {machine()}.
 IW1, 1507 x 23055 pixels, both dates, VV, window 2 x 7, hills of 900 m relief; map of
 {plan.grid.width} x {plan.grid.height} cells of {plan.grid.spacing_m:g} m. {runs} warm runs in one process.
 

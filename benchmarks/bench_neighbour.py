@@ -16,7 +16,6 @@ import argparse
 import datetime as dt
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -30,7 +29,7 @@ from typing import Any
 import numpy as np
 import rasterio
 import xarray as xr
-from noise import DATES, EPSG, outline, write_burst
+from noise import DATES, EPSG, machine, outline, write_burst
 
 from insar_mining.coherence.engine import coherence
 from insar_mining.coherence.plan import make_plan
@@ -202,7 +201,7 @@ def report(ours: list[Figures], coarse: list[Figures], fine: list[Figures]) -> s
     ]
     return f"""# The same burst pair in another program
 
-{dt.date.today()}; {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()} here and
+{dt.date.today()}; {machine()} here and
 {theirs["python"]} there; {PACKAGE} {theirs["version"]}. IW1, 1507 x 23055 pixels of noise, VV,
 both dates, hills of 900 m relief; the same pixels, annotations, state vectors and heights for both programs.
 They ran in turn, each job the first of a process of its own; imports are not counted, threads are as each program

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import lzma
 import os
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,15 @@ def write_burst(
         tiff.write_bytes(header + noise.tobytes())
     text = lzma.decompress(manifest.read_bytes())
     return writer.finish([Image(swath, annotation, tiff)], text, days=days, zipped=False)
+
+
+def machine() -> str:
+    """Name the machine for a table: processor, cores, Python."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    named = ", ".join(part for part in (platform.machine(), model) if part)
+    return f"{named}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def outline(safe: Path) -> Polygon:
