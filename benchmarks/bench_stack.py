@@ -154,7 +154,8 @@ def report(rows: list[dict[str, float]], cold: float) -> str:
     lines = [
         f"| {r['dates']:.0f} | {r['side_km']:g} x {r['side_km']:g} | {12 * r['spans']:.0f} | {r['megasamples']:.1f} "
         f"| {r['pairs']:.0f} | {r['seconds']:.1f} | {r['seconds'] / r['pairs']:.2f} "
-        f"| {r['further_seconds'] / r['further']:.2f} | {r['bound']:.2f} | {r['seconds'] / r['bound']:.1f} | {r['peak_mib']:.0f} | {r['cache_mib']:.0f} |"
+        f"| {r['further_seconds'] / r['further']:.2f} | {r['bound']:.2f} "
+        f"| {r['seconds'] / r['bound']:.1f} | {r['peak_mib']:.0f} | {r['cache_mib']:.0f} |"
         for r in rows
     ]
     return f"""# One mine in many dates
