@@ -94,8 +94,10 @@ def test_no_result_depends_on_the_number_of_threads(
     barrier = threading.Barrier(threads)
     list(in_order(one, range(threads)))
     assert len(used) == threads
+    before = mine.copy(deep=True)
     for first, other in zip(alone, everything(mine, block_bytes), strict=True):
         np.testing.assert_array_equal(first, other)
+    xr.testing.assert_identical(mine, before)
 
 
 def test_results_come_in_order_whatever_ends_first(monkeypatch: pytest.MonkeyPatch) -> None:
