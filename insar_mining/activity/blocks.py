@@ -33,7 +33,7 @@ Key = tuple[Any, ...]
 # least where it is in memory, for every thread works on a block of its own
 BLOCK_BYTES = 100 * 2**20
 SCRATCH_BLOCK_BYTES = 32 * 2**20
-HELD_BLOCK_BYTES = 4 * 2**20
+HELD_BLOCK_BYTES = 3 * 2**20
 
 # rows that blocks have rather than be cut in their width as well
 SCRATCH_ROWS, HELD_ROWS = 128, 16
@@ -74,7 +74,7 @@ def map_blocks(cube: xr.DataArray, block_bytes: int | None = None, layers: int |
     ----------
     cube : DataArray, dims (..., y, x)
     block_bytes : int, optional
-        Default 100 MB; 4 MB for a cube in memory or made from one, 32 MB for one in a scratch file.  No result depends
+        Default 100 MB; 3 MB for a cube in memory or made from one, 32 MB for one in a scratch file.  No result depends
         on it.
     layers : int, optional
         How many are read of each block; default all.
