@@ -148,7 +148,8 @@ def area_intervals(
         One row per year: year; ``area_m2`` corrected for the bias of the decision; ``area_low_m2``,
         ``area_high_m2``; ``area_map_m2`` of the cells mapped active; ``area_loose_m2`` and ``area_strict_m2``, mapped
         with the border a tenth further out or in (``min_loss`` less or more by 0.1); ``smallest_area_m2``,
-        the smallest square that is found with a probability of 0.8 when it is fully disturbed in a single pair, and
+        the smallest square that is found with a probability of 0.8 when it is fully disturbed in a single pair (NaN
+        where one of 8 x 8 cells is not), and
         ``smallest_duty``, one pair's share of the year.
     """
     if draws < 0 or draws == 1 or not 0 < level < 1:
@@ -171,7 +172,8 @@ def area_intervals(
         if power:
             side = smallest_square(coh, reference, seed=seed)
             cell = float(np.mean(found.active["cell_area_m2"].values))
-            row |= {"smallest_area_m2": side**2 * cell, "smallest_duty": 1 / reference.pairs.size}
+            area = np.nan if side is None else side**2 * cell
+            row |= {"smallest_area_m2": area, "smallest_duty": 1 / reference.pairs.size}
         rows.append(row)
     return pd.DataFrame(rows, columns=list(INTERVAL_COLUMNS)).astype({"year": "int64"})
 
@@ -422,7 +424,7 @@ def _stable_blocks(coh: xr.DataArray, reference: YearReference) -> tuple[FloatAr
     return totals / 2.0**30, counts.astype(np.float64)
 
 
-def smallest_square(coh: xr.DataArray, reference: YearReference, *, seed: int = SEED, level: float = 0.1) -> int:
+def smallest_square(coh: xr.DataArray, reference: YearReference, *, seed: int = SEED, level: float = 0.1) -> int | None:
     """Side, in cells, of the smallest square that is found when it is disturbed in one pair only.
 
     Parameters
@@ -435,12 +437,12 @@ def smallest_square(coh: xr.DataArray, reference: YearReference, *, seed: int = 
 
     Returns
     -------
-    int
-        Found, in at least one of its cells, in 0.8 of the tries; one more than the largest tried where none is.
+    int or None
+        Found, in at least one of its cells, in 0.8 of the tries; None where not even the largest tried is (8 cells).
     """
     chances = detection_power(reference, seed=seed, level=level)
     seen = [side for side, chance in chances.items() if chance >= POWER]
-    return min(seen, default=SIDES[-1] + 1)
+    return min(seen, default=None)
 
 
 def detection_power(
@@ -449,7 +451,7 @@ def detection_power(
     """Probability that a square is found which is disturbed in one pair of the year, by its side in cells.
 
     The square lies anywhere on the cells, in ground as coherent as the stable set in the year's
-    median pair; drawn with the looks and the threshold of the year.
+    median pair; drawn with the looks and the threshold of the year, where nothing was found with that of a single find.
     """
     rng = np.random.default_rng([seed, reference.year, 3])
     tables = reference.tables
@@ -461,6 +463,7 @@ def detection_power(
     spans, ratio = np.ones(pairs), np.ones((size, size))
     empty = np.zeros((pairs, size, size), np.float32)
     levels = np.full(pairs, level)
+    critical = max(reference.critical, reference.alone)
     chances: dict[int, float] = {}
     for side in SIDES:
         disturbed = np.zeros((pairs, size, size), np.bool_)
@@ -472,7 +475,7 @@ def detection_power(
                 moved_weights(weight, rng.uniform(-0.5, 0.5), share)
             white = rng.standard_normal((pairs, size + 2, size + 2), dtype=np.float32)
             values = drawn_again(empty, white, stable, spans, ratio, disturbed, levels, quantile, *shares, *weights)
-            hits += bool(decision(values, stable, spans, tables, reference.critical, reference.min_loss)[0].any())
+            hits += bool(decision(values, stable, spans, tables, critical, reference.min_loss)[0].any())
         chances[side] = hits / tries
     return chances
 

@@ -18,7 +18,7 @@ import xarray as xr
 
 from insar_mining.activity.blocks import Block, held, in_order, layers_of, map_blocks, may_hold_data
 from insar_mining.activity.cells import on_cells_of
-from insar_mining.activity.decision import decide, disturbed_in
+from insar_mining.activity.decision import OWN_LEVEL_PAIRS, decide, disturbed_in
 from insar_mining.activity.scenes import SCENE_COLUMNS
 from insar_mining.activity.year_reference import (
     FALSE_DISCOVERY_RATE,
@@ -142,7 +142,7 @@ def significant_activity(
     Warns
     -----
     FewObservationsWarning
-        A year has none, and is left out; a year has too few pairs to tell the loss
+        A year has none, and is left out; a year has fewer than four pairs that are kept, or too few to tell the loss
         with the baseline.
     """
     coh = held(coh)
@@ -227,6 +227,8 @@ def _by_year(
             failed = error
             continue
         places = np.flatnonzero(numbers == year)[scenes["kept"].to_numpy()]
+        if places.size < OWN_LEVEL_PAIRS:
+            warnings.warn(few_pairs(year, places.size), FewObservationsWarning, stacklevel=3)
         found, ready = year_reference(
             coh, kept, year, places, stable, false_discovery_rate, min_loss, block_bytes, keep_bytes,
             baseline_loss=baseline_loss,
@@ -235,6 +237,15 @@ def _by_year(
         yield found, scenes, ready
     if not some:
         raise failed or ActivityError("the cube has no pair")
+
+
+def few_pairs(year: int, count: int) -> str:
+    """Say what it means for a year that it has fewer kept pairs than a cell's own level takes (four)."""
+    carried = "one pair carries it" if count == 1 else f"{count} pairs carry it"
+    return (
+        f"{year}: {carried}. With fewer than {OWN_LEVEL_PAIRS} kept pairs the own level of a cell is unknown, and all "
+        "ground counts as coherent as the stable points: vegetation may read as active, and no pair speaks for another"
+    )
 
 
 def duty_cycle(found: Significance) -> xr.DataArray:

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 from shapely import unary_union
 
-from insar_mining.activity.blocks import only_where
+from insar_mining.activity.blocks import only_where_each
 from insar_mining.activity.cells import RasterGrid, cell_area_m2, cover_fraction, ground_area_m2, inside, on_cells_of
 from insar_mining.activity.scenes import check_cube, check_same_cells
 from insar_mining.errors import ActivityError, CoverageError, MineError, OptionError
@@ -40,29 +40,34 @@ STRATUM_COLUMNS = (
 
 
 def mask_out(coh: xr.DataArray, *masks: xr.DataArray) -> xr.DataArray:
-    """Leave ground out of a cube: NaN in every pair where a mask is True.
+    """Leave ground out of a cube: NaN where a mask is True, in every pair or in those of a year.
 
     Parameters
     ----------
     coh : DataArray (pair, y, x)
-    *masks : DataArray (y, x) of bool
-        Of `read_mask`, or a comparison such as ``ndvi > 0.4``.
+    *masks : DataArray (y, x) or (year, y, x) of bool
+        Of `read_mask`, or a comparison such as ``ndvi > 0.4``; with a coordinate `year`, each for its year's pairs.
 
     Returns
     -------
     DataArray (pair, y, x), float32
-        Made when it is read. The attribute ``masked_cells`` counts the cells of the mine that were left out.
+        Made when it is read. The attribute ``masked_cells`` counts the mine's cells that were left out in any year.
 
     Raises
     ------
     ActivityError
-        Nothing is left, or a mask lies on other cells.
+        Nothing is left, a mask lies on other cells, or has not all years of the cube.
     """
     check_cube(coh)
-    keep = np.ones(coh.shape[1:], np.bool_)
+    years = np.unique(coh["year"].values)
+    own = any("year" in mask.dims for mask in masks)
+    keep = np.ones((years.size if own else 1, *coh.shape[1:]), np.bool_)
     for mask in masks:
-        check_same_cells(coh, mask, "mask's cells")
-        keep &= ~np.asarray(mask.values, np.bool_)
+        yearly = "year" in mask.dims
+        if yearly and not set(years) <= set(mask["year"].values):
+            raise ActivityError(f"the mask has the years {mask['year'].values}, the cube {years}; give one for each")
+        check_same_cells(coh, mask.isel(year=0, drop=True) if yearly else mask, "mask's cells")
+        keep &= ~np.asarray((mask.sel(year=years) if yearly else mask).values, np.bool_)
     mine = np.ones(coh.shape[1:], np.bool_)
     if "cover" in coh.coords:
         mine = inside(coh["cover"].values, float(coh.attrs["min_cover"]))
@@ -70,8 +75,9 @@ def mask_out(coh: xr.DataArray, *masks: xr.DataArray) -> xr.DataArray:
         raise ActivityError(
             f"the masks leave none of the mine's {int(mine.sum())} cells; check what their values mean (values=)"
         )
-    masked = only_where(coh, keep)
-    masked.attrs["masked_cells"] = int((mine & ~keep).sum())
+    which = np.searchsorted(years, coh["year"].values) if own else np.zeros(coh.sizes["pair"], np.intp)
+    masked = only_where_each(coh, keep, which)
+    masked.attrs["masked_cells"] = int((mine & ~keep.all(axis=0)).sum())
     return masked
 
 

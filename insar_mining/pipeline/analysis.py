@@ -42,7 +42,7 @@ from insar_mining.pipeline.ground import (
     strata_table,
     without_losses,
 )
-from insar_mining.pipeline.yardstick import Yardstick, yardstick_of, zone_tables
+from insar_mining.pipeline.yardstick import Yardstick, of_few_pairs, yardstick_of, zone_tables
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +175,12 @@ def _with_ground(analysis: Analysis, ground: Ground, options: ActivityOptions) -
         zones=zones,
         zone_shares=shares,
         yardstick=yardstick,
-        notes=(*ground.notes, *analysis.notes, *yardstick.notes),
+        notes=(
+            *ground.notes,
+            *analysis.notes,
+            *of_few_pairs(analysis.activity, options.method),
+            *yardstick.notes,
+        ),
     )
 
 

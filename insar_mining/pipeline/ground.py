@@ -114,18 +114,22 @@ def _mask_of(path: Path, coh: xr.DataArray) -> xr.DataArray:
 
 
 def _flagged(coh: xr.DataArray, files: Sequence[Path], flags: Sequence[Flag]) -> xr.DataArray:
-    """Cells that half or more of the pairs which say anything of them flag."""
+    """Cells that half or more of the pairs of a year flag which say anything of them, (year, y, x).
+
+    Each year by its own pairs, so that no year's area depends on which others are shown.
+    """
     bits = sum({BITS[flag] for flag in flags})
-    said, count = (np.zeros(coh.shape[1:], np.int64) for _ in range(2))
-    for path in files:
+    years = np.unique(coh["year"].values)
+    said, count = (np.zeros((years.size, *coh.shape[1:]), np.int64) for _ in range(2))
+    for path, year in zip(files, np.searchsorted(years, coh["year"].values), strict=True):
         with warnings.catch_warnings():
             # the maps need not reach over all of the mine; that was said when they were read
             warnings.simplefilter("ignore", PartialCoverageWarning)
             layer = read_layer(path, coh, band=_band_of_flags(path), categories=True)
         known = np.isfinite(layer.values)
-        said += known
-        count += known & (np.where(known, layer.values, 0).astype(np.int64) & bits > 0)
-    return layer.copy(data=(count > 0) & (2 * count >= said))
+        said[year] += known
+        count[year] += known & (np.where(known, layer.values, 0).astype(np.int64) & bits > 0)
+    return xr.DataArray((count > 0) & (2 * count >= said), dims=("year", "y", "x"), coords={"year": years})
 
 
 def _band_of_flags(path: Path) -> int:

@@ -27,7 +27,8 @@ from insar_mining.activity import (
 )
 from insar_mining.activity.blocks import layers_of
 from insar_mining.activity.cells import mine_cells
-from insar_mining.activity.significance import Significance
+from insar_mining.activity.decision import OWN_LEVEL_PAIRS
+from insar_mining.activity.significance import Significance, few_pairs
 from insar_mining.errors import ActivityError, DriftWarning, FewObservationsWarning
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,34 @@ def yardstick_of(
         tells=_tells(explained, kept),
         notes=tuple(notes),
     )
+
+
+def of_few_pairs(activity: pd.DataFrame, method: str) -> tuple[str, ...]:
+    """Say which years rest on fewer pairs than a cell's own level takes, in full sentences.
+
+    Parameters
+    ----------
+    activity : DataFrame
+        With year and n_pairs, the pairs that were kept.
+    method : str
+
+    Warns
+    -----
+    FewObservationsWarning
+        With the published method; :func:`insar_mining.significant_activity` warns by itself.
+    """
+    notes = []
+    for year, count in zip(activity["year"], activity["n_pairs"], strict=True):
+        if count >= OWN_LEVEL_PAIRS:
+            continue
+        if method == "significant":
+            notes.append(f"{few_pairs(year, count)}.")
+            continue
+        carried = "one pair carries it" if count == 1 else f"{count} pairs carry it"
+        text = f"{year}: {carried}. The annual NDAI is hardly a mean, and the scatter of its pairs passes for activity"
+        warnings.warn(text, FewObservationsWarning, stacklevel=2)
+        notes.append(f"{text}.")
+    return tuple(notes)
 
 
 def _told(find: Callable[[], Found], notes: list[str]) -> Found | None:

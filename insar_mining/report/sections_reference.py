@@ -146,15 +146,24 @@ def power_sentence(content: ReportContent) -> str | None:
     table = content.headline
     if not {"smallest_area_m2", "smallest_duty"} <= set(table.columns):
         return None
+    unseen = [
+        str(int(row["year"]))
+        for row in table.to_dict("records")
+        if not math.isfinite(words.number(row["smallest_area_m2"]))
+    ]
     parts = [
         f"{row['smallest_area_m2'] / 1e4:.2g} ha in {int(row['year'])} (one pair is {100 * row['smallest_duty']:.0f} % "
         "of that year's)"
         for row in table.to_dict("records")
         if math.isfinite(words.number(row["smallest_area_m2"]))
     ]
+    nothing = (
+        f"In {', '.join(unseen)} not even a square of 8 x 8 cells would be found in 8 of 10 tries if it were "
+        "disturbed in a single pair."
+    )
     if not parts:
-        return None
+        return nothing if unseen else None
     return (
         "What could have been missed: the smallest square that is found in 8 of 10 tries when it is disturbed in a "
-        f"single pair measures {'; '.join(parts)}."
+        f"single pair measures {'; '.join(parts)}.{' ' + nothing if unseen else ''}"
     )

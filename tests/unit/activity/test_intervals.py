@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import warnings
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 from scipy import stats
 
 from insar_mining.activity.decision import look_tables
-from insar_mining.activity.intervals import area_intervals, detection_power
+from insar_mining.activity.intervals import area_intervals, detection_power, smallest_square
 from insar_mining.activity.resampling import drawn_again, moving_weights, quantile_table
 from insar_mining.activity.significance import significant_activity
 from insar_mining.errors import FewObservationsWarning, OptionError
@@ -73,6 +74,36 @@ def test_power_grows_with_the_square(small: tuple) -> None:  # type: ignore[type
     assert chances[0] < 0.3
     assert chances[-1] == 1.0
     assert all(later >= earlier - 0.25 for earlier, later in itertools.pairwise(chances))
+
+
+def test_the_smallest_square_is_found_as_often_as_it_says() -> None:
+    """Also of a year in which nothing was: real squares, disturbed in one pair of simulated stacks."""
+    closed = simulate_mine_stack(np.random.default_rng(8), [], cells=(36, 36), pairs_per_year=12)
+    found = significant_activity(closed.coh)
+    assert not (found.active.values == 1).any()
+    reference = found.references[2021]
+    assert reference.critical < reference.alone
+    side = smallest_square(closed.coh, reference)
+    assert side is not None
+    seen = 0
+    tries = 16
+    for seed in range(tries):
+        rng = np.random.default_rng([8, seed])
+        coh = simulate_mine_stack(rng, [], cells=(36, 36), pairs_per_year=12).coh.copy()
+        pair = int(rng.integers(coh.sizes["pair"]))
+        # coherence of 0.1 at 7 looks reads 0.36 with a spread of 0.16, alike over neighbours
+        low = rng.normal(0.36, 0.16, (side // 2 + 1, side // 2 + 1)).repeat(2, 0).repeat(2, 1)[:side, :side]
+        coh[pair, 12 : 12 + side, 12 : 12 + side] = low.clip(0.02, 0.9)
+        seen += bool((significant_activity(coh).active.values == 1)[:, 10:26, 10:26].any())
+    assert seen >= 0.6 * tries
+
+
+def test_nothing_that_could_be_seen_is_no_number(small: tuple) -> None:  # type: ignore[type-arg]
+    stack, found = small
+    blind = dataclasses.replace(found.references[2021], critical=-np.inf, alone=-np.inf)
+    assert smallest_square(stack.coh, blind) is None
+    unseeing = dataclasses.replace(found, references={2021: blind})
+    assert np.isnan(area_intervals(stack.coh, unseeing, draws=0).loc[0, "smallest_area_m2"])
 
 
 def test_what_is_drawn_again_follows_the_law_and_correlates_as_asked() -> None:

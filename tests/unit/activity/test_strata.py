@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import xarray as xr
@@ -112,6 +113,15 @@ def test_masked_ground_is_in_no_number(cube: xr.DataArray) -> None:
     np.testing.assert_array_equal(cube.values, before)
     with pytest.raises(ActivityError, match="leave none of the mine's 1200 cells"):
         mask_out(cube, water, ~water)
+    years = np.unique(cube["year"].values)
+    yearly = xr.concat([water if n == 0 else shadow for n in range(years.size)], pd.Index(years, name="year"))
+    each = mask_out(cube, yearly)
+    for number, pair in enumerate(each.values):
+        out = water if cube["year"].values[number] == years[0] else shadow
+        np.testing.assert_array_equal(np.isnan(pair), out.values)
+    np.testing.assert_array_equal(each[1:, 3:20, 10:].values, each.values[1:, 3:20, 10:])
+    with pytest.raises(ActivityError, match="give one for each"):
+        mask_out(cube, yearly.isel(year=[0]).assign_coords(year=[1999]))
     with pytest.raises(ActivityError, match="mask's cells have the shape"):
         mask_out(cube, water[:4])
 

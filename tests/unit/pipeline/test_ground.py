@@ -49,12 +49,12 @@ class Stack:
     folder: Path
     maps: Path
 
-    def analyse(self, **options: Any) -> im.Result:
+    def analyse(self, years: tuple[int, ...] = (), **options: Any) -> im.Result:
         options = {"method": "published", **options}
         if options["method"] == "significant":
             options.setdefault("interval_draws", 0)
         mine = im.mine_from_geometry(cells(0, 0, SIDE, SIDE))
-        return im.analyse(self.maps, mine, out=self.folder / "out", activity=ActivityOptions(**options))
+        return im.analyse(self.maps, mine, out=self.folder / "out", years=years, activity=ActivityOptions(**options))
 
     def raster(self, name: str, values: np.ndarray[Any, Any]) -> Path:
         """Write values of the mine's cells."""
@@ -384,3 +384,30 @@ def test_ground_that_most_pairs_flag_is_left_out(stack: Stack) -> None:
     of_flags = Stack(stack.folder, flagged)
     assert area(of_flags.analyse(mask_flags=("layover",)))[:2] == pytest.approx([200, 600], rel=0.05)
     assert area(of_flags.analyse(mask_flags=("layover", "shadow")))[:2] == pytest.approx([200, 400], rel=0.05)
+
+
+def test_flags_of_a_year_count_for_that_year_only(stack: Stack) -> None:
+    """A cell flagged in one year only is left out of that year, whichever years are shown."""
+    flagged = stack.folder / "flagged in one year"
+    flagged.mkdir()
+    for path in sorted(stack.maps.glob("*.tif")):
+        with rasterio.open(path) as source:
+            coherence, tags = source.read(1), source.tags()
+        mask = np.zeros_like(coherence)
+        if path.name.startswith("2021"):
+            mask[RIM : RIM + 20, RIM + 20 : RIM + 30] = 1
+        write_cog(
+            flagged / path.name, np.stack([coherence, mask]), crs=CRS,
+            transform=Affine(CELL, 0, WEST, 0, -CELL, NORTH), names=["coherence", "mask"], tags=tags,
+        )  # fmt: skip
+    of_flags = Stack(stack.folder, flagged)
+    years = [int(year) for year in of_flags.analyse().activity["year"]]
+    assert len(years) > 1
+    together = of_flags.analyse(mask_flags=("layover",)).activity.set_index("year")["n_pixels"]
+    plain = of_flags.analyse().activity.set_index("year")["n_pixels"]
+    assert together[2021] < plain[2021]
+    for year in years:
+        alone = of_flags.analyse(years=(year,), mask_flags=("layover",)).activity
+        assert alone["n_pixels"].tolist() == [together[year]]
+        if year != 2021:
+            assert together[year] == plain[year]

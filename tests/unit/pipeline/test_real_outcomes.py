@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from shapely.geometry import Point, box
 from shapely.geometry.base import BaseGeometry
 
 import insar_mining as im
-from insar_mining.errors import ActivityError, CoverageError, InsarMiningError
+from insar_mining.errors import ActivityError, CoverageError, FewObservationsWarning, InsarMiningError
 from insar_mining.options import ActivityOptions
+from insar_mining.pipeline.analysis import analyse_maps
 
 MEXICO = Path(__file__).parents[2] / "data" / "mexico_city"
 AREA = box(-99.18, 19.375, -99.07, 19.445)
@@ -40,7 +42,7 @@ def test_polygons_elsewhere_or_smaller_than_a_cell(
 
 @pytest.mark.parametrize("method", ["published", "significant"])
 def test_no_stable_point_at_all(tmp_path: Path, method: str) -> None:
-    with pytest.raises(ActivityError, match=r"no stable point over \d+ pairs .*there would be|looser limits"):
+    with pytest.raises(ActivityError, match=r"no stable point over \d+ pairs .*(there would be|looser limits)"):
         analysed(tmp_path, method=method, stable_mean_min=0.999, stable_std_max=0.001)
 
 
@@ -56,5 +58,25 @@ def test_one_pair_only_gives_a_result(tmp_path: Path, method: str) -> None:
     maps.mkdir()
     (first,) = MEXICO.glob("*20180106-20180130*_cc.tif")
     (maps / first.name).write_bytes(first.read_bytes())
-    result = analysed(tmp_path, maps=maps, method=method)
+    with pytest.warns(FewObservationsWarning, match="2018: one pair carries it"):
+        result = analysed(tmp_path, maps=maps, method=method)
     assert result.activity["n_pairs"].tolist() == [1]
+    assert "2018: one pair carries it." in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("method", ["published", "significant"])
+def test_three_pairs_carry_a_year_and_four_need_no_word(method: str) -> None:
+    spans = "20180307-20180319", "20180319-20180331", "20180331-20180412", "20180506-20180518"
+    chosen = [next(MEXICO.glob(f"*{span}*_cc.tif")) for span in spans]
+    for count in (3, 4):
+        mine = im.mine_from_geometry(AREA)
+        every = {"scene_mean_min": 0.5, "scene_std_max": 0.5} | (
+            {"interval_draws": 0} if method == "significant" else {}
+        )
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            analysis = analyse_maps(chosen[:count], mine, ActivityOptions(method=method, **every))
+        assert analysis.activity["n_pairs"].tolist() == [count]
+        said = [str(one.message) for one in caught if one.category is FewObservationsWarning]
+        for texts in (said, analysis.notes):
+            assert [text[:22] for text in texts if "carr" in text] == ["2018: 3 pairs carry it"] * (count == 3)
