@@ -314,6 +314,25 @@ def only_where(cube: xr.DataArray, keep: npt.NDArray[np.bool_]) -> xr.DataArray:
     return made_from(cube, make)
 
 
+def only_where_each(cube: xr.DataArray, keep: npt.NDArray[np.bool_], which: npt.NDArray[np.intp]) -> xr.DataArray:
+    """Return a cube each of whose layers is NaN outside some cells, made when it is read.
+
+    Parameters
+    ----------
+    cube : DataArray (layer, y, x)
+    keep : ndarray of bool, shape (masks, y, x)
+    which : ndarray of int, shape (layers,)
+        The mask of each layer.
+    """
+
+    def make(values: FloatBlock, key: Key) -> FloatBlock:
+        for layer, mask in zip(values, which[key[0]], strict=True):
+            layer[~keep[mask][key[1]][:, key[2]]] = np.nan
+        return values
+
+    return made_from(cube, make)
+
+
 def lazy_variable(
     dims: tuple[str, ...],
     shape: tuple[int, ...],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -90,6 +91,8 @@ class YearReference:
         Of the local scores on stable ground.
     critical : float
         Local score below which a loss is significant; minus infinity where nothing is.
+    alone : float
+        Local score below which a loss would be significant if it were the only one of its year.
     false_discovery_rate, min_loss : float
     squares : ndarray (pairs,), optional
         Squares of the baselines over that of 250 m, where every cell is expected to lose with them as much as its own
@@ -105,6 +108,7 @@ class YearReference:
     centre: float
     scale: float
     critical: float
+    alone: float
     false_discovery_rate: float
     min_loss: float
     squares: FloatArray | None = None
@@ -359,8 +363,8 @@ def year_reference(
     squares = squares_of(kept) if baseline_loss else None
     days = kept["days"].values.astype(np.float64) if "days" in kept.coords else np.ones(places.size)
     first = YearReference(
-        year, places, stable, unbias(means, looks).true, days / days.min(), looks, 0.0, 1.0, -np.inf, rate, min_loss,
-        squares,
+        year, places, stable, unbias(means, looks).true, days / days.min(), looks, 0.0, 1.0, -np.inf, -np.inf,
+        rate, min_loss, squares,
     )  # fmt: skip
     steps = round((_SCORE_HIGH - _SCORE_LOW) / _SCORE_STEP)
     on_stable, least = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
@@ -391,8 +395,8 @@ def year_reference(
         year, places.size, int(stable.values.sum()), looks, centre, scale, critical,
     )  # fmt: skip
     found = YearReference(
-        year, places, stable, first.stable_true, first.spans, looks, centre, scale, critical, rate, min_loss,
-        squares,
+        year, places, stable, first.stable_true, first.spans, looks, centre, scale, critical,
+        score_alone(int(least.sum()), places.size, centre, scale, rate), rate, min_loss, squares,
     )  # fmt: skip
     return found, prepared if keep and critical <= KEPT_BELOW else None
 
@@ -463,6 +467,12 @@ def critical_score(least: IntArray, pairs: int, centre: float, scale: float, rat
     below = np.cumsum(least)
     passed = np.flatnonzero((chance <= rate * below / max(int(below[-1]), 1)) & (below > 0))
     return float(edges[passed[-1]]) if passed.size else -np.inf
+
+
+def score_alone(cells: int, pairs: int, centre: float, scale: float, rate: float) -> float:
+    """Score below which one cell of so many is significant by itself: the strictest that `critical_score` gives."""
+    one = -math.expm1(math.log1p(-rate / max(cells, 1)) / pairs)
+    return centre + scale * float(special.ndtri(one))
 
 
 @lru_cache(maxsize=64)
