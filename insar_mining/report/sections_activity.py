@@ -16,7 +16,7 @@ from insar_mining.report.plots_activity import (
     plot_zone_activity,
 )
 from insar_mining.report.plots_maps import NARROW_IN, map_figure
-from insar_mining.report.sections_reference import power_sentence, season_sentence
+from insar_mining.report.sections_reference import border_sentence, power_sentence, season_sentence
 
 
 def often_section(content: ReportContent, frame: MapFrame) -> dict[str, object] | None:
@@ -45,6 +45,7 @@ def often_section(content: ReportContent, frame: MapFrame) -> dict[str, object] 
         "zones": zones,
         "season": season_sentence(content),
         "power": power_sentence(content),
+        "border": border_sentence(content),
     }
 
 

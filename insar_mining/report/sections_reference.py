@@ -167,3 +167,19 @@ def power_sentence(content: ReportContent) -> str | None:
         "What could have been missed: the smallest square that is found in 8 of 10 tries when it is disturbed in a "
         f"single pair measures {'; '.join(parts)}.{' ' + nothing if unseen else ''}"
     )
+
+
+def border_sentence(content: ReportContent) -> str | None:
+    """Say how much the areas change with the value at which the border of worked ground is drawn."""
+    table = content.headline
+    if not {"area_map_m2", "area_loose_m2", "area_strict_m2"} <= set(table.columns):
+        return None
+    parts = [
+        f"{row['area_map_m2'] / 1e6:.3g} km² mapped in {int(row['year'])} would be "
+        f"{row['area_loose_m2'] / 1e6:.3g} or {row['area_strict_m2'] / 1e6:.3g} km²"
+        for row in table.to_dict("records")
+        if math.isfinite(words.number(row["area_loose_m2"])) and row["area_map_m2"] > 0
+    ]
+    if not parts:
+        return None
+    return f"With the border of worked ground drawn a tenth further out or further in (min_loss), {'; '.join(parts)}."

@@ -18,7 +18,13 @@ from insar_mining.report.html import render_report
 from insar_mining.report.plots_decay import plot_baseline_loss
 from insar_mining.report.sections import report_sections
 from insar_mining.report.sections_activity import often_section
-from insar_mining.report.sections_reference import TELLS_COLUMNS, power_sentence, reference_parts, season_sentence
+from insar_mining.report.sections_reference import (
+    TELLS_COLUMNS,
+    border_sentence,
+    power_sentence,
+    reference_parts,
+    season_sentence,
+)
 
 
 def counted(content: ReportContent) -> ReportContent:
@@ -135,6 +141,18 @@ def test_the_least_that_could_be_seen_is_told(content: ReportContent) -> None:
     said = str(power_sentence(with_parts(content, activity=table)))
     assert "0.64 ha in 2021 (one pair is 4 % of that year's)" in said
     assert "0.64 ha in 2023" in said
+    unseen = str(power_sentence(with_parts(content, activity=table.assign(smallest_area_m2=np.nan))))
+    assert "not even a square of 8 x 8 cells" in unseen
+    assert "measures" not in unseen
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_the_border_decides_is_told(content: ReportContent) -> None:
+    assert border_sentence(content) is None
+    table = content.activity.assign(area_map_m2=2e6, area_loose_m2=2.2e6, area_strict_m2=1.85e6)
+    said = str(border_sentence(with_parts(content, activity=table)))
+    assert "2 km² mapped in 2021 would be 2.2 or 1.85 km²" in said
+    assert border_sentence(with_parts(content, activity=table.assign(area_map_m2=0.0))) is None
 
 
 @pytest.mark.usefixtures("undrawn")
