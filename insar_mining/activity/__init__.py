@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from insar_mining.activity.area import active_in as active_in
     from insar_mining.activity.area import activity_table as activity_table
     from insar_mining.activity.area import class_counts as class_counts
+    from insar_mining.activity.area import class_table as class_table
     from insar_mining.activity.area import nominal_area_m2 as nominal_area_m2
     from insar_mining.activity.area import year_counts as year_counts
     from insar_mining.activity.cells import cell_area_m2 as cell_area_m2
@@ -89,7 +90,7 @@ if TYPE_CHECKING:
 
 # the other names load on first use: an analysis needs some of them, and scipy, zarr and geopandas take 20 to 50 MB each
 _HOMES = {
-    "area": ("active_in", "activity_table", "class_counts", "nominal_area_m2", "year_counts"),
+    "area": ("active_in", "activity_table", "class_counts", "class_table", "nominal_area_m2", "year_counts"),
     "cells": ("cell_area_m2", "cover_fraction", "ground_area_m2"),
     "changes": ("segments", "worked_spans", "zone_changes"),
     "class_intervals": ("class_intervals",),

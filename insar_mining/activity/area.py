@@ -30,6 +30,8 @@ ACTIVITY_COLUMNS = (
 )
 
 
+CLASS_COLUMNS = ("years", "class", "pixels", "area_m2", "area_nominal_m2")
+
 # areas of `area_intervals` that are summed over mapped cells
 MAPPED_COLUMNS = ("area_map_m2", "area_loose_m2", "area_strict_m2")
 
@@ -58,6 +60,43 @@ def class_counts(classes: xr.DataArray | npt.NDArray[np.uint8]) -> dict[str, int
     if unknown:
         raise ActivityError(f"class {unknown[0]} is none of 0..{len(CLASS_NAMES) - 1} or {NO_CLASS} (no data)")
     return {name: found.get(value, 0) for value, name in enumerate(CLASS_NAMES)}
+
+
+def class_table(classes: xr.DataArray) -> pd.DataFrame:
+    """Return the pixels and the area of every class of a map.
+
+    Parameters
+    ----------
+    classes : DataArray (y, x)
+        Of `classify` or `classes_of_years`, for any number of years.
+
+    Returns
+    -------
+    DataFrame
+        One row per class in the order of its code, of three years also those without a pixel: years, class,
+        pixels, area_m2 (ground area, cut by the polygon; over all classes that of the cells with a class), and
+        area_nominal_m2 (100 m2 a pixel, for parity with the published work only).
+
+    Raises
+    ------
+    ActivityError
+        There is a value that is no class, or the map says not what it holds.
+    """
+    needed = {"flag_values", "flag_meanings", "years", "nodata"}
+    if classes.dims != ("y", "x") or not needed <= set(classes.attrs) or "cell_area_m2" not in classes.coords:
+        raise ActivityError("the map does not say what its classes are; take it from classify or classes_of_years")
+    names = dict(zip(classes.attrs["flag_values"], str(classes.attrs["flag_meanings"]).split(), strict=True))
+    values, counts = np.unique(classes.values, return_counts=True)
+    found = {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+    unknown = sorted(set(found) - set(names) - {int(classes.attrs["nodata"])})
+    if unknown:
+        raise ActivityError(f"class {unknown[0]} is none of the map's own ({', '.join(names.values())}) or no data")
+    rows = []
+    for value, name in names.items():
+        pixels = found.get(int(value), 0)
+        area = ground_area_m2(classes.copy(data=classes.values == value)) if pixels else 0.0
+        rows.append(("_".join(map(str, classes.attrs["years"])), name, pixels, area, nominal_area_m2(pixels)))
+    return pd.DataFrame(rows, columns=list(CLASS_COLUMNS))
 
 
 def year_counts(counts: Mapping[str, int]) -> tuple[int, int, int]:

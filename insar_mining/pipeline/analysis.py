@@ -69,6 +69,8 @@ class Analysis:
         Annual NDAI.
     rgb, classes : mapping of (year, year, year) to DataArray
         One per window of three consecutive years; empty with fewer years.
+    all_years : DataArray (y, x), optional
+        Classes of all years at once, one bit each, where they are two or more but not one window (significant).
     activity : DataFrame
         One row per year.
     significance : Significance, optional
@@ -100,6 +102,7 @@ class Analysis:
     rgb: Mapping[Window, xr.DataArray]
     classes: Mapping[Window, xr.DataArray]
     activity: pd.DataFrame
+    all_years: xr.DataArray | None = None
     significance: Significance | None = None
     timeline: Timeline | None = None
     explained: pd.DataFrame | None = None
@@ -263,6 +266,7 @@ def _significant(coh: xr.DataArray, mine: Mine, options: ActivityOptions) -> Ana
         {window: rgb_composite(annual, window, ceiling=options.ceiling) for window in windows},
         {window: classes_of_years(found.active, window) for window in windows},
         activity_table(found.active, mine_id=mine.id, method="significant", intervals=intervals),
+        classes_of_years(found.active) if len(found.years) > 1 and tuple(found.years) not in windows else None,
         found,
         activity_timeline(coh, found),
         class_areas=pd.concat(classes, ignore_index=True) if classes else None,

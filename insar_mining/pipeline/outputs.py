@@ -15,7 +15,7 @@ import xarray as xr
 from affine import Affine
 
 from insar_mining import __version__
-from insar_mining.activity import seasonality, to_zarr
+from insar_mining.activity import class_table, seasonality, to_zarr
 from insar_mining.activity.significance import Significance
 from insar_mining.files import write_text
 from insar_mining.pipeline.analysis import Analysis
@@ -34,11 +34,12 @@ def write_analysis(folder: Path, analysis: Analysis, method: str) -> list[Path]:
     """Write the maps and tables of an analysis and return their paths.
 
     ``coherence.zarr``, ``stable.tif``, ``ndai_<year>.tif``, and for each window of three years
-    ``rgb_<y1>_<y2>_<y3>.tif`` and ``classes_<y1>_<y2>_<y3>.tif``; ``activity.csv``; ``strata.csv`` and
-    ``adjusted.csv`` where kinds of ground or a reference sample were given; ``rejections.csv`` where pairs were
-    rejected. With the significant method also ``active_<year>.tif``, ``duty_<year>.tif``, ``active_dates.tif``,
-    ``monthly.csv``, ``seasonality.csv``, ``zones.csv``, ``zone_shares.csv`` and, where three years were drawn again,
-    ``class_areas.csv``.
+    ``rgb_<y1>_<y2>_<y3>.tif``, ``classes_<y1>_<y2>_<y3>.tif`` and ``class_bands_<y1>_<y2>_<y3>.tif``;
+    ``class_counts.csv`` of every map of classes; ``activity.csv``; ``strata.csv`` and ``adjusted.csv`` where kinds of
+    ground or a reference sample were given; ``rejected.csv``; ``rejections.csv`` where pairs were rejected. With the
+    significant method also ``classes_<first>_<last>.tif`` of all years where these are two or more and not one
+    window, ``active_<year>.tif``, ``duty_<year>.tif``, ``active_dates.tif``, ``monthly.csv``, ``seasonality.csv``,
+    ``zones.csv``, ``zone_shares.csv`` and, where three years were drawn again, ``class_areas.csv``.
     """
     tags = {"MINE_ID": str(analysis.coh.attrs["mine_id"]), "METHOD": method, "SOFTWARE": f"insar_mining {__version__}"}
     files = [
@@ -55,13 +56,20 @@ def write_analysis(folder: Path, analysis: Analysis, method: str) -> list[Path]:
         stretch = {"CEILING": f"{rgb.attrs['ceiling']:g}"}
         files.append(_write(folder / f"rgb_{name}.tif", rgb, bands, of_window | stretch))
         files.append(_write_classes(folder / f"classes_{name}.tif", analysis.classes[window], of_window))
+        files.append(_write_bands(folder / f"class_bands_{name}.tif", analysis.classes[window], of_window))
+    if analysis.all_years is not None:
+        said = [str(year) for year in analysis.all_years.attrs["years"]]
+        name = f"classes_{said[0]}_{said[-1]}.tif"
+        files.append(_write_classes(folder / name, analysis.all_years, tags | {"YEARS": " ".join(said)}))
     files.append(write_table(folder / "activity.csv", analysis.activity))
     further = {
+        "class_counts.csv": _class_counts(analysis),
         "strata.csv": analysis.strata,
         "adjusted.csv": analysis.adjusted,
         "class_areas.csv": analysis.class_areas,
         "zones.csv": analysis.zones,
         "zone_shares.csv": analysis.zone_shares,
+        "rejected.csv": _rejected(analysis),
         "rejections.csv": analysis.yardstick.tells,
     }
     files += [write_table(folder / name, table) for name, table in further.items() if table is not None]
@@ -142,6 +150,27 @@ def _write_classes(path: Path, classes: xr.DataArray, tags: Mapping[str, str]) -
     known = [name for name in ("black_below", "white_saturation") if name in classes.attrs]
     limits = {name.upper(): f"{classes.attrs[name]:.6g}" for name in known}
     return _write(path, classes, ["class"], dict(tags) | legend | limits, float(classes.attrs["nodata"]))
+
+
+def _write_bands(path: Path, classes: xr.DataArray, tags: Mapping[str, str]) -> Path:
+    """Write every class as a band of its own: 1 of the class, 0 of another, 255 without one."""
+    names = str(classes.attrs["flag_meanings"]).split()
+    bands = np.stack([classes.values == value for value in classes.attrs["flag_values"]]).view(np.uint8)
+    bands[:, classes.values == classes.attrs["nodata"]] = NO_VALUE
+    return _write(path, xr.DataArray(bands, dims=("band", "y", "x"), attrs=classes.attrs), names, tags, NO_VALUE)
+
+
+def _class_counts(analysis: Analysis) -> pd.DataFrame | None:
+    """Pixels and areas of the classes of every map of classes; None without any."""
+    maps = [*analysis.classes.values(), *(() if analysis.all_years is None else (analysis.all_years,))]
+    return pd.concat([class_table(classes) for classes in maps], ignore_index=True) if maps else None
+
+
+def _rejected(analysis: Analysis) -> pd.DataFrame | None:
+    """Numbers behind every rejected pair: span, baseline, what it lost, and what stands out; no row without any."""
+    if analysis.explained is None:
+        return None
+    return analysis.explained[~analysis.explained["kept"].astype(bool)]
 
 
 def _write(

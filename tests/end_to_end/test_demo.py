@@ -72,7 +72,7 @@ def test_every_promised_file_is_there_and_no_other(demo_folder: Path, truth: dic
         *(f"active_{year}.tif" for year in YEARS),
         *(f"duty_{year}.tif" for year in YEARS),
         *("monthly.csv", "seasonality.csv", "zones.csv", "zone_shares.csv", "class_areas.csv", "rejections.csv"),
-        f"classes_{WINDOW}.tif",
+        *(f"classes_{WINDOW}.tif", f"class_bands_{WINDOW}.tif", "class_counts.csv", "rejected.csv"),
         "coherence",
         "coherence.zarr",
         "collection.json",

@@ -70,7 +70,7 @@ def test_one_year_gives_everything_but_colours(analysed: Analysed) -> None:
         "coherence.zarr",
         "collection.json",
         "duty_2018.tif",
-        *("rejections.csv", "seasonality.csv", "zone_shares.csv", "zones.csv"),
+        *("rejected.csv", "rejections.csv", "seasonality.csv", "zone_shares.csv", "zones.csv"),
         "monthly.csv",
         "ndai_2018.tif",
         "report.html",

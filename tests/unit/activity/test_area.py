@@ -19,6 +19,8 @@ from insar_mining.activity import (
     activity_table,
     annual_ndai,
     class_counts,
+    class_table,
+    classes_of_years,
     classify,
     iterate_stable,
     ndai,
@@ -109,6 +111,32 @@ def test_both_sishen_tables_exactly(
     assert set(table["mine_id"]) == {"sishen"}
     assert set(table["method"]) == {"published"}
     assert table[["area_low_m2", "area_high_m2"]].isna().all(axis=None)
+
+
+def test_sishens_counts_and_areas_of_every_class() -> None:
+    classes = classes_of(SISHEN_2021, (2021, 2022, 2023), SISHEN_2021_PIXELS)
+    with pytest.raises(ActivityError, match="does not say what its classes are"):
+        class_table(classes)
+    flags = {"flag_values": list(range(8)), "flag_meanings": " ".join(CLASS_NAMES), "nodata": NO_CLASS}
+    table = class_table(classes.assign_attrs(flags))
+    assert table.columns.tolist() == ["years", "class", "pixels", "area_m2", "area_nominal_m2"]
+    assert set(table["years"]) == {"2021_2022_2023"}
+    whole = {"Black": SISHEN_2021_PIXELS - sum(SISHEN_2021.values()), **SISHEN_2021}
+    assert dict(zip(table["class"], table["pixels"], strict=True)) == whole
+    assert table["area_nominal_m2"].tolist() == [100.0 * whole[name] for name in CLASS_NAMES]
+    assert table["area_m2"].tolist() == [400.0 * whole[name] for name in CLASS_NAMES]
+    with pytest.raises(ActivityError, match="class 9 is none"):
+        class_table(classes.assign_attrs(flags).copy(data=np.full(classes.shape, 9, np.uint8)))
+
+
+def test_classes_of_five_years_are_counted_by_name() -> None:
+    active = np.zeros((5, 2, 4), np.uint8)
+    active[0, 0], active[4, 0, :3], active[2, 1, 3] = 1, 1, 255
+    coords = {"year": range(2019, 2024), "y": [1.0, 0.0], "x": np.arange(4.0), "cell_area_m2": 400.0}
+    decided = xr.DataArray(active, dims=("year", "y", "x"), coords=coords, attrs={"method": "significant"})
+    table = class_table(classes_of_years(decided)).set_index("class")
+    assert table["pixels"].to_dict() == {"none": 3, "2019": 1, "2019+2023": 3}
+    assert table["area_m2"].to_dict() == {"none": 1200.0, "2019": 400.0, "2019+2023": 1200.0}
 
 
 def test_sishens_published_areas_and_changes() -> None:

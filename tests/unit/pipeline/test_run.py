@@ -53,6 +53,8 @@ def test_a_run_leaves_every_file_of_the_design(bench: Bench) -> None:
         "monthly.csv",
         "seasonality.csv",
         "class_areas.csv",
+        "class_counts.csv",
+        "rejected.csv",
         "zones.csv",
         "zone_shares.csv",
         "ndai_2021.tif",
@@ -60,6 +62,7 @@ def test_a_run_leaves_every_file_of_the_design(bench: Bench) -> None:
         "ndai_2023.tif",
         "rgb_2021_2022_2023.tif",
         "classes_2021_2022_2023.tif",
+        "class_bands_2021_2022_2023.tif",
         "activity.csv",
         "scenes.csv",
         "report.html",
@@ -120,6 +123,74 @@ def test_the_maps_of_a_result_tell_what_they_are(bench: Bench) -> None:
     with rasterio.open(bench.out / "rgb_2021_2022_2023.tif") as source:
         assert source.descriptions == ("red 2021", "green 2022", "blue 2023")
         assert source.tags()["CEILING"] == "0.45"
+
+
+@pytest.mark.parametrize("method", ["significant", "published"])
+def test_every_class_is_a_band_and_a_row_of_counts(bench: Bench, method: str) -> None:
+    """By either method, also where nothing is drawn again: bands, counts and the map of codes say the same."""
+    choice = {"interval_draws": 0} if method == "significant" else {"method": "published"}
+    activity = bench.options.activity.replace(**choice)
+    result = bench.run(options=bench.options.replace(activity=activity))
+    with rasterio.open(bench.out / "classes_2021_2022_2023.tif") as source:
+        classes = source.read(1)
+    with rasterio.open(bench.out / "class_bands_2021_2022_2023.tif") as source:
+        assert source.descriptions == ("Black", "Red", "Green", "Yellow", "Blue", "Magenta", "Cyan", "White")
+        assert source.nodata == 255
+        assert source.dtypes == ("uint8",) * 8
+        bands = source.read()
+    assert set(np.unique(bands)) == {0, 1, 255}
+    np.testing.assert_array_equal((bands == 255).all(axis=0), classes == 255)
+    np.testing.assert_array_equal(bands[:, classes != 255].argmax(axis=0), classes[classes != 255])
+    assert (bands[:, classes != 255].sum(axis=0) == 1).all()
+    counts = pd.read_csv(bench.out / "class_counts.csv")
+    assert list(counts["years"]) == ["2021_2022_2023"] * 8
+    assert counts["pixels"].tolist() == (bands == 1).sum(axis=(1, 2)).tolist()
+    np.testing.assert_allclose(counts["area_nominal_m2"], 100 * counts["pixels"])
+    # over all classes the polygon, slivers and all
+    assert counts["area_m2"].sum() == pytest.approx(mine_from_geometry(AREA).area_m2(), rel=1e-3)
+    for bit, area in enumerate(result.activity["area_m2"]):
+        in_year = counts["area_m2"][[code >> bit & 1 == 1 for code in range(8)]].sum()
+        assert in_year == pytest.approx(area, rel=1e-9, abs=1e-6)
+
+
+@pytest.mark.parametrize("years", [2, 5])
+def test_all_years_have_one_map_of_classes(bench: Bench, years: int) -> None:
+    bench.scenes = scene_table(years=years, of_each=5)
+    draws = bench.options.activity.replace(interval_draws=0)
+    bench.run(end=f"{2020 + years}-12-31", options=bench.options.replace(activity=draws))
+    of_all = [str(2021 + number) for number in range(years)]
+    with rasterio.open(bench.out / f"classes_2021_{2020 + years}.tif") as source:
+        assert source.tags()["YEARS"].split() == of_all
+        legend = {int(name[6:]): said for name, said in source.tags().items() if name.startswith("CLASS_")}
+        classes = source.read(1)
+        nodata = source.nodata
+    # the north of the east is worked in the first two years, its rest in the second, the west never
+    assert {0: "none", 2: "2022", 3: "2021+2022"}.items() <= legend.items()
+    known = classes[classes != nodata]
+    for value, share in {0: 1 / 2, 2: 1 / 3, 3: 1 / 6}.items():
+        assert (known == value).mean() == pytest.approx(share, abs=0.02), legend[value]
+    counts = pd.read_csv(bench.out / "class_counts.csv")
+    of_map = counts[counts["years"] == "_".join(of_all)].set_index("class")["pixels"]
+    assert of_map.to_dict() == {legend[value]: int((known == value).sum()) for value in legend}
+    for bit, year in enumerate(of_all):
+        with rasterio.open(bench.out / f"active_{year}.tif") as source:
+            np.testing.assert_array_equal((classes >> bit & 1)[classes != nodata], source.read(1)[classes != nodata])
+
+
+def test_the_numbers_behind_every_rejection_are_written(bench: Bench) -> None:
+    """Three quarters of the stable ground lost in one pair: the scene goes, and its row says what it lost."""
+    bench.snowy_pairs = {"20230215_20230227"}
+    draws = bench.options.activity.replace(interval_draws=0)
+    result = bench.run(start="2023-01-01", options=bench.options.replace(activity=draws))
+    scenes = result.scenes
+    out = scenes.loc[~scenes["kept"].astype(bool), "pair"].tolist()
+    assert out == ["20230215_20230227"]
+    (row,) = pd.read_csv(bench.out / "rejected.csv").to_dict("records")
+    assert row["pair"] == out[0]
+    assert row["days"] == 12
+    assert row["perpendicular_baseline_m"] == 12.5
+    assert row["lost_share"] == pytest.approx(3 / 4, abs=0.06)
+    assert f"{100 * row['lost_share']:.0f} % of the stable set lost" in row["explanation"]
 
 
 def test_the_record_is_enough_to_make_the_result_again(bench: Bench) -> None:
@@ -239,6 +310,7 @@ def test_a_shorter_rerun_leaves_no_map_of_another_year(bench: Bench) -> None:
     (bench.out / "my own notes.txt").write_text("keep me", encoding="utf-8")
     bench.run(end="2022-12-31")
     names = {path.name for path in bench.out.iterdir()}
+    assert "class_bands_2021_2022_2023.tif" not in names
     assert "ndai_2023.tif" not in names
     assert "classes_2021_2022_2023.tif" not in names
     assert "ndai_2022.tif" in names
