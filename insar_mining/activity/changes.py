@@ -16,17 +16,18 @@ IntArray = npt.NDArray[np.int64]
 # chance that a pair shows a disturbed cell while its ground is worked, and while it is not
 WORKED_CHANCE, IDLE_CHANCE = 0.3, 0.01
 
-# a zone counts as worked in a stretch of pairs in which on average this share of it is disturbed
+# a zone counts as worked in a stretch of pairs in which on average this share of it is disturbed, if not less can be
+# told from chance (`insar_mining.activity.frequency.worked_from`)
 WORKED_SHARE = 0.05
 # cost of a change point, in log(pairs) times the variance of the noise; the noise is taken to be at least this
 PENALTY, LEAST_NOISE = 3.0, 0.02
 
-ZONE_COLUMNS = ("zone", "start", "stop", "pairs", "share", "worked")
+ZONE_COLUMNS = ("zone", "start", "stop", "pairs", "share", "worked", "worked_from")
 
 
 @numba.njit(cache=True, nogil=True)
 def worked_spans(disturbed: BoolArray, finite: BoolArray) -> tuple[IntArray, IntArray]:
-    """First and last pair of the stretch in which each cell was most likely worked.
+    """First and last pair of the likeliest stretch of work of each cell.
 
     Parameters
     ----------
@@ -40,9 +41,11 @@ def worked_spans(disturbed: BoolArray, finite: BoolArray) -> tuple[IntArray, Int
 
     Notes
     -----
-    The stretch of largest likelihood ratio of two Bernoulli rates (0.3 within, 0.01 outside), found in one
-    pass as the largest sum of its logarithms: a single disturbance years before the others does not
-    stretch it, a break of up to nine pairs does not end it.
+    Two Bernoulli rates, 0.3 while the ground is worked and 0.01 while it is not, and a cost of one disturbance's
+    evidence (log 30) for every stretch of work: the likeliest cut of the series, in which a break of ten
+    pairs with data ends a stretch and a shorter one does not, whatever lies before and after.  Given is the stretch
+    of the largest likelihood ratio, the earlier of two equal ones: ground that is worked twice with an idle year
+    between has the dates of the one time of which more was seen.
     """
     pairs, rows, cols = disturbed.shape
     hit = np.log(WORKED_CHANCE / IDLE_CHANCE)
@@ -51,16 +54,19 @@ def worked_spans(disturbed: BoolArray, finite: BoolArray) -> tuple[IntArray, Int
     stop = np.full((rows, cols), -1, np.int64)
     best = np.zeros((rows, cols))
     running = np.zeros((rows, cols))
+    highest = np.zeros((rows, cols))
     begun = np.zeros((rows, cols), np.int64)
     for p in range(pairs):
         for y in range(rows):
             for x in range(cols):
                 if not finite[p, y, x]:
                     continue
-                if running[y, x] <= 0.0:
-                    running[y, x] = 0.0
+                # what is lost since the last disturbance never outweighs one within a stretch
+                if running[y, x] <= 0.0 or highest[y, x] - running[y, x] >= hit:
+                    running[y, x] = highest[y, x] = 0.0
                     begun[y, x] = p
                 running[y, x] += hit if disturbed[p, y, x] else miss
+                highest[y, x] = max(highest[y, x], running[y, x])
                 if running[y, x] > best[y, x]:
                     best[y, x] = running[y, x]
                     start[y, x] = begun[y, x]
@@ -137,8 +143,9 @@ def zone_changes(shares: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per zone and stretch of constant activity: zone, start (earlier date of its first pair), stop
-        (later date of its last pair), pairs, share (mean), worked (share of at least 0.05). A change lies within the
-        pair at which a stretch starts.
+        (later date of its last pair), pairs, share (mean), worked (share of at least `worked_from`), worked_from
+        (the least share that chance does not give, as `zone_shares` leaves it in the table's attributes; 0.05
+        where the table has none). A change lies within the pair at which a stretch starts.
 
     Raises
     ------
@@ -147,10 +154,13 @@ def zone_changes(shares: pd.DataFrame) -> pd.DataFrame:
     """
     if not {"reference_date", "secondary_date"} <= set(shares.columns):
         raise ActivityError("zone_changes needs the columns reference_date and secondary_date; take zone_shares")
+    limits = shares.attrs.get("worked_from", {})
     rows = []
     for zone in shares.columns.drop(["pair", "reference_date", "secondary_date"], errors="ignore"):
         values = shares[zone].to_numpy(float)
-        for first, last in segments(values):
+        limit = float(limits.get(zone, WORKED_SHARE))
+        # a change that can be told from chance is not noise
+        for first, last in segments(values, least_noise=LEAST_NOISE * limit / WORKED_SHARE):
             part = values[first : last + 1]
             mean = float(np.nanmean(part)) if np.isfinite(part).any() else float("nan")
             rows.append(
@@ -160,7 +170,8 @@ def zone_changes(shares: pd.DataFrame) -> pd.DataFrame:
                     "stop": shares["secondary_date"].iloc[last],
                     "pairs": last - first + 1,
                     "share": mean,
-                    "worked": mean >= WORKED_SHARE,
+                    "worked": mean >= limit,
+                    "worked_from": limit,
                 }
             )
     return pd.DataFrame(rows, columns=list(ZONE_COLUMNS))

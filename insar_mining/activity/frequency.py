@@ -12,7 +12,7 @@ import xarray as xr
 from scipy import stats
 
 from insar_mining.activity.cells import on_cells_of
-from insar_mining.activity.changes import worked_spans
+from insar_mining.activity.changes import WORKED_SHARE, worked_spans
 from insar_mining.activity.significance import Significance, duty_cycle, walk_disturbed
 from insar_mining.errors import ActivityError
 
@@ -20,6 +20,9 @@ BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 
 MONTHLY_COLUMNS = ("year", "month", "area_m2", "share", "n_pairs")
+
+# cells that are seen together: a disturbance is told from the means of so many, and so is a false one
+SUPPORT_CELLS = 9
 
 # areas are summed in whole square millimetres, which have no order of summation
 _UNITS_PER_M2 = 1e6
@@ -144,6 +147,7 @@ def zone_shares(
     -------
     DataFrame
         One row per kept pair: pair, reference_date, secondary_date, and one column per zone (NaN without data).
+        Its attribute ``worked_from`` is that of `worked_from`.
 
     Raises
     ------
@@ -169,7 +173,43 @@ def zone_shares(
         "secondary_date": last_date[order].astype("datetime64[ns]"),
     }
     shares = {name: np.where(whole[name] > 0, total[name] / np.maximum(whole[name], 1), np.nan) for name in zones}
-    return pd.DataFrame({**columns, **shares})
+    table = pd.DataFrame({**columns, **shares})
+    table.attrs["worked_from"] = worked_from(found, zones)
+    return table
+
+
+def worked_from(found: Significance, zones: Mapping[str, BoolArray]) -> dict[str, float]:
+    """Return the share of each zone, disturbed in a pair, that chance does not give.
+
+    Parameters
+    ----------
+    found : Significance
+    zones : mapping of str to ndarray of bool (y, x)
+
+    Returns
+    -------
+    dict
+        One share per zone, at most 0.05.
+
+    Notes
+    -----
+    At a false-discovery rate q, at most q of a year's n active cells are expected to be false, each in one of its
+    m pairs.  Cells are decided by means of 3 x 3, so false ones come in patches of nine: of these a pair
+    holds a Poisson number of mean q n / (9 m), all taken to lie within the zone.  The limit is one patch more than the
+    1 - q quantile of that number, in the year that has the largest: nine cells, the least that is seen at
+    all, where there is little activity.
+    """
+    patches = 0.0
+    for year, reference in found.references.items():
+        rate = reference.false_discovery_rate
+        active = int(np.count_nonzero(found.active.sel(year=year).values == 1))
+        mean = rate * active / (SUPPORT_CELLS * max(reference.pairs.size, 1))
+        patches = max(patches, 1 + float(stats.poisson.ppf(1 - rate, mean)))
+    limits = {}
+    for name, mask in zones.items():
+        cells = np.count_nonzero(mask)
+        limits[name] = min(WORKED_SHARE, float(SUPPORT_CELLS * patches / cells)) if cells else WORKED_SHARE
+    return limits
 
 
 def seasonality(monthly: pd.DataFrame) -> dict[str, float]:
