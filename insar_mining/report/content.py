@@ -85,7 +85,7 @@ class ReportContent:
     seasons : mapping, optional
         amplitude, peak_month and p_value of a yearly wave.
     zones : DataFrame, optional
-        As ``zones.csv``: zone, start, stop, pairs, share, worked.
+        As ``zones.csv``: zone, start, stop, pairs, share, worked, worked_from.
     class_areas : DataFrame, optional
         Of the classes shown: class, area_m2, area_low_m2, area_high_m2.
     spread : Spread, optional

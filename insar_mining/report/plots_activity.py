@@ -166,7 +166,8 @@ def plot_zone_activity(zones: pd.DataFrame, ax: Axes | None = None) -> Axes:
             )
         )  # fmt: skip
         ink = "white" if share > 0.45 else "black"
-        ax.text((first + last) / 2, place, f"{100 * share:.0f} %", ha="center", va="center", fontsize=8, color=ink)
+        said = f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.2g} %"
+        ax.text((first + last) / 2, place, said, ha="center", va="center", fontsize=8, color=ink)
     ax.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=9)
     ax.set_ylim(len(names) - 0.45, -0.55)
     ends = pd.to_datetime(zones["start"]).min(), pd.to_datetime(zones["stop"]).max()

@@ -74,7 +74,7 @@ def _zones(zones: pd.DataFrame) -> dict[str, object]:
             "start": words.day(row["start"]),
             "stop": words.day(row["stop"]),
             "pairs": words.whole(words.number(row["pairs"])),
-            "share": f"{100 * words.number(row['share']):.1f} %",
+            "share": _percent(words.number(row["share"])),
             "worked": "worked" if bool(row["worked"]) else "idle",
         }
         for row in zones.to_dict("records")
@@ -82,3 +82,8 @@ def _zones(zones: pd.DataFrame) -> dict[str, object]:
     worked = sum(row["worked"] == "worked" for row in rows)
     said = f"When work in each zone starts and stops: {len(rows)} stretches, {worked} of them worked."
     return {"rows": rows, "plot": as_svg(figure_of(plot_zone_activity(zones)), said)}
+
+
+def _percent(share: float) -> str:
+    """Write a share in per cent, a small one with the digits that tell it from none."""
+    return f"{100 * share:.1f} %" if share >= 0.01 else f"{100 * share:.2g} %"

@@ -220,6 +220,9 @@ def test_starts_and_stops_of_zones_are_bars_and_dots():
             "worked": [True, False, True],
         }
     )
+    # a large polygon of which little is worked does not say 0 %
+    few = plots.plot_zone_activity(zones.assign(share=[0.046, 0.0, 0.0032]))
+    assert texts(few) == ["4.6 %", "0.32 %"]
     ax = plots.plot_zone_activity(zones)
     much, little = ax.patches
     assert much.get_height() > little.get_height() > 0

@@ -116,6 +116,11 @@ def test_dates_zones_and_seasons_are_told(content: ReportContent) -> None:
         "zone": "pit", "start": "1 March 2021", "stop": "5 June 2021", "pairs": "8", "share": "62.0 %",
         "worked": "worked",
     }  # fmt: skip
+    few = dated(content)
+    assert few.zones is not None
+    small = often_section(with_parts(few, zones=few.zones.assign(share=[0.0032, 0.0, 0.046])), MapFrame.of(content.coh))
+    assert small is not None
+    assert [row["share"] for row in small["zones"]["rows"]] == ["0.32 %", "0 %", "4.6 %"]  # type: ignore[index]
     assert "swings by 80 % of its mean, highest in June" in str(section["season"])
     page = render_report(dated(content))
     for words_ in ("From when to when", "Starts and stops", "Stretches of even activity", "dump 2"):
