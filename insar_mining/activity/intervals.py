@@ -23,19 +23,9 @@ from scipy import ndimage, stats
 
 from insar_mining.activity.blocks import Block, map_blocks
 from insar_mining.activity.cells import mine_cells
-from insar_mining.activity.decision import (
-    CORE,
-    HALO,
-    LOW,
-    NEAR,
-    Levels,
-    decide,
-    decision,
-    local_means,
-    local_scores,
-    ratio_near,
-)
-from insar_mining.activity.decision import own_ratio as own_ratio_of
+from insar_mining.activity.decision import CORE, HALO, LOW, NEAR, decide, decision
+from insar_mining.activity.local_scores import Levels, local_means, local_scores, ratio_near
+from insar_mining.activity.local_scores import own_ratio as own_ratio_of
 from insar_mining.activity.losses import stable_in_cells
 from insar_mining.activity.resampling import drawn_again, moved_weights, moving_weights, quantile_table
 from insar_mining.activity.significance import Significance

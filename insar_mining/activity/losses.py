@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from insar_mining.activity.decision import Levels, LookTables, _at
+from insar_mining.activity.local_scores import Levels, LookTables, at
 from insar_mining.errors import ActivityError, FewObservationsWarning
 
 FloatArray = npt.NDArray[np.float64]
@@ -124,9 +124,9 @@ def baseline_losses(  # type: ignore[no-untyped-def]
             for p in range(pairs):
                 m = np.float64(mean[p, y, x])
                 rests = stable[p]
-                if m != m or m < (_at(expected, rests) + expected[0]) / 2:
+                if m != m or m < (at(expected, rests) + expected[0]) / 2:
                     continue
-                v = np.log(max(_at(true, m), 1e-3) / rests)
+                v = np.log(max(at(true, m), 1e-3) / rests)
                 n += 1
                 ss += spans[p] * spans[p]
                 sq += spans[p] * squares[p]

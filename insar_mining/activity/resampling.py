@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from insar_mining.activity.decision import stable_at, undisturbed
+from insar_mining.activity.local_scores import stable_at, undisturbed
 from insar_mining.coherence.statistics import SCORE_TRUE_MAX
 
 FloatArray = npt.NDArray[np.float64]

@@ -18,7 +18,8 @@ import xarray as xr
 
 from insar_mining.activity.blocks import Block, held, in_order, layers_of, map_blocks, may_hold_data
 from insar_mining.activity.cells import on_cells_of
-from insar_mining.activity.decision import OWN_LEVEL_PAIRS, decide, disturbed_in
+from insar_mining.activity.decision import decide, disturbed_in
+from insar_mining.activity.local_scores import OWN_LEVEL_PAIRS
 from insar_mining.activity.scenes import SCENE_COLUMNS
 from insar_mining.activity.year_reference import (
     FALSE_DISCOVERY_RATE,

@@ -23,8 +23,9 @@ from insar_mining.activity.blocks import (
     may_hold_data,
 )
 from insar_mining.activity.cells import inside
-from insar_mining.activity.decision import (
-    HALO,
+from insar_mining.activity.decision import HALO
+from insar_mining.activity.kernels import has_data
+from insar_mining.activity.local_scores import (
     Levels,
     LookTables,
     departed,
@@ -35,7 +36,6 @@ from insar_mining.activity.decision import (
     score_counts,
     value_counts,
 )
-from insar_mining.activity.kernels import has_data
 from insar_mining.activity.losses import squares_of, stable_in_cells
 from insar_mining.activity.scenes import filter_scenes, stable_means
 from insar_mining.activity.stable import iterate_stable, stable_points

@@ -27,7 +27,7 @@ from insar_mining.activity import (
 )
 from insar_mining.activity.blocks import layers_of
 from insar_mining.activity.cells import mine_cells
-from insar_mining.activity.decision import OWN_LEVEL_PAIRS
+from insar_mining.activity.local_scores import OWN_LEVEL_PAIRS
 from insar_mining.activity.significance import Significance, few_pairs
 from insar_mining.errors import ActivityError, DriftWarning, FewObservationsWarning
 

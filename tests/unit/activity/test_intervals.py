@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from insar_mining.activity.decision import look_tables
 from insar_mining.activity.intervals import area_intervals, detection_power, smallest_square
+from insar_mining.activity.local_scores import look_tables
 from insar_mining.activity.resampling import drawn_again, moving_weights, quantile_table
 from insar_mining.activity.significance import significant_activity
 from insar_mining.errors import FewObservationsWarning, OptionError

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from insar_mining.activity.decision import look_tables
 from insar_mining.activity.intervals import _tiles, area_intervals, cell_weights_m2
 from insar_mining.activity.large import significant_to_zarr
+from insar_mining.activity.local_scores import look_tables
 from insar_mining.activity.losses import baseline_losses, squares_of, stable_in_cells
 from insar_mining.activity.significance import significant_activity
 from insar_mining.coherence.statistics import unbias
