@@ -215,7 +215,7 @@ class CoherenceOptions(Options):
         None,
         ge=1,
         le=1024,
-        description="Threads of the built-in engine; by default what the machine or container allows.",
+        description="Threads of the built-in engine; by default what machine and OMP_NUM_THREADS allow.",
     )
 
 
