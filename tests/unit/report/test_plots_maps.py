@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib import colormaps, pyplot
+from matplotlib import pyplot
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
@@ -108,13 +108,25 @@ def test_every_year_is_drawn_on_the_same_scale(content):
         np.testing.assert_allclose(drawn, content.annual.sel(year=year).values.astype(np.float32))
 
 
-def test_the_colours_of_ndai_grow_monotonously_in_lightness():
-    colours = colormaps["viridis"](np.linspace(0, 1, 64))[:, :3]
+@pytest.mark.parametrize("drawn", ["ndai", "duty", "date"])
+def test_the_colours_of_maps_grow_monotonously_in_lightness(content, drawn):
+    """Of the image itself: what its own scale makes of values from its low to its high end."""
+    layer = content.annual.isel(year=0)
+    if drawn == "ndai":
+        ax = plots.plot_ndai_year(layer, content.mine, content.years[0])
+    elif drawn == "duty":
+        ax = plots.plot_duty_cycle(layer.copy(data=np.clip(layer.values, 0, 1)), content.mine)
+    else:
+        days = np.datetime64("2021-03-01", "D") + (100 * np.nan_to_num(layer.values)).astype("timedelta64[D]")
+        ax = plots.plot_active_date(layer.copy(data=days.astype("datetime64[ns]")), content.mine)
+    (image,) = ax.get_images()
+    low, high = image.get_clim()
+    assert high > low
+    colours = image.to_rgba(np.ma.masked_invalid(np.linspace(low, high, 64)))[:, :3]
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
-    figure = Figure()
-    image = figure.add_subplot().imshow(np.zeros((2, 2)), cmap="viridis")
-    assert image.cmap.name == "viridis"
-    assert (np.diff(linear @ [0.2126, 0.7152, 0.0722]) > 0).all()
+    lightness = linear @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(lightness) > 0).all()
+    assert lightness[-1] - lightness[0] > 0.5
 
 
 def test_plots_draw_into_given_axes_and_leave_pyplot_alone(content):
