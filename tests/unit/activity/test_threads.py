@@ -20,6 +20,7 @@ import xarray as xr
 from insar_mining.activity import (
     activity_timeline,
     annual_ndai,
+    class_intervals,
     find_references,
     iterate_stable,
     ndai,
@@ -37,6 +38,7 @@ from insar_mining.activity.blocks import (
     may_hold_data,
     usual_bytes,
 )
+from insar_mining.activity.intervals import DrawnTile, area_intervals
 from insar_mining.activity.scratch import Scratch
 from insar_mining.simulate.mine_stack import WorkedZone, simulate_mine_stack
 
@@ -73,7 +75,12 @@ def everything(cube: xr.DataArray, block_bytes: int) -> list[Any]:
     numbers += [timeline.first_active.values, timeline.stop.values, annual.values, annual["n_pairs"].values]
     for reference in (*found.references.values(), *find_references(cube, block_bytes=block_bytes)[0].values()):
         numbers += [reference.stable.values, reference.stable_true, reference.looks, reference.critical]
-    tables: tuple[pd.DataFrame, ...] = found.scenes, timeline.pairs, timeline.monthly, table, history
+    drawn: dict[int, list[DrawnTile]] = {}
+    areas = area_intervals(cube, found, draws=3, drawn=drawn)
+    assert (areas["area_low_m2"] < areas["area_high_m2"]).all()
+    classes = class_intervals(found, drawn, found.years)
+    assert (classes["area_high_m2"] > classes["area_low_m2"]).sum() >= 2
+    tables: tuple[pd.DataFrame, ...] = found.scenes, timeline.pairs, timeline.monthly, table, history, areas, classes
     return [*numbers, *(frame.to_csv(float_format="%.17g") for frame in tables)]
 
 
