@@ -48,7 +48,8 @@ def analyse(
     """From a folder of coherence GeoTIFFs, whoever made them, to yearly activity and a report.
 
     The two dates of a map are in its name (20210105_20210117, 20Dec2019_01Jan2020), in its tags
-    or in a STAC item beside it. With fewer than three years there is no composite and no area.
+    or in a STAC item beside it. With fewer than three years there is no colour
+    composite, and the published method has no area.
     """
     from insar_mining.pipeline import analyse as do
 
