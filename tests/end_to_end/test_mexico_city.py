@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
+import warnings
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +17,7 @@ import pystac
 import pytest
 import rasterio
 from rasterio.features import rasterize
+from scipy.optimize import OptimizeWarning, curve_fit
 from shapely.geometry import MultiPolygon, Polygon, box, mapping
 from shapely.geometry.base import BaseGeometry
 
@@ -142,6 +147,41 @@ def test_the_numbers_are_those_of_the_rasters(analysed: Analysed) -> None:
     annual = np.nansum(index, axis=0)[known] / count[known]
     np.testing.assert_allclose(found[known], annual, atol=1e-5)
     assert np.isnan(found[~known]).all()
+
+
+def test_the_report_shows_the_decay_of_the_stable_points(analysed: Analysed) -> None:
+    """Fitted again by scipy to the table: one point per kept pair, and a line from the shortest to the longest span."""
+    page = (analysed.folder / "report.html").read_text("utf-8")
+    _, section = page.split("<h3>What time takes</h3>")
+    section, _, _ = section.partition("</figure>")
+    scenes = pd.read_csv(analysed.folder / "scenes.csv")
+    kept = scenes[scenes["kept"]]
+    dates = kept["pair"].str.split("_", expand=True)
+    days = (pd.to_datetime(dates[1]) - pd.to_datetime(dates[0])).dt.days.to_numpy()
+    ends = int(days.min()), int(days.max())
+    # pairs of up to 132 days are there; the scene test rejects the longest
+    assert ends[0] == 12
+    assert ends[1] >= 72
+    said = re.search(r"span of the pairs: from (\d\.\d\d) to (\d\.\d\d) over (\d+) to (\d+) days", section)
+    assert said
+    assert (int(said[3]), int(said[4])) == ends
+
+    def decay(t: npt.NDArray[np.float64], start: float, lasting: float, tau: float) -> npt.NDArray[np.float64]:
+        return start * (lasting + (1 - lasting) * np.exp(-t / tau))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OptimizeWarning)
+        found, _ = curve_fit(
+            decay, days, kept["stable_mean"], p0=(0.9, 0.9, 30.0), bounds=([0, 0, 1], [1.5, 1, 2000]), max_nfev=10000
+        )
+    assert (float(said[1]), float(said[2])) == pytest.approx(tuple(decay(np.array(ends, float), *found)), abs=0.015)
+    picture = re.search(r"data:image/svg\+xml;base64,([^\"]+)", section)
+    assert picture
+    drawn = base64.b64decode(picture[1]).decode()
+    assert f"stable points, {len(kept)} pairs" in drawn
+    assert f"{said[1]} to {said[2]} over {said[3]} to {said[4]} days; time constant" in drawn
+    # a marker for every pair, and that of the legend
+    assert len(kept) + 1 in Counter(re.findall(r'<use xlink:href="#(\w+)"', drawn)).values()
 
 
 def test_the_collection_can_be_walked(analysed: Analysed) -> None:
