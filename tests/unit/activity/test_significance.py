@@ -100,7 +100,7 @@ def shares_far_off(stacks: int, pairs: int, rates: tuple[float, ...]) -> list[tu
 
 def test_false_discoveries_are_as_rare_as_was_asked_for(campaign: Callable[[int], int]) -> None:
     """With the pairs of a whole year; in short stacks vegetation, whose level is hardly known, is found more often."""
-    stacks = campaign(120)
+    stacks = campaign(80)
     rates = 0.01, 0.2
     strict, loose = shares_far_off(stacks, 30, rates)
     for rate, (share, bare, every) in zip(rates, (strict, loose), strict=True):
@@ -109,8 +109,8 @@ def test_false_discoveries_are_as_rare_as_was_asked_for(campaign: Callable[[int]
         assert bare <= 0.001
     # the rate is what rules it
     assert loose[0] > strict[0]
-    ((_, bare, every),) = shares_far_off(campaign(80), 12, (0.01,))
-    assert every > 100 * campaign(80)
+    ((_, bare, every),) = shares_far_off(campaign(40), 12, (0.01,))
+    assert every > 100 * campaign(40)
     assert bare <= 0.001
 
 
