@@ -242,7 +242,7 @@ def test_the_activity_lies_where_it_was_simulated(demo_folder: Path) -> None:
 def test_every_raster_is_a_cloud_optimised_geotiff_on_the_mines_grid(demo_folder: Path) -> None:
     maps = maps_of(demo_folder)
     rasters = [*maps, *demo_folder.glob("*.tif")]
-    assert len(rasters) == len(maps) + 13
+    assert len(rasters) == len(maps) + 14
     for path in rasters:
         with rasterio.open(path) as source:
             assert source.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG", path.name
