@@ -28,6 +28,7 @@ from insar_mining.report.plots_series import (
 
 DUTY_COLOURS = "viridis"
 CALENDAR_COLOURS = "YlGnBu"
+LEAST_LABELLED = 0.05  # of the axis: a bar that holds its label
 HATCH = "////"
 # ends and two days between, on the scale of a map of dates
 DATE_TICKS = 4
@@ -152,6 +153,7 @@ def plot_zone_activity(zones: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = series_axes(ax, 0.9 + 0.55 * len(names))
     ax.grid(False, axis="y")
     colours = colormaps[CALENDAR_COLOURS]
+    ends = [_day_number(day) for day in (pd.to_datetime(zones["start"]).min(), pd.to_datetime(zones["stop"]).max())]
     for row in zones.to_dict("records"):
         place = names.index(str(row["zone"]))
         first, last = (_day_number(row[name]) for name in ("start", "stop"))
@@ -167,11 +169,11 @@ def plot_zone_activity(zones: pd.DataFrame, ax: Axes | None = None) -> Axes:
         )  # fmt: skip
         ink = "white" if share > 0.45 else "black"
         said = f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.2g} %"
-        ax.text((first + last) / 2, place, said, ha="center", va="center", fontsize=8, color=ink)
+        if last - first > LEAST_LABELLED * (ends[1] - ends[0]):  # the table tells the others
+            ax.text((first + last) / 2, place, said, ha="center", va="center", fontsize=8, color=ink)
     ax.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=9)
     ax.set_ylim(len(names) - 0.45, -0.55)
-    ends = pd.to_datetime(zones["start"]).min(), pd.to_datetime(zones["stop"]).max()
-    ax.set_xlim(*(_day_number(day) for day in ends))
+    ax.set_xlim(*ends)
     ax.xaxis_date()
     date_axis(ax)
     return ax
