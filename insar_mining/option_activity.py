@@ -154,7 +154,7 @@ class ActivityOptions(Options):
         0.34,
         ge=0,
         lt=1,
-        description="What the estimator reads without any coherence, for corrections by the published method: 0.34 for "
+        description="What the estimator reads without any coherence, for fits of what span and baseline take: 0.34 for "
         "7 looks.",
     )
 
