@@ -298,36 +298,25 @@ def layers_of(cube: xr.DataArray, chosen: npt.NDArray[np.integer[Any]]) -> xr.Da
     return xr.DataArray(some, coords=coords, name=cube.name, attrs=dict(cube.attrs))
 
 
-def only_where(cube: xr.DataArray, keep: npt.NDArray[np.bool_]) -> xr.DataArray:
+def only_where(
+    cube: xr.DataArray, keep: npt.NDArray[np.bool_], which: npt.NDArray[np.intp] | None = None
+) -> xr.DataArray:
     """Return a cube that is NaN outside some cells, made when it is read.
 
     Parameters
     ----------
     cube : DataArray (layer, y, x)
-    keep : ndarray of bool, shape (y, x)
+    keep : ndarray of bool, shape (y, x), or with `which` (masks, y, x)
+    which : ndarray of int, shape (layers,), optional
+        The mask of each layer; by default all have one.
     """
+    masks = keep if which is not None else keep[np.newaxis]
+    of_layer = which if which is not None else np.zeros(cube.shape[0], np.intp)
 
     def make(values: FloatBlock, key: Key) -> FloatBlock:
-        values[:, ~keep[key[1]][:, key[2]]] = np.nan
-        return values
-
-    return made_from(cube, make)
-
-
-def only_where_each(cube: xr.DataArray, keep: npt.NDArray[np.bool_], which: npt.NDArray[np.intp]) -> xr.DataArray:
-    """Return a cube each of whose layers is NaN outside some cells, made when it is read.
-
-    Parameters
-    ----------
-    cube : DataArray (layer, y, x)
-    keep : ndarray of bool, shape (masks, y, x)
-    which : ndarray of int, shape (layers,)
-        The mask of each layer.
-    """
-
-    def make(values: FloatBlock, key: Key) -> FloatBlock:
-        for layer, mask in zip(values, which[key[0]], strict=True):
-            layer[~keep[mask][key[1]][:, key[2]]] = np.nan
+        gone = ~masks[:, key[1]][:, :, key[2]]
+        for layer, mask in zip(values, of_layer[key[0]], strict=True):
+            layer[gone[mask]] = np.nan
         return values
 
     return made_from(cube, make)

@@ -208,13 +208,20 @@ def _interval(
             )
             kept[-1].again.append(np.packbits(again))
             off[draw] += float(tile.weights[again].sum()) - tile.drawn_area
+    variance = sum(_border_variance(tile) for tile in tiles)
+    return interval_of(mapped, off, variance, sum(_border_m(tile) for tile in tiles), level)
+
+
+def interval_of(
+    mapped: float, off: FloatArray, border_variance: float, border_m: float, level: float
+) -> dict[str, float]:
+    """Take an area and its interval from what the draws were off, and from what its border leaves open."""
     # A decided map has lost already what its drawing again will lose once more: the bias lies between none and what
     # comes out. The middle is taken off, and counts as error as well.
     bias, sd = float(off.mean()) / 2, float(off.std(ddof=1))
-    border = sum(_border_variance(tile) for tile in tiles)
-    length = sum(_border_m(tile) for tile in tiles)
-    doubt = bias**2 + (BORDER_DOUBT_M * length) ** 2
-    half = float(stats.t.ppf((1 + level) / 2, draws - 1)) * np.sqrt(sd**2 * (1 + 1 / draws) + border + doubt)
+    doubt = bias**2 + (BORDER_DOUBT_M * border_m) ** 2
+    factor = float(stats.t.ppf((1 + level) / 2, off.size - 1))
+    half = factor * np.sqrt(sd**2 * (1 + 1 / off.size) + border_variance + doubt)
     area = max(mapped - bias, 0.0)
     return {"area_m2": area, "area_low_m2": max(area - half, 0.0), "area_high_m2": area + half}
 

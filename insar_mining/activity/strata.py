@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 from shapely import unary_union
 
-from insar_mining.activity.blocks import only_where_each
+from insar_mining.activity.blocks import only_where
 from insar_mining.activity.cells import RasterGrid, cell_area_m2, cover_fraction, ground_area_m2, inside, on_cells_of
 from insar_mining.activity.scenes import check_cube, check_same_cells
 from insar_mining.errors import ActivityError, CoverageError, MineError, OptionError
@@ -76,7 +76,7 @@ def mask_out(coh: xr.DataArray, *masks: xr.DataArray) -> xr.DataArray:
             f"the masks leave none of the mine's {int(mine.sum())} cells; check what their values mean (values=)"
         )
     which = np.searchsorted(years, coh["year"].values) if own else np.zeros(coh.sizes["pair"], np.intp)
-    masked = only_where_each(coh, keep, which)
+    masked = only_where(coh, keep, which)
     masked.attrs["masked_cells"] = int((mine & ~keep.all(axis=0)).sum())
     return masked
 
