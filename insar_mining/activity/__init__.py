@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from insar_mining.activity.changes import segments as segments
     from insar_mining.activity.changes import worked_spans as worked_spans
     from insar_mining.activity.changes import zone_changes as zone_changes
-    from insar_mining.activity.class_intervals import class_intervals as class_intervals
+    from insar_mining.activity.class_areas import class_intervals as class_intervals
     from insar_mining.activity.composite import black_limit as black_limit
     from insar_mining.activity.composite import classes_of_years as classes_of_years
     from insar_mining.activity.composite import classify as classify
@@ -93,7 +93,7 @@ _HOMES = {
     "area": ("active_in", "activity_table", "class_counts", "class_table", "nominal_area_m2", "year_counts"),
     "cells": ("cell_area_m2", "cover_fraction", "ground_area_m2"),
     "changes": ("segments", "worked_spans", "zone_changes"),
-    "class_intervals": ("class_intervals",),
+    "class_areas": ("class_intervals",),
     "composite": ("black_limit", "classes_of_years", "classify", "composite_years", "rgb_composite"),
     "corrections": (
         "BaselineFit",

@@ -196,3 +196,10 @@ def test_every_import_of_the_tests_is_declared(project: dict[str, dict[str, list
     missing = {name: place for name, place in third_party(paths).items() if not distributions(name) & known}
     helpers = {p.stem for p in paths} | {p.parent.name for p in paths}
     assert not {name: place for name, place in missing.items() if name not in helpers}
+
+
+def test_no_name_that_is_imported_late_is_that_of_a_module() -> None:
+    """Importing the module first would put it in the place of the function of the same name."""
+    from insar_mining import activity
+
+    assert not set(activity._HOMES) & set(activity._HOME_OF)

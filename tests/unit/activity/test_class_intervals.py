@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from insar_mining.activity.class_intervals import class_intervals
+from insar_mining.activity.class_areas import class_intervals
 from insar_mining.activity.intervals import DrawnTile, area_intervals
 from insar_mining.activity.significance import significant_activity
 from insar_mining.errors import OptionError

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from insar_mining.activity.cells import mine_cells
 from insar_mining.activity.composite import classes_of_years
-from insar_mining.activity.intervals import BORDER_DOUBT_M, LEVEL, TILE, DrawnTile, cell_weights_m2
+from insar_mining.activity.intervals import LEVEL, TILE, DrawnTile, cell_weights_m2, interval_of
 from insar_mining.activity.significance import Significance
 from insar_mining.errors import OptionError
 
@@ -119,14 +119,9 @@ def _interval(
     """Interval of one class, by the errors that a year's area has (`area_intervals`)."""
     if off.size < 2:
         return {"area_m2": mapped, "area_low_m2": mapped, "area_high_m2": mapped}
-    bias, sd = float(off.mean()) / 2, float(off.std(ddof=1))
     border = of_class & ~ndimage.binary_erosion(of_class)
     variance = float((weights[border] ** 2).sum() / 12)
-    length = _border_m(of_class, weights)
-    doubt = bias**2 + (BORDER_DOUBT_M * length) ** 2
-    half = float(stats.t.ppf((1 + level) / 2, off.size - 1)) * np.sqrt(sd**2 * (1 + 1 / off.size) + variance + doubt)
-    area = max(mapped - bias, 0.0)
-    return {"area_m2": area, "area_low_m2": max(area - half, 0.0), "area_high_m2": area + half}
+    return interval_of(mapped, off, variance, _border_m(of_class, weights), level)
 
 
 def _border_m(of_class: BoolArray, weights: FloatArray) -> float:
