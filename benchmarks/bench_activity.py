@@ -61,7 +61,7 @@ def write_rasters(folder: Path, size: int) -> None:
     """Write the pairs as the engines do."""
     from affine import Affine
 
-    from insar_mining.raster import write_cog
+    from insar_mining.geo.raster import write_cog
 
     rng = np.random.default_rng(size)
     for number, (first, second) in enumerate(dates()):
@@ -102,7 +102,8 @@ def significant(folder: Path) -> Any:
 
 def published(folder: Path) -> Any:
     """Do the published analysis of a folder of rasters."""
-    from insar_mining.activity import activity_table, annual_ndai, classify, iterate_stable, ndai, open_stack
+    from insar_mining.activity import activity_table, annual_ndai, classify, iterate_stable, open_stack
+    from insar_mining.activity.published import ndai
 
     found = iterate_stable(open_stack(folder))
     return activity_table(classify(annual_ndai(ndai(found.kept, found.stable))))
@@ -121,7 +122,7 @@ ACTIONS: dict[str, Callable[[Path], Any]] = {"reading": reading, "published": pu
 def measure(name: str, folder: Path, runs: int) -> dict[str, Any]:
     """Run one action cold and warm, in this process."""
     warnings.simplefilter("ignore")
-    import insar_mining.activity.stack  # noqa: F401 - what it takes is told by itself
+    import insar_mining.activity.cube.stack  # noqa: F401 - what it takes is told by itself
 
     loaded = peak_mb()
     cold = timed(lambda: ACTIONS[name](folder))[0]
@@ -164,7 +165,7 @@ def sparse_cube() -> Any:
     """Return a cube of 10,000 x 10,000 cells of which one chunk in a hundred holds data, made when it is read."""
     import xarray as xr
 
-    from insar_mining.activity.blocks import lazy_variable
+    from insar_mining.activity.cube.blocks import lazy_variable
 
     def read(key: tuple[Any, ...]) -> np.ndarray:
         rows, cols = (np.arange(LARGE)[part] for part in key[1:])
@@ -201,8 +202,6 @@ def imported(without: str = "") -> dict[str, Any]:
     """Peak memory after the imports of the analysis; with a package left out as if it were not installed."""
     if without:
         sys.modules[without] = None  # type: ignore[assignment]
-    import insar_mining.activity.significance
-    import insar_mining.activity.stack  # noqa: F401
 
     return {"peak_mb": peak_mb()}
 
@@ -293,7 +292,7 @@ def machine() -> str:
 def page(folder: Path, sizes: Sequence[int], runs: int) -> str:
     """Return the page of results without the large cube."""
     plain, bare = (in_its_own_process("imports", *more)["peak_mb"] for more in ((), ("pyarrow",)))
-    from insar_mining.activity.blocks import workers
+    from insar_mining.activity.cube.blocks import workers
 
     return f"""# The activity analysis: time and memory
 

@@ -29,10 +29,11 @@ from noise import DATES, EPSG, machine, outline, write_burst
 from shapely.geometry import Polygon
 
 from insar_mining.coherence import engine as carrying
-from insar_mining.coherence.builtin import dates, engine, layers
-from insar_mining.coherence.builtin.burst import Side
+from insar_mining.coherence.builtin import engine, layers
+from insar_mining.coherence.builtin.images import dates
+from insar_mining.coherence.builtin.images.burst import Side
 from insar_mining.coherence.engine import coherence
-from insar_mining.coherence.plan import make_plan
+from insar_mining.coherence.plan.model import make_plan
 from insar_mining.sentinel1.product import open_product
 from insar_mining.simulate import hills, write_dem
 

@@ -24,14 +24,14 @@ from types import ModuleType
 
 import numpy as np
 
-from insar_mining.coherence.builtin import estimate
-from insar_mining.coherence.builtin.adaptive import adaptive_coherence
-from insar_mining.coherence.builtin.bias import correct_map, corrected_mean, single_value_bias
-from insar_mining.coherence.builtin.common_band import common_band
-from insar_mining.coherence.builtin.fringes import coherence_without_fringes
-from insar_mining.coherence.builtin.goldstein import goldstein
-from insar_mining.coherence.builtin.looks import looks_of_mean, window_looks
-from insar_mining.coherence.builtin.spectrum import range_spectrum
+from insar_mining.coherence.builtin.extras.adaptive import adaptive_coherence
+from insar_mining.coherence.builtin.extras.bias import correct_map, corrected_mean, single_value_bias
+from insar_mining.coherence.builtin.extras.common_band import common_band
+from insar_mining.coherence.builtin.extras.fringes import coherence_without_fringes
+from insar_mining.coherence.builtin.extras.goldstein import goldstein
+from insar_mining.coherence.estimators import estimate
+from insar_mining.coherence.estimators.looks import looks_of_mean, window_looks
+from insar_mining.coherence.estimators.spectrum import range_spectrum
 from insar_mining.sentinel1.annotation import SubSwath, parse_annotation
 from insar_mining.simulate.spectrum import Response
 

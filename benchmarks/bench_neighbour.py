@@ -32,7 +32,7 @@ import xarray as xr
 from noise import DATES, EPSG, machine, outline, write_burst
 
 from insar_mining.coherence.engine import coherence
-from insar_mining.coherence.plan import make_plan
+from insar_mining.coherence.plan.model import make_plan
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.product import open_product
 from insar_mining.simulate import hills, write_dem

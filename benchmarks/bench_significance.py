@@ -12,9 +12,10 @@ import warnings
 
 import numpy as np
 
-from insar_mining.activity import annual_ndai, classify, iterate_stable, ndai, significant_activity
-from insar_mining.activity.area import active_in
-from insar_mining.activity.intervals import area_intervals
+from insar_mining.activity import annual_ndai, classify, iterate_stable, significant_activity
+from insar_mining.activity.published import ndai
+from insar_mining.activity.published.area import active_in
+from insar_mining.activity.significant.intervals import area_intervals
 from insar_mining.errors import ActivityError, InsarMiningWarning
 from insar_mining.simulate.mine_stack import MineStack, WorkedZone, simulate_mine_stack, varied_mine
 

@@ -27,11 +27,11 @@ import numpy as np
 from noise import DATES, EPSG, machine, outline, write_burst
 from shapely.geometry import box
 
-from insar_mining.archive.products import scan_products
-from insar_mining.grid import MapGrid
-from insar_mining.mines import mine_from_geometry
-from insar_mining.options import RunOptions
+from insar_mining.geo.grid import MapGrid
+from insar_mining.geo.mines import mine_from_geometry
+from insar_mining.options.models import RunOptions
 from insar_mining.pipeline.maps import Planner, make_maps
+from insar_mining.scenes.products import scan_products
 from insar_mining.sentinel1.product import open_product
 from insar_mining.simulate import hills, write_dem
 

@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 from noise import BURST, DATES, MOROCCO
 
-from insar_mining.coherence.builtin import coregister, estimate, geocode, resample
-from insar_mining.coherence.builtin.coregister import POST_SAMPLES, BurstFrame, Region
-from insar_mining.coherence.builtin.geometry import DemArrays, arc_arrays
-from insar_mining.grid import MapGrid
+from insar_mining.coherence.builtin.images import resample
+from insar_mining.coherence.estimators import estimate
+from insar_mining.geo.grid import MapGrid
+from insar_mining.geometry import coregister, geocode
+from insar_mining.geometry.coregister import POST_SAMPLES, BurstFrame, Region
+from insar_mining.geometry.range_doppler import DemArrays, arc_arrays
 from insar_mining.sentinel1.annotation import SubSwath, parse_annotation
 from insar_mining.sentinel1.tops import tops_ramp
 

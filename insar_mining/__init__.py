@@ -9,7 +9,7 @@ Examples
 >>> insar_mining.__version__
 '0.1.0'
 >>> insar_mining.ndai.__module__
-'insar_mining.activity.ndai'
+'insar_mining.activity.published.ndai'
 """
 
 from __future__ import annotations
@@ -18,51 +18,51 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from insar_mining.activity.area import activity_table as activity_table
-    from insar_mining.activity.composite import classify as classify
-    from insar_mining.activity.composite import rgb_composite as rgb_composite
-    from insar_mining.activity.ndai import annual_ndai as annual_ndai
-    from insar_mining.activity.ndai import ndai as ndai
-    from insar_mining.activity.scenes import filter_scenes as filter_scenes
-    from insar_mining.activity.stable import iterate_stable as iterate_stable
-    from insar_mining.activity.stable import stable_points as stable_points
-    from insar_mining.activity.stack import open_stack as open_stack
-    from insar_mining.archive.pairs import select_pairs as select_pairs
-    from insar_mining.archive.products import scan_products as scan_products
-    from insar_mining.archive.search import search as search
-    from insar_mining.coherence.builtin.bias import corrected_mean as corrected_mean
+    from insar_mining.activity.cube.stack import open_stack as open_stack
+    from insar_mining.activity.published.area import activity_table as activity_table
+    from insar_mining.activity.published.composite import classify as classify
+    from insar_mining.activity.published.composite import rgb_composite as rgb_composite
+    from insar_mining.activity.published.ndai import annual_ndai as annual_ndai
+    from insar_mining.activity.published.ndai import ndai as ndai
+    from insar_mining.activity.published.scenes import filter_scenes as filter_scenes
+    from insar_mining.activity.published.stable import iterate_stable as iterate_stable
+    from insar_mining.activity.published.stable import stable_points as stable_points
+    from insar_mining.coherence.builtin.extras.bias import corrected_mean as corrected_mean
     from insar_mining.coherence.engine import coherence as coherence
-    from insar_mining.coherence.plan import CoherencePlan as CoherencePlan
-    from insar_mining.coherence.plan import Window as Window
-    from insar_mining.coherence.plan import make_plan as make_plan
+    from insar_mining.coherence.plan.model import CoherencePlan as CoherencePlan
+    from insar_mining.coherence.plan.model import Window as Window
+    from insar_mining.coherence.plan.model import make_plan as make_plan
     from insar_mining.errors import InsarMiningError as InsarMiningError
     from insar_mining.errors import InsarMiningWarning as InsarMiningWarning
     from insar_mining.errors import strict as strict
-    from insar_mining.mines import Mine as Mine
-    from insar_mining.mines import mine_from_geometry as mine_from_geometry
-    from insar_mining.mines import read_mines as read_mines
-    from insar_mining.options import RunOptions as RunOptions
+    from insar_mining.geo.mines import Mine as Mine
+    from insar_mining.geo.mines import mine_from_geometry as mine_from_geometry
+    from insar_mining.geo.mines import read_mines as read_mines
+    from insar_mining.options.models import RunOptions as RunOptions
     from insar_mining.pipeline import Result as Result
     from insar_mining.pipeline import analyse as analyse
     from insar_mining.pipeline import run as run
+    from insar_mining.scenes.pairs import select_pairs as select_pairs
+    from insar_mining.scenes.products import scan_products as scan_products
+    from insar_mining.scenes.search import search as search
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "activity.area": ("activity_table",),
-    "activity.composite": ("classify", "rgb_composite"),
-    "activity.ndai": ("annual_ndai", "ndai"),
-    "activity.scenes": ("filter_scenes",),
-    "activity.stable": ("iterate_stable", "stable_points"),
-    "activity.stack": ("open_stack",),
-    "archive.pairs": ("select_pairs",),
-    "archive.products": ("scan_products",),
-    "archive.search": ("search",),
-    "coherence.builtin.bias": ("corrected_mean",),
-    "coherence.plan": ("CoherencePlan", "Window", "make_plan"),
+    "activity.published.area": ("activity_table",),
+    "activity.published.composite": ("classify", "rgb_composite"),
+    "activity.published.ndai": ("annual_ndai", "ndai"),
+    "activity.published.scenes": ("filter_scenes",),
+    "activity.published.stable": ("iterate_stable", "stable_points"),
+    "activity.cube.stack": ("open_stack",),
+    "scenes.pairs": ("select_pairs",),
+    "scenes.products": ("scan_products",),
+    "scenes.search": ("search",),
+    "coherence.builtin.extras.bias": ("corrected_mean",),
+    "coherence.plan.model": ("CoherencePlan", "Window", "make_plan"),
     "errors": ("InsarMiningError", "InsarMiningWarning", "strict"),
-    "mines": ("Mine", "mine_from_geometry", "read_mines"),
-    "options": ("RunOptions",),
+    "geo.mines": ("Mine", "mine_from_geometry", "read_mines"),
+    "options.models": ("RunOptions",),
     "pipeline": ("Result", "analyse", "run"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

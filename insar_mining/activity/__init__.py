@@ -10,28 +10,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 # a module that has the name of a function of its own is loaded at once, or its name would stand for the module
-from insar_mining.activity.ndai import annual_ndai as annual_ndai
-from insar_mining.activity.ndai import ndai as ndai
+from insar_mining.activity.published.ndai import annual_ndai as annual_ndai
+from insar_mining.activity.published.ndai import ndai as ndai
 
 if TYPE_CHECKING:
-    from insar_mining.activity.area import active_in as active_in
-    from insar_mining.activity.area import activity_table as activity_table
-    from insar_mining.activity.area import class_counts as class_counts
-    from insar_mining.activity.area import class_table as class_table
-    from insar_mining.activity.area import nominal_area_m2 as nominal_area_m2
-    from insar_mining.activity.area import year_counts as year_counts
-    from insar_mining.activity.cells import cell_area_m2 as cell_area_m2
-    from insar_mining.activity.cells import cover_fraction as cover_fraction
-    from insar_mining.activity.cells import ground_area_m2 as ground_area_m2
     from insar_mining.activity.changes import segments as segments
     from insar_mining.activity.changes import worked_spans as worked_spans
     from insar_mining.activity.changes import zone_changes as zone_changes
-    from insar_mining.activity.class_areas import class_intervals as class_intervals
-    from insar_mining.activity.composite import black_limit as black_limit
-    from insar_mining.activity.composite import classes_of_years as classes_of_years
-    from insar_mining.activity.composite import classify as classify
-    from insar_mining.activity.composite import composite_years as composite_years
-    from insar_mining.activity.composite import rgb_composite as rgb_composite
     from insar_mining.activity.corrections import BaselineFit as BaselineFit
     from insar_mining.activity.corrections import DecayFit as DecayFit
     from insar_mining.activity.corrections import baseline_by_class as baseline_by_class
@@ -40,22 +25,36 @@ if TYPE_CHECKING:
     from insar_mining.activity.corrections import fit_decay as fit_decay
     from insar_mining.activity.corrections import to_span as to_span
     from insar_mining.activity.corrections import without_baseline_loss as without_baseline_loss
+    from insar_mining.activity.cube.layers import read_layer as read_layer
+    from insar_mining.activity.cube.layers import read_mask as read_mask
+    from insar_mining.activity.cube.layers import read_ndvi as read_ndvi
+    from insar_mining.activity.cube.stack import open_stack as open_stack
+    from insar_mining.activity.cube.store import from_zarr as from_zarr
+    from insar_mining.activity.cube.store import open_maps as open_maps
+    from insar_mining.activity.cube.store import to_zarr as to_zarr
     from insar_mining.activity.explain import explain_scenes as explain_scenes
     from insar_mining.activity.explain import read_covariates as read_covariates
     from insar_mining.activity.explain import what_tells_rejected as what_tells_rejected
-    from insar_mining.activity.frequency import Timeline as Timeline
-    from insar_mining.activity.frequency import activity_timeline as activity_timeline
-    from insar_mining.activity.frequency import seasonality as seasonality
-    from insar_mining.activity.frequency import zone_shares as zone_shares
-    from insar_mining.activity.intervals import area_intervals as area_intervals
-    from insar_mining.activity.intervals import detection_power as detection_power
-    from insar_mining.activity.intervals import smallest_square as smallest_square
     from insar_mining.activity.large import LargeActivity as LargeActivity
     from insar_mining.activity.large import annual_to_zarr as annual_to_zarr
     from insar_mining.activity.large import significant_to_zarr as significant_to_zarr
-    from insar_mining.activity.layers import read_layer as read_layer
-    from insar_mining.activity.layers import read_mask as read_mask
-    from insar_mining.activity.layers import read_ndvi as read_ndvi
+    from insar_mining.activity.published.area import active_in as active_in
+    from insar_mining.activity.published.area import activity_table as activity_table
+    from insar_mining.activity.published.area import class_counts as class_counts
+    from insar_mining.activity.published.area import class_table as class_table
+    from insar_mining.activity.published.area import nominal_area_m2 as nominal_area_m2
+    from insar_mining.activity.published.area import year_counts as year_counts
+    from insar_mining.activity.published.composite import black_limit as black_limit
+    from insar_mining.activity.published.composite import classes_of_years as classes_of_years
+    from insar_mining.activity.published.composite import classify as classify
+    from insar_mining.activity.published.composite import composite_years as composite_years
+    from insar_mining.activity.published.composite import rgb_composite as rgb_composite
+    from insar_mining.activity.published.scenes import filter_scenes as filter_scenes
+    from insar_mining.activity.published.scenes import scene_table as scene_table
+    from insar_mining.activity.published.stable import StableIteration as StableIteration
+    from insar_mining.activity.published.stable import iterate_stable as iterate_stable
+    from insar_mining.activity.published.stable import pixel_statistics as pixel_statistics
+    from insar_mining.activity.published.stable import stable_points as stable_points
     from insar_mining.activity.reference import Drift as Drift
     from insar_mining.activity.reference import Spread as Spread
     from insar_mining.activity.reference import drift_test as drift_test
@@ -65,37 +64,45 @@ if TYPE_CHECKING:
     from insar_mining.activity.sample import adjusted_activity as adjusted_activity
     from insar_mining.activity.sample import error_adjusted_areas as error_adjusted_areas
     from insar_mining.activity.sample import read_sample as read_sample
-    from insar_mining.activity.scenes import filter_scenes as filter_scenes
-    from insar_mining.activity.scenes import scene_table as scene_table
-    from insar_mining.activity.significance import Significance as Significance
-    from insar_mining.activity.significance import duty_cycle as duty_cycle
-    from insar_mining.activity.significance import find_references as find_references
-    from insar_mining.activity.significance import significant_activity as significant_activity
-    from insar_mining.activity.significance import walk_disturbed as walk_disturbed
-    from insar_mining.activity.stable import StableIteration as StableIteration
-    from insar_mining.activity.stable import iterate_stable as iterate_stable
-    from insar_mining.activity.stable import pixel_statistics as pixel_statistics
-    from insar_mining.activity.stable import stable_points as stable_points
-    from insar_mining.activity.stack import open_stack as open_stack
-    from insar_mining.activity.store import from_zarr as from_zarr
-    from insar_mining.activity.store import open_maps as open_maps
-    from insar_mining.activity.store import to_zarr as to_zarr
+    from insar_mining.activity.significant.class_areas import class_intervals as class_intervals
+    from insar_mining.activity.significant.intervals import area_intervals as area_intervals
+    from insar_mining.activity.significant.intervals import detection_power as detection_power
+    from insar_mining.activity.significant.intervals import smallest_square as smallest_square
+    from insar_mining.activity.significant.significance import Significance as Significance
+    from insar_mining.activity.significant.significance import duty_cycle as duty_cycle
+    from insar_mining.activity.significant.significance import find_references as find_references
+    from insar_mining.activity.significant.significance import significant_activity as significant_activity
+    from insar_mining.activity.significant.significance import walk_disturbed as walk_disturbed
+    from insar_mining.activity.significant.year_reference import YearReference as YearReference
+    from insar_mining.activity.significant.year_reference import estimate_looks as estimate_looks
     from insar_mining.activity.strata import activity_by_stratum as activity_by_stratum
     from insar_mining.activity.strata import classes_by as classes_by
     from insar_mining.activity.strata import mask_out as mask_out
     from insar_mining.activity.strata import read_surfaces as read_surfaces
     from insar_mining.activity.strata import slope_deg as slope_deg
-    from insar_mining.activity.year_reference import YearReference as YearReference
-    from insar_mining.activity.year_reference import estimate_looks as estimate_looks
+    from insar_mining.activity.timeline import Timeline as Timeline
+    from insar_mining.activity.timeline import activity_timeline as activity_timeline
+    from insar_mining.activity.timeline import seasonality as seasonality
+    from insar_mining.activity.timeline import zone_shares as zone_shares
+    from insar_mining.geo.cells import cell_area_m2 as cell_area_m2
+    from insar_mining.geo.cells import cover_fraction as cover_fraction
+    from insar_mining.geo.cells import ground_area_m2 as ground_area_m2
 
 # the other names load on first use: an analysis needs some of them, and scipy, zarr and geopandas take 20 to 50 MB each
 _HOMES = {
-    "area": ("active_in", "activity_table", "class_counts", "class_table", "nominal_area_m2", "year_counts"),
-    "cells": ("cell_area_m2", "cover_fraction", "ground_area_m2"),
-    "changes": ("segments", "worked_spans", "zone_changes"),
-    "class_areas": ("class_intervals",),
-    "composite": ("black_limit", "classes_of_years", "classify", "composite_years", "rgb_composite"),
-    "corrections": (
+    "activity.published.area": (
+        "active_in",
+        "activity_table",
+        "class_counts",
+        "class_table",
+        "nominal_area_m2",
+        "year_counts",
+    ),
+    "geo.cells": ("cell_area_m2", "cover_fraction", "ground_area_m2"),
+    "activity.changes": ("segments", "worked_spans", "zone_changes"),
+    "activity.significant.class_areas": ("class_intervals",),
+    "activity.published.composite": ("black_limit", "classes_of_years", "classify", "composite_years", "rgb_composite"),
+    "activity.corrections": (
         "BaselineFit",
         "DecayFit",
         "baseline_by_class",
@@ -105,26 +112,26 @@ _HOMES = {
         "to_span",
         "without_baseline_loss",
     ),
-    "explain": ("explain_scenes", "read_covariates", "what_tells_rejected"),
-    "frequency": ("Timeline", "activity_timeline", "seasonality", "zone_shares"),
-    "intervals": ("area_intervals", "detection_power", "smallest_square"),
-    "large": ("LargeActivity", "annual_to_zarr", "significant_to_zarr"),
-    "layers": ("read_layer", "read_mask", "read_ndvi"),
-    "reference": ("Drift", "Spread", "drift_test", "spread_evenly", "spread_of", "stable_ground"),
-    "sample": ("adjusted_activity", "error_adjusted_areas", "read_sample"),
-    "scenes": ("filter_scenes", "scene_table"),
-    "significance": (
+    "activity.explain": ("explain_scenes", "read_covariates", "what_tells_rejected"),
+    "activity.timeline": ("Timeline", "activity_timeline", "seasonality", "zone_shares"),
+    "activity.significant.intervals": ("area_intervals", "detection_power", "smallest_square"),
+    "activity.large": ("LargeActivity", "annual_to_zarr", "significant_to_zarr"),
+    "activity.cube.layers": ("read_layer", "read_mask", "read_ndvi"),
+    "activity.reference": ("Drift", "Spread", "drift_test", "spread_evenly", "spread_of", "stable_ground"),
+    "activity.sample": ("adjusted_activity", "error_adjusted_areas", "read_sample"),
+    "activity.published.scenes": ("filter_scenes", "scene_table"),
+    "activity.significant.significance": (
         "Significance",
         "duty_cycle",
         "find_references",
         "significant_activity",
         "walk_disturbed",
     ),
-    "stable": ("StableIteration", "iterate_stable", "pixel_statistics", "stable_points"),
-    "stack": ("open_stack",),
-    "store": ("from_zarr", "open_maps", "to_zarr"),
-    "year_reference": ("YearReference", "estimate_looks"),
-    "strata": ("activity_by_stratum", "classes_by", "mask_out", "read_surfaces", "slope_deg"),
+    "activity.published.stable": ("StableIteration", "iterate_stable", "pixel_statistics", "stable_points"),
+    "activity.cube.stack": ("open_stack",),
+    "activity.cube.store": ("from_zarr", "open_maps", "to_zarr"),
+    "activity.significant.year_reference": ("YearReference", "estimate_looks"),
+    "activity.strata": ("activity_by_stratum", "classes_by", "mask_out", "read_surfaces", "slope_deg"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -135,7 +142,7 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is used for the first time (PEP 562)."""
     if name not in _HOME_OF:
         raise AttributeError(f"module 'insar_mining.activity' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"insar_mining.activity.{_HOME_OF[name]}"), name)
+    value = getattr(importlib.import_module(f"insar_mining.{_HOME_OF[name]}"), name)
     globals()[name] = value
     return value
 

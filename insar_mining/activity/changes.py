@@ -17,7 +17,7 @@ IntArray = npt.NDArray[np.int64]
 WORKED_CHANCE, IDLE_CHANCE = 0.3, 0.01
 
 # a zone counts as worked in a stretch of pairs in which on average this share of it is disturbed, if not less can be
-# told from chance (`insar_mining.activity.frequency.worked_from`)
+# told from chance (`insar_mining.activity.timeline.worked_from`)
 WORKED_SHARE = 0.05
 # cost of a change point, in log(pairs) times the variance of the noise; the noise is taken to be at least this
 PENALTY, LEAST_NOISE = 3.0, 0.02
@@ -137,7 +137,7 @@ def zone_changes(shares: pd.DataFrame) -> pd.DataFrame:
     ----------
     shares : DataFrame
         One row per kept pair in order of time: reference_date, secondary_date, and one column per zone with
-        the share of it that was disturbed (of `insar_mining.activity.frequency.zone_shares`).
+        the share of it that was disturbed (of `insar_mining.activity.timeline.zone_shares`).
 
     Returns
     -------

@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from insar_mining.activity.blocks import Key, made_from
-from insar_mining.activity.kernels import scale_excess
-from insar_mining.activity.scenes import check_cube, check_same_cells, class_means
+from insar_mining.activity.cube.blocks import Key, made_from
+from insar_mining.activity.cube.checks import check_cube, check_same_cells
+from insar_mining.activity.cube.kernels import scale_excess
+from insar_mining.activity.published.scenes import class_means
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError
 
 FloatArray = npt.NDArray[np.float64]

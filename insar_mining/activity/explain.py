@@ -11,10 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from insar_mining.activity.blocks import walk
 from insar_mining.activity.corrections import DecayFit
-from insar_mining.activity.kernels import lost_counts, pixel_moments
-from insar_mining.activity.scenes import SCENE_COLUMNS, check_cube, check_same_cells
+from insar_mining.activity.cube.blocks import walk
+from insar_mining.activity.cube.checks import check_cube, check_same_cells
+from insar_mining.activity.cube.kernels import lost_counts, pixel_moments
+from insar_mining.activity.published.scenes import SCENE_COLUMNS
 from insar_mining.errors import ActivityError, SkippedInputWarning
 
 FloatArray = npt.NDArray[np.float64]

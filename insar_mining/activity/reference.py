@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from insar_mining.activity.cells import mine_cells
-from insar_mining.activity.scenes import check_cube, check_same_cells, stable_means
+from insar_mining.activity.cube.checks import check_cube, check_same_cells
+from insar_mining.activity.published.scenes import stable_means
 from insar_mining.errors import ActivityError, DriftWarning, FewObservationsWarning, OptionError
+from insar_mining.geo.cells import mine_cells
 
 FloatArray = npt.NDArray[np.float64]
 StableGround = Literal["inside", "around", "both"]

@@ -14,8 +14,8 @@ import pandas as pd
 import xarray as xr
 from pyproj import Transformer
 
-from insar_mining.activity.cells import RasterGrid, ground_area_m2, inside
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError, RasterError, SkippedInputWarning
+from insar_mining.geo.cells import RasterGrid, ground_area_m2, inside
 
 FloatArray = npt.NDArray[np.float64]
 

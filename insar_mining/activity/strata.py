@@ -13,11 +13,11 @@ import pandas as pd
 import xarray as xr
 from shapely import unary_union
 
-from insar_mining.activity.blocks import only_where
-from insar_mining.activity.cells import RasterGrid, cell_area_m2, cover_fraction, ground_area_m2, inside, on_cells_of
-from insar_mining.activity.scenes import check_cube, check_same_cells
+from insar_mining.activity.cube.blocks import only_where
+from insar_mining.activity.cube.checks import check_cube, check_same_cells
 from insar_mining.errors import ActivityError, CoverageError, MineError, OptionError
-from insar_mining.mines import read_mines
+from insar_mining.geo.cells import RasterGrid, cell_area_m2, cover_fraction, ground_area_m2, inside, on_cells_of
+from insar_mining.geo.mines import read_mines
 
 FloatArray = npt.NDArray[np.float64]
 

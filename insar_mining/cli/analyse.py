@@ -11,7 +11,7 @@ from insar_mining.cli import parameters
 from insar_mining.cli.run import print_result
 from insar_mining.cli.speech import speech_of
 from insar_mining.errors import OptionError
-from insar_mining.options import ActivityOptions, AnalyseOptions, read_options
+from insar_mining.options.models import ActivityOptions, AnalyseOptions, read_options
 
 app = parameters.new_app()
 

@@ -10,12 +10,12 @@ import typer
 from insar_mining.cli import parameters
 from insar_mining.cli.inputs import area_of
 from insar_mining.cli.speech import print_record, speech_of
-from insar_mining.options import CoherenceOptions, PairOptions
+from insar_mining.options.models import CoherenceOptions, PairOptions
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-    from insar_mining.coherence.plan import CoherencePlan
+    from insar_mining.coherence.plan.model import CoherencePlan
 
 app = parameters.new_app()
 
@@ -117,8 +117,8 @@ def _plan(
     polarisation: str,
     options: CoherenceOptions,
 ) -> CoherencePlan:
-    from insar_mining.coherence.plan import Window, make_plan
-    from insar_mining.coherence.recipe import Recipe
+    from insar_mining.coherence.plan.model import Window, make_plan
+    from insar_mining.coherence.plan.recipe import Recipe
     from insar_mining.errors import PairError
     from insar_mining.sentinel1.product import open_product
 

@@ -14,8 +14,8 @@ from insar_mining.errors import ArchiveError, OptionError, ProductError
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from insar_mining.archive.fetch import FetchPlan
-    from insar_mining.archive.transfer import Limits
+    from insar_mining.download.products import FetchPlan
+    from insar_mining.download.transfer import Limits
     from insar_mining.pipeline.acquisition import Network
 
 app = parameters.new_app()
@@ -47,9 +47,9 @@ def fetch(
     as_json: parameters.Json = False,
 ) -> None:
     """Fetch products; what is there and whole is kept, what was begun is continued."""
-    from insar_mining.archive.download import check_space
-    from insar_mining.archive.fetch import plan_fetch
-    from insar_mining.options import ArchiveOptions
+    from insar_mining.download.files import check_space
+    from insar_mining.download.products import plan_fetch
+    from insar_mining.options.models import ArchiveOptions
 
     if dem is not None and mine is None:
         raise OptionError("--dem fetches the elevation model around a mine: name it with --mine")
@@ -73,7 +73,7 @@ def fetch(
     said, failed, paths = _products(plan, to, network, limits, speech)
     lacking: list[str] = []
     if mine is not None and dem is not None:
-        from insar_mining.options import RunOptions
+        from insar_mining.options.models import RunOptions
         from insar_mining.pipeline.acquisition import elevation
         from insar_mining.pipeline.inputs import mine_of
 
@@ -99,7 +99,7 @@ def _products(
     plan: FetchPlan, to: Path, network: Network, limits: Limits, speech: Speech
 ) -> tuple[dict[str, object], list[str], list[Path]]:
     """Fetch products; return what to say, what failed, and the products that are whole."""
-    from insar_mining.archive.fetch import fetch_products
+    from insar_mining.download.products import fetch_products
 
     with speech.progress() as progress:
         outcomes = fetch_products(plan, to, network.login(limits.connections), limits=limits, progress=progress)
@@ -114,7 +114,7 @@ def _orbits(
     paths: list[Path], to: Path, network: Network, limits: Limits, speech: Speech
 ) -> tuple[dict[str, int], list[str]]:
     """Fetch orbit files; return how many of each kind, and the products without one."""
-    from insar_mining.archive.orbits import KINDS, find_orbits
+    from insar_mining.download.orbits import KINDS, find_orbits
     from insar_mining.pipeline.acquisition import ORBITS
 
     with speech.progress() as progress:
@@ -132,7 +132,7 @@ def _orbits(
 
 def _safe_products(paths: list[Path], to: Path, speech: Speech) -> tuple[int, list[str]]:
     """Assemble the folders of bursts among products; return how many, and those that cannot be."""
-    from insar_mining.archive.bursts import assembled
+    from insar_mining.download.safe import assembled
     from insar_mining.pipeline.acquisition import SAFE
 
     folders, failed = [path for path in paths if path.is_dir()], []
@@ -154,7 +154,7 @@ def read_wanted(path: Path) -> tuple[gpd.GeoDataFrame, set[str] | None]:
     ArchiveError
         The file is neither.
     """
-    from insar_mining.archive.records import pairs_in, read_records
+    from insar_mining.scenes.records import pairs_in, read_records
 
     names = pairs_in(path)
     return read_records(path), names

@@ -25,7 +25,7 @@ def area_of(
     OptionError
         Both are given.
     """
-    from insar_mining.mines import mine_from_geometry
+    from insar_mining.geo.mines import mine_from_geometry
     from insar_mining.pipeline.inputs import mine_of
 
     if mine is not None and bbox is not None:
@@ -37,7 +37,7 @@ def area_of(
 
 def open_network() -> Network:
     """Return the real network; an account is asked for only in a terminal, and only when products are fetched."""
-    from insar_mining.archive.fetch import open_session
+    from insar_mining.download.products import open_session
     from insar_mining.pipeline.acquisition import Network
 
     return Network(login=functools.partial(open_session, prompt=sys.stdin.isatty()))

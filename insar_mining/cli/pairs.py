@@ -10,7 +10,7 @@ import typer
 from insar_mining.cli import parameters
 from insar_mining.cli.speech import print_table, speech_of
 from insar_mining.files import write_text
-from insar_mining.options import PairOptions
+from insar_mining.options.models import PairOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,11 +52,11 @@ def pairs(
     as_json: parameters.Json = False,
 ) -> None:
     """List the pairs that a folder of products gives: consecutive dates, 12 days apart or else 24."""
-    from insar_mining.archive.pairs import rejected_candidates
-    from insar_mining.archive.products import scan_products
-    from insar_mining.archive.records import read_records, write_pairs
     from insar_mining.pipeline.inputs import mine_of
-    from insar_mining.pipeline.network import choose_pairs
+    from insar_mining.scenes.network import choose_pairs
+    from insar_mining.scenes.pairs import rejected_candidates
+    from insar_mining.scenes.products import scan_products
+    from insar_mining.scenes.records import read_records, write_pairs
 
     options = PairOptions().replace(
         polarisation=pol,

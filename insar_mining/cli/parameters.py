@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from insar_mining.errors import OptionError
-from insar_mining.options import (
+from insar_mining.options.models import (
     ActivityOptions,
     ArchiveOptions,
     CoherenceOptions,

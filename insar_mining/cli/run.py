@@ -11,7 +11,7 @@ from insar_mining.cli import inputs, parameters
 from insar_mining.cli.pairs import for_people
 from insar_mining.cli.speech import Speech, print_json, print_table, print_text, speech_of
 from insar_mining.errors import OptionError
-from insar_mining.options import ActivityOptions, ArchiveOptions, RunOptions, read_options
+from insar_mining.options.models import ActivityOptions, ArchiveOptions, RunOptions, read_options
 
 if TYPE_CHECKING:
     from insar_mining.pipeline import Result, RunPlan

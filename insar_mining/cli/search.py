@@ -42,10 +42,10 @@ def search(
     as_json: parameters.Json = False,
 ) -> None:
     """Search the archive, choose the track that shows the mine best, and say what is missing in it."""
-    from insar_mining.archive import search as archive
-    from insar_mining.archive.records import write_records
-    from insar_mining.archive.tracks import choose_track, gaps, suggest_spacing
     from insar_mining.pipeline.inputs import mine_of
+    from insar_mining.scenes import search as archive
+    from insar_mining.scenes.records import write_records
+    from insar_mining.scenes.tracks import choose_track, gaps, suggest_spacing
 
     found_mine = mine_of(mine, mine_id)
     table = archive.search(

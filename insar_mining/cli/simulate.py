@@ -138,7 +138,7 @@ def _terrain(name: str, area: BaseGeometry, tie_points: GeolocationGrid) -> Terr
     """Return the ground, at the height of the nearest tie point: the footprints in the products rest on these."""
     import numpy as np
 
-    from insar_mining.grid import MapGrid
+    from insar_mining.geo.grid import MapGrid
     from insar_mining.simulate import flat, hills, terrain_from_dem
 
     grid = MapGrid.around(area)

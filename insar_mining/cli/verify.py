@@ -21,7 +21,7 @@ def verify(
     as_json: parameters.Json = False,
 ) -> None:
     """Check every file of a folder: its checksum if one is known, else its structure."""
-    from insar_mining.archive.verify import verify_folder
+    from insar_mining.download.verify import verify_folder
 
     with speech_of(ctx).progress() as progress:
         table = verify_folder(folder, progress=progress)

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from insar_mining.coherence.plan import CoherencePlan
+    from insar_mining.coherence.plan.model import CoherencePlan
 
 
 class _CallableFolder(ModuleType):

@@ -13,7 +13,7 @@ from rasterio.errors import RasterioError
 from scipy.ndimage import binary_erosion
 
 from insar_mining.errors import RasterError
-from insar_mining.raster import write_cog
+from insar_mining.geo.raster import write_cog
 
 FloatMap = npt.NDArray[np.float32]
 

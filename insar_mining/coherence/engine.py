@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from insar_mining.coherence.plan import CoherencePlan, Progress
-from insar_mining.coherence.product import Layers, is_current, write_product
+from insar_mining.coherence.current import is_current
+from insar_mining.coherence.plan.model import CoherencePlan, Progress
+from insar_mining.coherence.plan.product import Layers, write_product
 from insar_mining.errors import EngineError
-from insar_mining.options import CoherenceOptions
+from insar_mining.options.models import CoherenceOptions
 
 
 class Engine(Protocol):
@@ -70,8 +71,8 @@ def engine_for(options: CoherenceOptions, cache: Path | None = None) -> Engine:
     """
     if options.engine != "builtin":
         return open_engine(options.engine)
-    from insar_mining.coherence.builtin.cache import ArrayCache
     from insar_mining.coherence.builtin.engine import BuiltinEngine
+    from insar_mining.coherence.builtin.images.cache import ArrayCache
 
     limit = round(options.cache_gb * 1e9)
     return BuiltinEngine(ArrayCache(cache, limit) if cache and limit else None, options.threads)

@@ -19,24 +19,24 @@ import geopandas as gpd
 import pandas as pd
 import requests
 
-from insar_mining.activity.cells import with_margin
-from insar_mining.archive.bursts import assembled
-from insar_mining.archive.dem_fetch import SOURCES as DEM_SOURCES
-from insar_mining.archive.dem_fetch import DemSource, fetch_dem
-from insar_mining.archive.download import is_whole
-from insar_mining.archive.fetch import FetchPlan, fetch_products, open_session, plan_fetch
-from insar_mining.archive.http import EarthdataSession
-from insar_mining.archive.orbits import SOURCES as ORBIT_SOURCES
-from insar_mining.archive.orbits import OrbitSource, find_orbits
-from insar_mining.archive.products import scan_products
-from insar_mining.archive.search import search
-from insar_mining.archive.tracks import TrackChoice, choose_track, gaps
-from insar_mining.archive.transfer import Limits
+from insar_mining.download.elevation import SOURCES as DEM_SOURCES
+from insar_mining.download.elevation import DemSource, fetch_dem
+from insar_mining.download.files import is_whole
+from insar_mining.download.orbits import SOURCES as ORBIT_SOURCES
+from insar_mining.download.orbits import OrbitSource, find_orbits
+from insar_mining.download.products import FetchPlan, fetch_products, open_session, plan_fetch
+from insar_mining.download.safe import assembled
+from insar_mining.download.session import EarthdataSession
+from insar_mining.download.transfer import Limits
 from insar_mining.errors import ArchiveError, OptionError, ProductError, SkippedInputWarning
-from insar_mining.mines import Mine
-from insar_mining.options import ArchiveOptions, RunOptions
+from insar_mining.geo.cells import with_margin
+from insar_mining.geo.mines import Mine
+from insar_mining.options.models import ArchiveOptions, RunOptions
 from insar_mining.pipeline.maps import ProgressCallback
-from insar_mining.pipeline.network import choose_pairs
+from insar_mining.scenes.network import choose_pairs
+from insar_mining.scenes.products import scan_products
+from insar_mining.scenes.search import search
+from insar_mining.scenes.tracks import TrackChoice, choose_track, gaps
 
 FOLDER = "archive"
 """Folder of what is fetched, inside that of the result."""
@@ -86,7 +86,7 @@ class Found:
         Images of the chosen track, as of :func:`insar_mining.search`.
     choice : TrackChoice
     gaps : DataFrame
-        See :func:`insar_mining.archive.tracks.gaps`.
+        See :func:`insar_mining.scenes.tracks.gaps`.
     pairs : GeoDataFrame
         As of :func:`insar_mining.select_pairs`.
     fetch : FetchPlan
@@ -122,7 +122,7 @@ class Local:
     Attributes
     ----------
     scenes : GeoDataFrame
-        As :func:`insar_mining.archive.products.scan_products` gives it.
+        As :func:`insar_mining.scenes.products.scan_products` gives it.
     orbits : tuple of Path
         One orbit file per product, none if annotations' vectors are used.
     lost : tuple of mappings

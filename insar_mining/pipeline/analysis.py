@@ -25,14 +25,14 @@ from insar_mining.activity import (
     stable_ground,
     stable_points,
 )
-from insar_mining.activity.blocks import held
-from insar_mining.activity.composite import NO_CLASS, classes_of_years
-from insar_mining.activity.frequency import Timeline, activity_timeline
-from insar_mining.activity.intervals import DrawnTile, area_intervals
-from insar_mining.activity.significance import Significance, significant_activity
+from insar_mining.activity.cube.blocks import held
+from insar_mining.activity.published.composite import NO_CLASS, classes_of_years
+from insar_mining.activity.significant.intervals import DrawnTile, area_intervals
+from insar_mining.activity.significant.significance import Significance, significant_activity
+from insar_mining.activity.timeline import Timeline, activity_timeline
 from insar_mining.errors import ActivityError
-from insar_mining.mines import Mine
-from insar_mining.options import ActivityOptions
+from insar_mining.geo.mines import Mine
+from insar_mining.options.models import ActivityOptions
 from insar_mining.pipeline.ground import (
     Ground,
     explained_scenes,

@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from insar_mining.archive.download import missing_bytes
-from insar_mining.archive.fetch import SHARE_OF_BANDWIDTH, TYPICAL_SCENE_BYTES
-from insar_mining.grid import MapGrid
-from insar_mining.mines import Mine
-from insar_mining.options import RunOptions
+from insar_mining.download.files import missing_bytes
+from insar_mining.download.products import SHARE_OF_BANDWIDTH, TYPICAL_SCENE_BYTES
+from insar_mining.geo.grid import MapGrid
+from insar_mining.geo.mines import Mine
+from insar_mining.options.models import RunOptions
 from insar_mining.pipeline.acquisition import READERS_OF_SAFE, Found
 from insar_mining.pipeline.estimate import (
     BYTES_PER_CELL,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from insar_mining.coherence.ground import heights_for, probe
-from insar_mining.coherence.plan import CoherencePlan
+from insar_mining.coherence.plan.model import CoherencePlan
+from insar_mining.geometry.terrain import heights_for, probe
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.product import open_product
 

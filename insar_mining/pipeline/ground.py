@@ -33,12 +33,12 @@ from insar_mining.activity import (
     to_span,
     without_baseline_loss,
 )
-from insar_mining.activity.blocks import layers_of
 from insar_mining.activity.corrections import BaselineFit, DecayFit
+from insar_mining.activity.cube.blocks import layers_of
 from insar_mining.activity.strata import INCIDENCE_EDGES_DEG, NDVI_EDGES, NDVI_NAMES, NO_STRATUM, SLOPE_EDGES_DEG
 from insar_mining.errors import ActivityError, PartialCoverageWarning, RasterError
-from insar_mining.mines import read_mines
-from insar_mining.option_activity import ActivityOptions, Flag
+from insar_mining.geo.mines import read_mines
+from insar_mining.options.activity import ActivityOptions, Flag
 
 # what rasters are called; every other file that is to mask ground holds polygons
 RASTER_ENDS = (".tif", ".tiff", ".vrt", ".img", ".jp2", ".nc", ".dim")

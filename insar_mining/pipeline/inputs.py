@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from insar_mining.errors import MineError
-from insar_mining.mines import Mine, read_mines
+from insar_mining.geo.mines import Mine, read_mines
 
 MOST_NAMED = 8
 

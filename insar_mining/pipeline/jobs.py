@@ -14,8 +14,8 @@ import pandas as pd
 
 from insar_mining.coherence.snap.settings import snap_options
 from insar_mining.errors import SkippedInputWarning
-from insar_mining.mines import Mine
-from insar_mining.options import AnalyseOptions, RunOptions
+from insar_mining.geo.mines import Mine
+from insar_mining.options.models import AnalyseOptions, RunOptions
 from insar_mining.pipeline.acquisition import Network
 from insar_mining.pipeline.analysis import Analysis, analyse_maps
 from insar_mining.pipeline.inputs import mine_of
@@ -102,7 +102,7 @@ def run(
     network : Network, optional
         Where everything is fetched from; see :class:`insar_mining.pipeline.acquisition.Network`.
     **changes
-        Other fields of :class:`insar_mining.options.RunOptions`: ``mine_id``, ``archive``,
+        Other fields of :class:`insar_mining.options.models.RunOptions`: ``mine_id``, ``archive``,
         ``pairs``, ``coherence``, ``activity``.
 
     Returns
@@ -181,7 +181,7 @@ def analyse(
     progress : callable, optional
         Called with (stage, done, total).
     **changes
-        Other fields of :class:`insar_mining.options.AnalyseOptions`.
+        Other fields of :class:`insar_mining.options.models.AnalyseOptions`.
 
     Returns
     -------

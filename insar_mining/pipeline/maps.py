@@ -13,11 +13,11 @@ from pathlib import Path
 import geopandas as gpd
 from shapely.geometry.base import BaseGeometry
 
+from insar_mining.coherence.current import is_current
 from insar_mining.coherence.engine import Engine, coherence, engine_for
-from insar_mining.coherence.plan import CoherencePlan, Window, make_plan
-from insar_mining.coherence.product import is_current
-from insar_mining.coherence.recipe import Recipe
-from insar_mining.coherence.stack import choose_stack_reference
+from insar_mining.coherence.plan.model import CoherencePlan, Window, make_plan
+from insar_mining.coherence.plan.recipe import Recipe
+from insar_mining.coherence.plan.stack import choose_stack_reference
 from insar_mining.errors import (
     CoverageError,
     InsarMiningError,
@@ -30,9 +30,9 @@ from insar_mining.errors import (
     StackReferenceWarning,
 )
 from insar_mining.files import write_text
-from insar_mining.grid import MapGrid
-from insar_mining.options import RunOptions
-from insar_mining.pipeline.network import choose_pairs
+from insar_mining.geo.grid import MapGrid
+from insar_mining.options.models import RunOptions
+from insar_mining.scenes.network import choose_pairs
 from insar_mining.sentinel1.product import Product, open_product
 
 logger = logging.getLogger(__name__)
@@ -192,7 +192,7 @@ def make_maps(scenes: gpd.GeoDataFrame, planner: Planner, progress: ProgressCall
     Parameters
     ----------
     scenes : GeoDataFrame
-        As :func:`insar_mining.pipeline.network.scenes_for` gives it.
+        As :func:`insar_mining.scenes.network.scenes_for` gives it.
 
     Raises
     ------

@@ -16,11 +16,11 @@ from affine import Affine
 
 from insar_mining import __version__
 from insar_mining.activity import class_table, seasonality, to_zarr
-from insar_mining.activity.significance import Significance
+from insar_mining.activity.significant.significance import Significance
 from insar_mining.files import write_text
+from insar_mining.geo.raster import write_cog
 from insar_mining.pipeline.analysis import Analysis
 from insar_mining.pipeline.stac import write_item
-from insar_mining.raster import write_cog
 
 NO_VALUE = 255
 

@@ -10,12 +10,11 @@ from typing import Any
 
 import geopandas as gpd
 
-from insar_mining.archive.products import scan_products
-from insar_mining.coherence.plan import CoherencePlan
-from insar_mining.coherence.product import is_current
+from insar_mining.coherence.current import is_current
+from insar_mining.coherence.plan.model import CoherencePlan
 from insar_mining.errors import OptionError, OrbitError
-from insar_mining.mines import Mine
-from insar_mining.options import RunOptions
+from insar_mining.geo.mines import Mine
+from insar_mining.options.models import RunOptions
 from insar_mining.pipeline.acquisition import (
     Network,
     acquire,
@@ -28,7 +27,8 @@ from insar_mining.pipeline.costs import ArchivePlan, plan_archive
 from insar_mining.pipeline.estimate import Estimate, estimate
 from insar_mining.pipeline.inputs import mine_of
 from insar_mining.pipeline.maps import FAULTS_OF_A_PAIR, Planner, ProgressCallback
-from insar_mining.pipeline.network import choose_pairs, scenes_for
+from insar_mining.scenes.network import choose_pairs, scenes_for
+from insar_mining.scenes.products import scan_products
 
 MAPS = "coherence"
 

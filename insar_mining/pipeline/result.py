@@ -15,8 +15,8 @@ import yaml
 
 from insar_mining.activity import seasonality
 from insar_mining.files import write_text
-from insar_mining.mines import Mine
-from insar_mining.options import AnalyseOptions, RunOptions, to_yaml
+from insar_mining.geo.mines import Mine
+from insar_mining.options.models import AnalyseOptions, RunOptions, to_yaml
 from insar_mining.pipeline.analysis import Analysis, Window
 from insar_mining.pipeline.maps import ProgressCallback
 from insar_mining.pipeline.outputs import write_analysis, write_table

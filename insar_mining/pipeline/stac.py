@@ -14,7 +14,7 @@ from shapely.geometry import box, mapping
 
 from insar_mining import __version__
 from insar_mining.files import write_text
-from insar_mining.mines import Mine
+from insar_mining.geo.mines import Mine
 
 STAC_VERSION = "1.0.0"
 COLLECTION = "collection.json"

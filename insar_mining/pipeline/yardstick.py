@@ -25,11 +25,11 @@ from insar_mining.activity import (
     zone_changes,
     zone_shares,
 )
-from insar_mining.activity.blocks import layers_of
-from insar_mining.activity.cells import mine_cells
-from insar_mining.activity.local_scores import OWN_LEVEL_PAIRS
-from insar_mining.activity.significance import Significance, few_pairs
+from insar_mining.activity.cube.blocks import layers_of
+from insar_mining.activity.significant.local_scores import OWN_LEVEL_PAIRS
+from insar_mining.activity.significant.significance import Significance, few_pairs
 from insar_mining.errors import ActivityError, DriftWarning, FewObservationsWarning
+from insar_mining.geo.cells import mine_cells
 
 logger = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from insar_mining.activity.area import ACTIVITY_COLUMNS
 from insar_mining.activity.corrections import BaselineFit, DecayFit
+from insar_mining.activity.published.area import ACTIVITY_COLUMNS
+from insar_mining.activity.published.scenes import SCENE_COLUMNS
 from insar_mining.activity.reference import Drift, Spread
-from insar_mining.activity.scenes import SCENE_COLUMNS
 from insar_mining.errors import ReportError
-from insar_mining.mines import Mine
+from insar_mining.geo.mines import Mine
 from insar_mining.report.plots_classes import years_of
 from insar_mining.report.plots_maps import NDAI_CEILING
 from insar_mining.report.plots_series import require_columns

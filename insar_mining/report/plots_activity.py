@@ -13,7 +13,7 @@ from matplotlib.colors import hsv_to_rgb
 from matplotlib.patches import Rectangle
 
 from insar_mining.errors import ReportError
-from insar_mining.mines import Mine
+from insar_mining.geo.mines import Mine
 from insar_mining.report.frame import MapFrame, draw_outline, figure_of, finish_map, frame_of
 from insar_mining.report.plots_areas import SQUARE_KM
 from insar_mining.report.plots_classes import YEARS_OF_COLOUR, class_colours, years_of

@@ -23,8 +23,6 @@ from shapely import union_all
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
-from insar_mining.archive.scene_orbits import orbit_positions
-from insar_mining.archive.tracks import REPEAT_DAYS, gaps
 from insar_mining.errors import OutputError, ReportError
 from insar_mining.files import appears_whole
 from insar_mining.report.frame import legend_below
@@ -36,6 +34,8 @@ from insar_mining.report.plots_series import (
     require_columns,
     series_axes,
 )
+from insar_mining.scenes.orbits import orbit_positions
+from insar_mining.scenes.tracks import REPEAT_DAYS, gaps
 
 SCENE_COLUMNS = ("scene", "platform", "relative_orbit", "direction", "start", "geometry")
 PLATFORMS = {"S1A": ("#0072b2", "o"), "S1B": ("#009e73", "s"), "S1C": ("#cc79a7", "^"), "S1D": ("#e69f00", "D")}

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from insar_mining.errors import ReportError
-from insar_mining.mines import Mine
+from insar_mining.geo.mines import Mine
 from insar_mining.report.frame import (
     MapFrame,
     draw_outline,

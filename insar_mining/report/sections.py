@@ -12,7 +12,7 @@ import yaml
 from matplotlib.axes import Axes
 
 from insar_mining import __version__
-from insar_mining.activity.composite import CLASS_NAMES
+from insar_mining.activity.published.composite import CLASS_NAMES
 from insar_mining.errors import ReportError
 from insar_mining.report import words
 from insar_mining.report.content import ReportContent

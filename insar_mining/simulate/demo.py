@@ -19,7 +19,7 @@ from shapely.geometry import LineString, Point, Polygon, mapping
 from shapely.geometry.base import BaseGeometry
 
 from insar_mining.files import appears_whole, write_text
-from insar_mining.grid import MapGrid
+from insar_mining.geo.grid import MapGrid
 from insar_mining.simulate.ground import MapFunction, ZoneMap
 from insar_mining.simulate.scene import Acquisition, Settings
 from insar_mining.simulate.stack import SCENES, Progress, simulate_stack

@@ -10,8 +10,8 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from insar_mining.errors import OptionError
-from insar_mining.grid import utm_epsg
-from insar_mining.mines import Mine, read_mines
+from insar_mining.geo.grid import utm_epsg
+from insar_mining.geo.mines import Mine, read_mines
 from insar_mining.simulate.ground import MapFunction, ZoneMap, uniform
 from insar_mining.simulate.scene import Settings
 from insar_mining.simulate.stack import Progress, SimulatedPair, as_area, simulate_pair

@@ -14,7 +14,7 @@ from pyproj import CRS, Transformer
 from shapely.geometry.base import BaseGeometry
 
 from insar_mining.errors import OptionError
-from insar_mining.grid import MapGrid
+from insar_mining.geo.grid import MapGrid
 from insar_mining.simulate.geometry import to_ecef
 from insar_mining.simulate.terrain import Terrain
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from insar_mining.coherence.builtin.estimate import coherence
+from insar_mining.coherence.estimators.estimate import coherence
 from insar_mining.simulate.spectrum import Response
 
 FloatArray = npt.NDArray[np.float64]

@@ -14,7 +14,7 @@ from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
 from insar_mining.errors import CoverageError, OptionError, OrbitError
-from insar_mining.grid import MapGrid, utm_epsg
+from insar_mining.geo.grid import MapGrid, utm_epsg
 from insar_mining.sentinel1.annotation import parse_annotation
 from insar_mining.simulate import ground, truth
 from insar_mining.simulate.annotation_xml import REPEAT_DAYS

@@ -23,7 +23,7 @@ import rasterio
 from pyproj import Transformer
 
 from insar_mining.files import appears_whole
-from insar_mining.grid import MapGrid
+from insar_mining.geo.grid import MapGrid
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.simulate.carrier import burst_carrier
 from insar_mining.simulate.geometry import Trajectory, to_ecef, trajectory, zero_doppler

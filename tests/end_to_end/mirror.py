@@ -17,10 +17,10 @@ import rasterio
 from rasterio.io import MemoryFile
 from shapely.geometry.base import BaseGeometry
 
-from insar_mining.archive.dem_fetch import GLO30
-from insar_mining.archive.http import EarthdataSession
-from insar_mining.archive.orbits import BucketSource
-from insar_mining.archive.transfer import Limits
+from insar_mining.download.elevation import GLO30
+from insar_mining.download.orbits import BucketSource
+from insar_mining.download.session import EarthdataSession
+from insar_mining.download.transfer import Limits
 from insar_mining.pipeline.acquisition import Network
 from insar_mining.sentinel1.annotation import SubSwath, parse_annotation
 from insar_mining.sentinel1.orbit import Orbit
@@ -35,7 +35,7 @@ from insar_mining.simulate import (
     simulate_stack,
 )
 from insar_mining.simulate.annotation_xml import Cut, cut_annotation
-from tests.unit.archive.conftest import DATA, Server, ToLoopback
+from tests.unit.conftest import DATA, Server, ToLoopback
 from tests.unit.sentinel1.conftest import write_plain_tiff, zipped
 
 HOST = "https://sentinel1-burst.asf.alaska.edu"

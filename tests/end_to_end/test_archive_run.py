@@ -24,17 +24,17 @@ from shapely.geometry import box, mapping
 from shapely.geometry.base import BaseGeometry
 from typer.testing import CliRunner, Result
 
-from insar_mining.archive import search as search_module
-from insar_mining.archive.products import scan_products
 from insar_mining.cli import app, inputs
 from insar_mining.errors import ArchiveError, SkippedInputWarning
 from insar_mining.files import write_text
-from insar_mining.options import ActivityOptions, ArchiveOptions, RunOptions
+from insar_mining.options.models import ActivityOptions, ArchiveOptions, RunOptions
 from insar_mining.pipeline import result, run
 from insar_mining.pipeline.acquisition import Network
+from insar_mining.scenes import search as search_module
+from insar_mining.scenes.products import scan_products
 from insar_mining.sentinel1.product import open_product
 from tests.end_to_end import mirror
-from tests.unit.archive.conftest import Server
+from tests.unit.conftest import Server
 
 # some dates of a square of 700 m: the method says that it has little to go by
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::insar_mining.errors.FewObservationsWarning")]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from shapely.geometry import Polygon, box
 
-from insar_mining.coherence.builtin.threads import allowance, threads
+from insar_mining.geometry.threads import allowance, threads
 from insar_mining.machine import processors
 from insar_mining.simulate.stack import SimulatedStack
 from tests.end_to_end.under_dask import WORKERS

@@ -23,13 +23,13 @@ import rasterio
 from shapely.geometry import box, mapping
 from typer.testing import CliRunner
 
-from insar_mining.archive.products import scan_products
 from insar_mining.cli import app
 from insar_mining.coherence.engine import coherence
 from insar_mining.errors import EngineError, SkippedInputWarning
-from insar_mining.options import CoherenceOptions, RunOptions
+from insar_mining.options.models import CoherenceOptions, RunOptions
 from insar_mining.pipeline.maps import Maps, Planner, make_maps
-from insar_mining.pipeline.network import scenes_for
+from insar_mining.scenes.network import scenes_for
+from insar_mining.scenes.products import scan_products
 from insar_mining.sentinel1.product import open_product
 from insar_mining.simulate import Acquisition, Settings, flat, morocco_template, simulate_stack
 
@@ -425,7 +425,7 @@ def test_too_little_memory_is_told(stack: Stack, tmp_path: Path, monkeypatch: py
     with pytest.raises(EngineError, match=r"not enough memory to map 20230904_20230916 .* smaller area"):
         coherence(plan, Greedy())
     # and where it runs out before the engine begins, the command ends with one line all the same
-    monkeypatch.setattr("insar_mining.coherence.plan.make_plan", lambda *_, **__: np.zeros((2**23, 2**23)))
+    monkeypatch.setattr("insar_mining.coherence.plan.model.make_plan", lambda *_, **__: np.zeros((2**23, 2**23)))
     result = CliRunner().invoke(
         app, ["coherence", first, second, "--dem", str(stack.dem), "-o", str(tmp_path / "c.tif")]
     )

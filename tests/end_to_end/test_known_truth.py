@@ -21,13 +21,13 @@ from scipy.optimize import curve_fit
 from scipy.special import ndtr
 from shapely.geometry import box
 
-from insar_mining.archive.dem import read_dem
-from insar_mining.coherence.builtin.burst import Side, valid_pixels
-from insar_mining.coherence.builtin.coregister import Region, field_at_posts
-from insar_mining.coherence.builtin.dates import Phases, Relief, Resampler
+from insar_mining.coherence.builtin.images.burst import Side, valid_pixels
+from insar_mining.coherence.builtin.images.dates import Phases, Relief, Resampler
 from insar_mining.coherence.engine import coherence
-from insar_mining.coherence.ground import dem_arrays
-from insar_mining.coherence.plan import CoherencePlan, make_plan
+from insar_mining.coherence.plan.model import CoherencePlan, make_plan
+from insar_mining.geo.elevation import read_dem
+from insar_mining.geometry.coregister import Region, field_at_posts
+from insar_mining.geometry.terrain import dem_arrays
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.product import open_product
 from insar_mining.simulate import Template, flat, hills, load_template, simulate_pair

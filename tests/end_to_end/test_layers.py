@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import rasterio
 
-from insar_mining.archive.baselines import incidence_deg
 from insar_mining.coherence.builtin import layers, mapbands
-from insar_mining.coherence.builtin.common_band import spectral_shift
-from insar_mining.coherence.builtin.coregister import Region
 from insar_mining.coherence.builtin.engine import BuiltinEngine
+from insar_mining.coherence.builtin.extras.common_band import spectral_shift
 from insar_mining.coherence.builtin.layers import AMPLITUDES
 from insar_mining.coherence.engine import coherence
-from insar_mining.coherence.plan import make_plan
-from insar_mining.coherence.recipe import DESCRIPTIONS, Recipe, Window
+from insar_mining.coherence.plan.model import make_plan
+from insar_mining.coherence.plan.recipe import DESCRIPTIONS, Recipe, Window
 from insar_mining.coherence.snap.engine import SnapEngine
 from insar_mining.errors import EngineError, OptionError
-from insar_mining.grid import MapGrid
-from insar_mining.options import BandName
+from insar_mining.geo.grid import MapGrid
+from insar_mining.geometry.coregister import Region
+from insar_mining.options.models import BandName
+from insar_mining.sentinel1.baselines import incidence_deg
 from insar_mining.sentinel1.product import Product, open_product
 from insar_mining.simulate.spectrum import Response
 

@@ -9,13 +9,14 @@ import pytest
 from pyproj import Transformer
 from shapely.geometry import box
 
-from insar_mining.archive.dem import read_dem
-from insar_mining.coherence.builtin import dates, strips
-from insar_mining.coherence.builtin.burst import Side
-from insar_mining.coherence.builtin.coregister import Region
-from insar_mining.coherence.builtin.geometry import DemArrays, arc_arrays, radar_coordinates, to_cartesian, zero_doppler
-from insar_mining.coherence.builtin.misregistration import Shift, estimate_shift
-from insar_mining.coherence.ground import dem_arrays
+from insar_mining.coherence.builtin.extras import strips
+from insar_mining.coherence.builtin.extras.misregistration import Shift, estimate_shift
+from insar_mining.coherence.builtin.images import dates
+from insar_mining.coherence.builtin.images.burst import Side
+from insar_mining.geo.elevation import read_dem
+from insar_mining.geometry.coregister import Region
+from insar_mining.geometry.range_doppler import DemArrays, arc_arrays, radar_coordinates, to_cartesian, zero_doppler
+from insar_mining.geometry.terrain import dem_arrays
 from insar_mining.sentinel1.annotation import SubSwath, parse_annotation
 from insar_mining.sentinel1.product import Product, open_product
 from insar_mining.simulate import hills, load_template, simulate_pair

@@ -11,7 +11,7 @@ from rasterio.warp import Resampling, reproject
 from shapely.geometry import box
 
 from insar_mining.coherence.engine import coherence
-from insar_mining.coherence.plan import make_plan
+from insar_mining.coherence.plan.model import make_plan
 from insar_mining.simulate import Settings, load_template, simulate_pair, terrain_from_dem
 
 MOROCCO = Path(__file__).parents[1] / "data" / "morocco"

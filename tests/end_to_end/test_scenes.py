@@ -17,19 +17,19 @@ from scipy.ndimage import binary_erosion
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
-from insar_mining.archive.products import scan_products
 from insar_mining.coherence.builtin.engine import BuiltinEngine
-from insar_mining.coherence.builtin.geocode import look_up
-from insar_mining.coherence.bursts import burst_cuts
 from insar_mining.coherence.engine import coherence
-from insar_mining.coherence.ground import dem_arrays, heights_for
-from insar_mining.coherence.plan import CoherencePlan, make_plan
-from insar_mining.coherence.stack import choose_stack_reference
+from insar_mining.coherence.plan.bursts import burst_cuts
+from insar_mining.coherence.plan.model import CoherencePlan, make_plan
+from insar_mining.coherence.plan.stack import choose_stack_reference
 from insar_mining.errors import PairError, PartialCoverageWarning, UnlikeScenesWarning
-from insar_mining.grid import MapGrid, utm_epsg
-from insar_mining.options import CoherenceOptions, PairOptions, RunOptions
+from insar_mining.geo.grid import MapGrid, utm_epsg
+from insar_mining.geometry.geocode import look_up
+from insar_mining.geometry.terrain import dem_arrays, heights_for
+from insar_mining.options.models import CoherenceOptions, PairOptions, RunOptions
 from insar_mining.pipeline.maps import Planner, make_maps
-from insar_mining.pipeline.network import choose_pairs, scenes_for
+from insar_mining.scenes.network import choose_pairs, scenes_for
+from insar_mining.scenes.products import scan_products
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.product import join, open_product
 from insar_mining.simulate import Settings, flat, load_template, morocco_template, scene, simulate_pair, simulate_stack

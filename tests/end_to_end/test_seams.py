@@ -21,9 +21,9 @@ from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
 from insar_mining.coherence.builtin.engine import BuiltinEngine
-from insar_mining.coherence.plan import CoherencePlan, make_plan
+from insar_mining.coherence.plan.model import CoherencePlan, make_plan
 from insar_mining.errors import PartialCoverageWarning, UnlikeScenesWarning
-from insar_mining.grid import MapGrid
+from insar_mining.geo.grid import MapGrid
 from insar_mining.sentinel1.annotation import SubSwath, parse_annotation
 from insar_mining.sentinel1.product import open_product
 from insar_mining.simulate import Settings, Template, flat, hills, load_template, scene, simulate_stack

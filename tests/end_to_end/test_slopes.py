@@ -12,8 +12,8 @@ from pyproj import Transformer
 from shapely.geometry import Polygon
 
 from insar_mining.coherence.builtin.engine import BuiltinEngine
-from insar_mining.coherence.plan import make_plan
-from insar_mining.coherence.statistics import expected_coherence
+from insar_mining.coherence.estimators.statistics import expected_coherence
+from insar_mining.coherence.plan.model import make_plan
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.simulate import Template, Terrain, load_template, simulate_pair
 

@@ -22,7 +22,7 @@ from scipy.ndimage import binary_erosion
 from shapely.geometry import box, mapping
 
 from insar_mining.coherence.engine import coherence
-from insar_mining.coherence.plan import CoherencePlan, make_plan
+from insar_mining.coherence.plan.model import CoherencePlan, make_plan
 from insar_mining.errors import EngineWarning
 from insar_mining.sentinel1.product import open_product
 from insar_mining.simulate import Acquisition, Settings, SimulatedStack, hills, morocco_template, simulate_stack

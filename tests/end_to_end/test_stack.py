@@ -13,17 +13,18 @@ import numpy as np
 import pytest
 import rasterio
 
-from insar_mining.archive.products import scan_products
-from insar_mining.coherence.builtin import dates, layers
-from insar_mining.coherence.builtin.cache import ArrayCache
+from insar_mining.coherence.builtin import layers
 from insar_mining.coherence.builtin.engine import BuiltinEngine
+from insar_mining.coherence.builtin.images import dates
+from insar_mining.coherence.builtin.images.cache import ArrayCache
 from insar_mining.coherence.engine import coherence
-from insar_mining.coherence.plan import Window, make_plan
+from insar_mining.coherence.plan.model import Window, make_plan
 from insar_mining.errors import StackReferenceWarning
-from insar_mining.grid import MapGrid
-from insar_mining.options import RunOptions
+from insar_mining.geo.grid import MapGrid
+from insar_mining.options.models import RunOptions
 from insar_mining.pipeline.maps import Planner, make_maps
-from insar_mining.pipeline.network import scenes_for
+from insar_mining.scenes.network import scenes_for
+from insar_mining.scenes.products import scan_products
 
 
 def _plan(stack, first, second, reference=0, **how):

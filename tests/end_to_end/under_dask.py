@@ -18,8 +18,8 @@ import numpy as np
 from shapely import from_wkt
 
 from insar_mining.coherence.builtin.engine import BuiltinEngine
-from insar_mining.coherence.builtin.threads import threads
-from insar_mining.coherence.plan import CoherencePlan, make_plan
+from insar_mining.coherence.plan.model import CoherencePlan, make_plan
+from insar_mining.geometry.threads import threads
 
 WORKERS = 4
 

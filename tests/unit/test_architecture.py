@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import graphlib
 import importlib.metadata
 import re
 import sys
@@ -19,12 +20,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # from the bottom to the top; modules of one layer may import one another
 LAYERS = (
-    {
-        *("errors", "files", "machine", "grid", "raster", "vectors", "polygons", "mines"),
-        *("option_base", "option_activity", "options"),
-    },
+    {"errors", "files", "machine"},
+    {"geo", "options"},
     {"sentinel1"},
-    {"archive"},
+    {"scenes", "download"},
+    {"geometry"},
     {"coherence"},
     {"activity"},
     {"emissions"},
@@ -35,7 +35,7 @@ LAYERS = (
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
 
 # simulate stands beside the others: it may use these, and only the command line may use it
-SIMULATE_MAY_USE = {*LAYERS[0], "sentinel1", "coherence", "simulate"}
+SIMULATE_MAY_USE = {*LAYERS[0], *LAYERS[1], "sentinel1", "coherence", "simulate"}
 
 
 @functools.cache
@@ -83,6 +83,30 @@ def test_imports_point_downward() -> None:
             if not allowed:
                 faults.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
     assert not faults, "\n".join(faults)
+
+
+def folder_imports() -> dict[str, set[str]]:
+    """Folders, subfolders apart, that the files of each folder import from."""
+    home = {".".join(p.relative_to(ROOT).with_suffix("").parts): str(p.parent.relative_to(ROOT)) for p in MODULES}
+    graph: dict[str, set[str]] = {}
+    for path in MODULES:
+        if path.name == "__init__.py":  # the lists of public names
+            continue
+        own = str(path.parent.relative_to(ROOT))
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
+                    if name in home and home[name] not in (own, PACKAGE.name):
+                        graph.setdefault(own, set()).add(home[name])
+    return graph
+
+
+def test_folders_import_one_another_in_one_direction_only() -> None:
+    """No circle between folders, subfolders included; the package's own folder holds what all may use."""
+    graph = folder_imports()
+    order = graphlib.TopologicalSorter(graph)
+    order.prepare()
+    assert {"insar_mining/pipeline", "insar_mining/coherence/snap"} <= set(graph)
 
 
 def test_no_file_is_longer_than_500_lines() -> None:

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insar_mining.activity import annual_ndai, classify, filter_scenes, open_stack, rgb_composite, stable_points
-from insar_mining.coherence.plan import Window, make_plan
+from insar_mining.coherence.plan.model import Window, make_plan
 from insar_mining.errors import OptionError
-from insar_mining.option_activity import NOT_PUBLISHED, NOT_SIGNIFICANT
-from insar_mining.options import (
+from insar_mining.options.activity import NOT_PUBLISHED, NOT_SIGNIFICANT
+from insar_mining.options.models import (
     ENGINE_VARIABLE,
     PROVENANCE_KEY,
     ActivityOptions,

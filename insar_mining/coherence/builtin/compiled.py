@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from insar_mining.coherence.builtin import coregister, estimate, geocode, resample
+from insar_mining.coherence.builtin.images import resample
+from insar_mining.coherence.estimators import estimate
+from insar_mining.geometry import coregister, geocode
 
 # the kernels that take longest to compile; numba keeps them in __pycache__, or in NUMBA_CACHE_DIR
 KERNELS = (

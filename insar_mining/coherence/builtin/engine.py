@@ -17,11 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from insar_mining.coherence.builtin import compiled
-from insar_mining.coherence.builtin.burst import Side
-from insar_mining.coherence.builtin.cache import ArrayCache
-from insar_mining.coherence.builtin.coregister import Region
-from insar_mining.coherence.builtin.dates import DateLines, Kept, OwnPixels, Phases, Relief, Resampler, blocks_of
-from insar_mining.coherence.builtin.geocode import Place, bilinear, look_up, nearest
+from insar_mining.coherence.builtin.extras.misregistration import Shift
+from insar_mining.coherence.builtin.extras.refine import described, shift_of_date
+from insar_mining.coherence.builtin.images.burst import Side
+from insar_mining.coherence.builtin.images.cache import ArrayCache
+from insar_mining.coherence.builtin.images.dates import DateLines, Kept, OwnPixels, Phases, Relief, Resampler, blocks_of
+from insar_mining.coherence.builtin.images.resample import ComplexImage
+from insar_mining.coherence.builtin.images.scene import Scene
 from insar_mining.coherence.builtin.layers import (
     PHASES,
     POWERS,
@@ -33,17 +35,15 @@ from insar_mining.coherence.builtin.layers import (
     offset_of,
 )
 from insar_mining.coherence.builtin.mapbands import MAP_BANDS, map_bands
-from insar_mining.coherence.builtin.misregistration import Shift
-from insar_mining.coherence.builtin.refine import described, shift_of_date
-from insar_mining.coherence.builtin.resample import ComplexImage
-from insar_mining.coherence.builtin.scene import Scene
-from insar_mining.coherence.builtin.threads import threads
-from insar_mining.coherence.bursts import burst_cuts
-from insar_mining.coherence.ground import dem_arrays, heights_for
-from insar_mining.coherence.matching import BurstPair
-from insar_mining.coherence.plan import ALGORITHM, Acquisition, CoherencePlan, Progress
-from insar_mining.coherence.product import Layers
-from insar_mining.coherence.recipe import BIAS_BANDS
+from insar_mining.coherence.plan.bursts import burst_cuts
+from insar_mining.coherence.plan.matching import BurstPair
+from insar_mining.coherence.plan.model import ALGORITHM, Acquisition, CoherencePlan, Progress
+from insar_mining.coherence.plan.product import Layers
+from insar_mining.coherence.plan.recipe import BIAS_BANDS
+from insar_mining.geometry.coregister import Region
+from insar_mining.geometry.geocode import Place, bilinear, look_up, nearest
+from insar_mining.geometry.terrain import dem_arrays, heights_for
+from insar_mining.geometry.threads import threads
 from insar_mining.sentinel1.product import Product
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class BuiltinEngine:
         each plan reads and resamples its two dates block by block, and keeps nothing.
     threads : int, optional
         By default as many as the machine or the container allows, at most ``OMP_NUM_THREADS``.  Maps of one
-        process wait for each other (:func:`insar_mining.coherence.builtin.threads.threads`).
+        process wait for each other (:func:`insar_mining.geometry.threads.threads`).
     """
 
     name = "builtin"

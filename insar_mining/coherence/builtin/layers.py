@@ -8,28 +8,28 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from insar_mining.coherence.builtin.adaptive import adaptive_coherence
-from insar_mining.coherence.builtin.bias import correct_map
-from insar_mining.coherence.builtin.burst import Side, valid_pixels
-from insar_mining.coherence.builtin.common_band import (
+from insar_mining.coherence.builtin.extras.adaptive import adaptive_coherence
+from insar_mining.coherence.builtin.extras.bias import correct_map
+from insar_mining.coherence.builtin.extras.common_band import (
     MOST_OF_BAND,
     common_band,
     shift_of_offsets,
     spectral_shift,
     turned,
 )
-from insar_mining.coherence.builtin.coregister import POST_SAMPLES, Region
-from insar_mining.coherence.builtin.dates import DateLines, blocks_of
-from insar_mining.coherence.builtin.estimate import coherence, window_mean
-from insar_mining.coherence.builtin.fringes import coherence_without_fringes
-from insar_mining.coherence.builtin.goldstein import goldstein
-from insar_mining.coherence.builtin.looks import looks_of_image, spectral_looks, window_looks
-from insar_mining.coherence.builtin.masks import mean_power
-from insar_mining.coherence.builtin.resample import ComplexImage
-from insar_mining.coherence.builtin.spectrum import Spectrum, azimuth_spectrum, range_spectrum
-from insar_mining.coherence.plan import CoherencePlan, Progress
-from insar_mining.coherence.recipe import BIAS_BANDS, Recipe, Window
+from insar_mining.coherence.builtin.extras.fringes import coherence_without_fringes
+from insar_mining.coherence.builtin.extras.goldstein import goldstein
+from insar_mining.coherence.builtin.extras.masks import mean_power
+from insar_mining.coherence.builtin.images.burst import Side, valid_pixels
+from insar_mining.coherence.builtin.images.dates import DateLines, blocks_of
+from insar_mining.coherence.builtin.images.resample import ComplexImage
+from insar_mining.coherence.estimators.estimate import coherence, window_mean
+from insar_mining.coherence.estimators.looks import looks_of_image, spectral_looks, window_looks
+from insar_mining.coherence.estimators.spectrum import Spectrum, azimuth_spectrum, range_spectrum
+from insar_mining.coherence.plan.model import CoherencePlan, Progress
+from insar_mining.coherence.plan.recipe import BIAS_BANDS, Recipe, Window
 from insar_mining.errors import InsarMiningError
+from insar_mining.geometry.coregister import POST_SAMPLES, Region
 from insar_mining.sentinel1.annotation import SubSwath
 
 FloatArray = npt.NDArray[np.float64]

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.coherence.builtin.extras.masks import amplitude_mask, geometry_mask
+from insar_mining.coherence.builtin.images.scene import Scene
 from insar_mining.coherence.builtin.layers import POWERS
-from insar_mining.coherence.builtin.masks import amplitude_mask, geometry_mask
-from insar_mining.coherence.builtin.scene import Scene
-from insar_mining.coherence.builtin.view import cell_heights, local_incidence_map, perpendicular_baseline_map
-from insar_mining.coherence.plan import CoherencePlan
+from insar_mining.coherence.plan.model import CoherencePlan
+from insar_mining.geometry.view import cell_heights, local_incidence_map, perpendicular_baseline_map
 from insar_mining.sentinel1.noise import read_noise
 from insar_mining.sentinel1.product import Product
 

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from shapely.geometry import box
 
-from insar_mining.coherence.plan import CoherencePlan, Progress
-from insar_mining.coherence.product import Layers
+from insar_mining.coherence.plan.model import CoherencePlan, Progress
+from insar_mining.coherence.plan.product import Layers
 from insar_mining.coherence.snap.catalogue import VERSIONS
 from insar_mining.coherence.snap.dimap import Dimap, check_content, coherence_band, move_origin, read_dimap
 from insar_mining.coherence.snap.gpt import Gpt, Runner

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
-from insar_mining.coherence.plan import Progress
+from insar_mining.coherence.plan.model import Progress
 from insar_mining.coherence.snap.outcome import Ended, is_telling, raise_for
 from insar_mining.coherence.snap.settings import SnapSettings
 from insar_mining.errors import EngineError

@@ -12,7 +12,7 @@ from pyproj.exceptions import CRSError
 
 from insar_mining.coherence.snap.dimap import Band, Dimap
 from insar_mining.errors import PartialCoverageWarning, SnapOutputError
-from insar_mining.grid import MapGrid
+from insar_mining.geo.grid import MapGrid
 
 FloatMap = npt.NDArray[np.float32]
 

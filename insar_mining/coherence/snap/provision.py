@@ -23,10 +23,10 @@ import rasterio
 from affine import Affine
 from rasterio.errors import RasterioError
 
-from insar_mining.archive.dem import read_dem
-from insar_mining.archive.geoid import NODE_SPACING_DEG, geoid_undulation_m
-from insar_mining.coherence.plan import CoherencePlan
+from insar_mining.coherence.plan.model import CoherencePlan
 from insar_mining.errors import OrbitError, PartialDemWarning
+from insar_mining.geo.elevation import read_dem
+from insar_mining.geo.geoid import NODE_SPACING_DEG, geoid_undulation_m
 
 DEM_NODATA = -32768.0
 """No height: not 0, which is ground at the height of the sea."""

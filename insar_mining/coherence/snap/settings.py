@@ -1,6 +1,6 @@
 """How SNAP is run on this machine: memory, processors, patience, places.
 
-What is not given in the options (:class:`insar_mining.options.SnapOptions`) comes from
+What is not given in the options (:class:`insar_mining.options.models.SnapOptions`) comes from
 the environment, and what is not set there is sized from the machine (or its container).
 Only spectral diversity and templates of one's own change a result; :func:`variant` names
 them, and it is recorded in every map.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from insar_mining.errors import OptionError
 from insar_mining.machine import memory_bytes, processors
-from insar_mining.options import SnapOptions
+from insar_mining.options.models import SnapOptions
 
 PREFIX = "INSAR_MINING_SNAP_"
 MEMORY = "INSAR_MINING_SNAP_MEMORY"

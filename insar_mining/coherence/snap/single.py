@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from insar_mining.coherence.plan import Progress
+from insar_mining.coherence.plan.model import Progress
 from insar_mining.coherence.snap.dimap import Dimap, check_content, read_dimap
 from insar_mining.coherence.snap.engine import warn_of_version
 from insar_mining.coherence.snap.gpt import Gpt

@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from insar_mining.coherence.plan import CoherencePlan, Progress
-from insar_mining.coherence.product import Layers
+from insar_mining.coherence.plan.model import CoherencePlan, Progress
+from insar_mining.coherence.plan.product import Layers
 from insar_mining.coherence.snap.engine import FloatMap, map_with, warn_of_version
 from insar_mining.coherence.snap.gpt import GRACE_S, Listener, Watched
 from insar_mining.coherence.snap.graphs import known_version

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from insar_mining.coherence.plan import Progress
+from insar_mining.coherence.plan.model import Progress
 from insar_mining.coherence.snap.dimap import Dimap
 from insar_mining.coherence.snap.gpt import Runner
 from insar_mining.coherence.snap.provision import LaidOrbit

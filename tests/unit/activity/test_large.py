@@ -25,9 +25,9 @@ from insar_mining.activity import (
     significant_to_zarr,
     to_zarr,
 )
-from insar_mining.activity.blocks import is_lazy
-from insar_mining.activity.decision import HALO
-from insar_mining.activity.significance import NO_DECISION, significant_activity
+from insar_mining.activity.cube.blocks import is_lazy
+from insar_mining.activity.significant.decision import HALO
+from insar_mining.activity.significant.significance import NO_DECISION, significant_activity
 from insar_mining.errors import OutputError, RasterError, SkippedInputWarning
 
 Cubes = Callable[..., xr.DataArray]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from insar_mining.coherence.builtin import estimate
-from insar_mining.coherence.builtin.adaptive import adaptive_coherence
+from insar_mining.coherence.builtin.extras.adaptive import adaptive_coherence
+from insar_mining.coherence.estimators import estimate
 from insar_mining.errors import OptionError
 
 from .speckle import pair

@@ -7,9 +7,9 @@ import pytest
 from scipy.optimize import brentq
 
 import insar_mining
-from insar_mining.coherence.builtin.bias import correct_map, corrected_mean, single_value_bias
-from insar_mining.coherence.builtin.looks import window_looks
-from insar_mining.coherence.statistics import expected_coherence
+from insar_mining.coherence.builtin.extras.bias import correct_map, corrected_mean, single_value_bias
+from insar_mining.coherence.estimators.looks import window_looks
+from insar_mining.coherence.estimators.statistics import expected_coherence
 from insar_mining.errors import OptionError
 
 from .speckle import pair, separate_windows, white

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from insar_mining.coherence.bursts import burst_cuts, cut_of_each, matching_burst, middle_of_burst_s
+from insar_mining.coherence.plan.bursts import burst_cuts, cut_of_each, matching_burst, middle_of_burst_s
 from insar_mining.sentinel1.annotation import SPEED_OF_LIGHT_M_S
 
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from insar_mining.archive.baselines import incidence_deg, perpendicular_baseline_m
-from insar_mining.coherence.builtin.common_band import _filters, common_band, shift_of_offsets, spectral_shift, turned
-from insar_mining.coherence.builtin.geometry import arc_arrays, ground_point, to_cartesian, zero_doppler
-from insar_mining.coherence.builtin.spectrum import range_spectrum
+from insar_mining.coherence.builtin.extras.common_band import (
+    _filters,
+    common_band,
+    shift_of_offsets,
+    spectral_shift,
+    turned,
+)
+from insar_mining.coherence.estimators.spectrum import range_spectrum
 from insar_mining.errors import OptionError
+from insar_mining.geometry.range_doppler import arc_arrays, ground_point, to_cartesian, zero_doppler
+from insar_mining.sentinel1.baselines import incidence_deg, perpendicular_baseline_m
 from insar_mining.simulate.spectrum import Response
 
 from .speckle import white

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from insar_mining.cli import app
 from insar_mining.coherence.compare import compare_maps
 from insar_mining.errors import RasterError
-from insar_mining.raster import write_cog
+from insar_mining.geo.raster import write_cog
 
 T = Affine(20, 0, 500_000, 0, -20, 3_400_000)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import gammaln
 
-from insar_mining.coherence.builtin import estimate
+from insar_mining.coherence.estimators import estimate
 
 
 def _noise(rng, shape):

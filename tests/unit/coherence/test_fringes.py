@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from insar_mining.coherence.builtin import estimate
-from insar_mining.coherence.builtin.fringes import coherence_without_fringes, local_frequency
+from insar_mining.coherence.builtin.extras.fringes import coherence_without_fringes, local_frequency
+from insar_mining.coherence.estimators import estimate
 from insar_mining.errors import OptionError
 
 from .speckle import pair, white

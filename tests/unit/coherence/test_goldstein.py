@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from insar_mining.coherence.builtin.goldstein import goldstein
+from insar_mining.coherence.builtin.extras.goldstein import goldstein
 from insar_mining.errors import OptionError
 
 from .speckle import pair, white

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from insar_mining.coherence.builtin.common_band import common_band
-from insar_mining.coherence.builtin.looks import (
+from insar_mining.coherence.builtin.extras.common_band import common_band
+from insar_mining.coherence.estimators.looks import (
     looks_of_decorrelated,
     looks_of_image,
     looks_of_mean,
@@ -18,7 +18,7 @@ from insar_mining.coherence.builtin.looks import (
     spectral_looks,
     window_looks,
 )
-from insar_mining.coherence.builtin.spectrum import Spectrum, azimuth_spectrum, range_spectrum
+from insar_mining.coherence.estimators.spectrum import Spectrum, azimuth_spectrum, range_spectrum
 from insar_mining.errors import CoverageError, OptionError
 from insar_mining.sentinel1.annotation import parse_annotation
 from insar_mining.simulate.spectrum import Response

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from insar_mining.coherence.builtin.geometry import DemArrays
-from insar_mining.coherence.builtin.masks import (
+from insar_mining.coherence.builtin.extras.masks import (
     MaskBit,
     amplitude_mask,
     combine,
@@ -16,9 +15,10 @@ from insar_mining.coherence.builtin.masks import (
     mean_power,
     water_like,
 )
-from insar_mining.coherence.builtin.view import SightLines
 from insar_mining.errors import OptionError
-from insar_mining.grid import MapGrid
+from insar_mining.geo.grid import MapGrid
+from insar_mining.geometry.range_doppler import DemArrays
+from insar_mining.geometry.view import SightLines
 
 from .speckle import pair
 

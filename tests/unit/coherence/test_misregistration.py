@@ -7,17 +7,17 @@ import math
 import numpy as np
 import pytest
 
-from insar_mining.coherence.builtin.correlation import (
+from insar_mining.coherence.builtin.extras.correlation import (
     PatchShifts,
     amplitude_surface,
     patch_shifts,
     robust_mean,
     surface_peak,
 )
-from insar_mining.coherence.builtin.diversity import ambiguity_lines, overlap_cells, shift_of
-from insar_mining.coherence.builtin.misregistration import Shift, correlate, diversify
-from insar_mining.coherence.builtin.resample import interpolation_weights
-from insar_mining.coherence.builtin.spectrum import azimuth_spectrum, range_spectrum
+from insar_mining.coherence.builtin.extras.diversity import ambiguity_lines, overlap_cells, shift_of
+from insar_mining.coherence.builtin.extras.misregistration import Shift, correlate, diversify
+from insar_mining.coherence.builtin.images.resample import interpolation_weights
+from insar_mining.coherence.estimators.spectrum import azimuth_spectrum, range_spectrum
 
 from .speckle import pair
 

@@ -12,9 +12,9 @@ import pytest
 import rasterio
 from shapely.geometry import box
 
+from insar_mining.coherence.current import is_current
 from insar_mining.coherence.engine import coherence
-from insar_mining.coherence.plan import Window, make_plan
-from insar_mining.coherence.product import is_current
+from insar_mining.coherence.plan.model import Window, make_plan
 from insar_mining.errors import (
     CoverageError,
     DemError,

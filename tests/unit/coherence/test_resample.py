@@ -7,8 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from insar_mining.coherence.builtin.coregister import POST_SAMPLES
-from insar_mining.coherence.builtin.resample import (
+from insar_mining.coherence.builtin.images.resample import (
     FRACTIONS,
     deramp,
     interpolation_weights,
@@ -16,6 +15,7 @@ from insar_mining.coherence.builtin.resample import (
     resample_azimuth,
     resample_range,
 )
+from insar_mining.geometry.coregister import POST_SAMPLES
 from insar_mining.sentinel1.tops import tops_ramp
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from insar_mining.coherence.builtin.estimate import coherence
-from insar_mining.coherence.statistics import (
+from insar_mining.coherence.estimators.estimate import coherence
+from insar_mining.coherence.estimators.statistics import (
     SCORE_TRUE_MAX,
     coherence_sd,
     expected_coherence,

@@ -17,14 +17,15 @@ import pytest
 import rasterio
 from shapely.geometry import box, mapping
 
-from insar_mining.archive.pairs import select_pairs
 from insar_mining.coherence.engine import Engine
 from insar_mining.errors import ProductError
 from insar_mining.files import write_text
-from insar_mining.grid import MapGrid
-from insar_mining.options import RunOptions
-from insar_mining.pipeline import jobs, maps, network, preparation, result
-from insar_mining.raster import write_cog
+from insar_mining.geo.grid import MapGrid
+from insar_mining.geo.raster import write_cog
+from insar_mining.options.models import RunOptions
+from insar_mining.pipeline import jobs, maps, preparation, result
+from insar_mining.scenes import network
+from insar_mining.scenes.pairs import select_pairs
 
 AREA = box(-8.79, 31.79, -8.77, 31.81)
 FIRST = dt.date(2021, 1, 20)

@@ -22,9 +22,9 @@ import insar_mining as im
 from insar_mining.activity import from_zarr
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError, RasterError
 from insar_mining.files import write_text
-from insar_mining.options import ActivityOptions, RunOptions
+from insar_mining.geo.raster import write_cog
+from insar_mining.options.models import ActivityOptions, RunOptions
 from insar_mining.pipeline import result as results
-from insar_mining.raster import write_cog
 from tests.unit.activity.conftest import sample_coherence
 
 CRS, CELL, SIDE, RIM = "EPSG:32629", 20.0, 40, 6

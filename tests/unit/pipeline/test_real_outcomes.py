@@ -11,7 +11,7 @@ from shapely.geometry.base import BaseGeometry
 
 import insar_mining as im
 from insar_mining.errors import ActivityError, CoverageError, FewObservationsWarning, InsarMiningError
-from insar_mining.options import ActivityOptions
+from insar_mining.options.models import ActivityOptions
 from insar_mining.pipeline.analysis import analyse_maps
 
 MEXICO = Path(__file__).parents[2] / "data" / "mexico_city"

@@ -29,9 +29,9 @@ from insar_mining.errors import (
     ProductError,
     SkippedInputWarning,
 )
-from insar_mining.grid import MapGrid
-from insar_mining.mines import Mine, mine_from_geometry
-from insar_mining.options import PairOptions, RunOptions, read_options
+from insar_mining.geo.grid import MapGrid
+from insar_mining.geo.mines import Mine, mine_from_geometry
+from insar_mining.options.models import PairOptions, RunOptions, read_options
 from insar_mining.pipeline import acquisition, jobs, maps
 
 from .conftest import AREA, Bench, scene_table

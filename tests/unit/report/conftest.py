@@ -13,7 +13,7 @@ from pyproj import Transformer
 from shapely import transform
 from shapely.geometry import Polygon
 
-from insar_mining.mines import Mine
+from insar_mining.geo.mines import Mine
 from insar_mining.report import ReportContent
 from insar_mining.report.images import Picture
 

@@ -17,10 +17,6 @@ from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 from shapely.geometry import box
 
-from insar_mining.archive.pairs import select_pairs
-from insar_mining.archive.products import scan_products
-from insar_mining.archive.records import records_table
-from insar_mining.archive.scene_orbits import orbit_positions
 from insar_mining.errors import OutputError, ReportError
 from insar_mining.report.plots_archive import (
     figure_of_images,
@@ -29,6 +25,10 @@ from insar_mining.report.plots_archive import (
     plot_network,
     save_figure,
 )
+from insar_mining.scenes.orbits import orbit_positions
+from insar_mining.scenes.pairs import select_pairs
+from insar_mining.scenes.products import scan_products
+from insar_mining.scenes.records import records_table
 
 DATA = Path(__file__).parents[2] / "data"
 AREA = box(-135.92, 57.03, -135.90, 57.05)

@@ -11,7 +11,7 @@ from matplotlib import pyplot
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from insar_mining.activity.blocks import lazy_variable
+from insar_mining.activity.cube.blocks import lazy_variable
 from insar_mining.errors import ReportError
 from insar_mining.report import plots
 from insar_mining.report.frame import MapFrame

@@ -11,7 +11,7 @@ import pytest
 import rasterio
 import shapely
 
-from insar_mining.mines import read_mines
+from insar_mining.geo.mines import read_mines
 from insar_mining.sentinel1.product import open_product
 from insar_mining.simulate import demo, write_demo
 

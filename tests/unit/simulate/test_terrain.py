@@ -9,8 +9,8 @@ import pytest
 import rasterio
 from pyproj import Transformer
 
-from insar_mining.archive.dem import read_dem
 from insar_mining.errors import DemError
+from insar_mining.geo.elevation import read_dem
 from insar_mining.simulate import flat, hills, open_pit, ramp, terrain_from_dem, write_dem
 from insar_mining.simulate.terrain import undulation_m
 

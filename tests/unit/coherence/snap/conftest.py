@@ -18,7 +18,7 @@ import rasterio
 from shapely.geometry import box
 
 from insar_mining.coherence.engine import coherence
-from insar_mining.coherence.plan import CoherencePlan, make_plan
+from insar_mining.coherence.plan.model import CoherencePlan, make_plan
 from insar_mining.simulate import Settings, SimulatedPair, Template, hills, load_template, simulate_pair
 
 # where IW1 and IW2 meet and, in IW1, two bursts: 1.0 x 0.6 km

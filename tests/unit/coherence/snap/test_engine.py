@@ -17,14 +17,14 @@ from typer.testing import CliRunner
 
 from insar_mining.cli import app
 from insar_mining.coherence.compare import compare_maps
+from insar_mining.coherence.current import is_current
 from insar_mining.coherence.engine import coherence
-from insar_mining.coherence.plan import CoherencePlan
-from insar_mining.coherence.product import is_current
+from insar_mining.coherence.plan.model import CoherencePlan
 from insar_mining.coherence.snap import engine
 from insar_mining.coherence.snap.settings import SnapSettings, settings, snap_options
 from insar_mining.coherence.snap.workspace import PLAIN
 from insar_mining.errors import EngineError, EngineWarning, SnapGraphError, SnapOrbitError
-from insar_mining.options import RunOptions, SnapOptions, read_options, to_yaml
+from insar_mining.options.models import RunOptions, SnapOptions, read_options, to_yaml
 from insar_mining.pipeline import jobs
 
 MakePlan = Callable[..., CoherencePlan]

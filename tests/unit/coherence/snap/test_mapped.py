@@ -12,7 +12,7 @@ from pyproj import CRS
 from insar_mining.coherence.snap.dimap import read_dimap
 from insar_mining.coherence.snap.mapped import masked, on_grid
 from insar_mining.errors import PartialCoverageWarning, SnapOutputError
-from insar_mining.grid import MapGrid
+from insar_mining.geo.grid import MapGrid
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "standin_gpt"))
 from dimap_files import Product, write

@@ -17,7 +17,7 @@ import pytest
 import rasterio
 
 from insar_mining.coherence.engine import coherence
-from insar_mining.coherence.plan import CoherencePlan
+from insar_mining.coherence.plan.model import CoherencePlan
 from insar_mining.coherence.snap import engine, gpt
 from insar_mining.coherence.snap.seen import seen_cells
 from insar_mining.errors import (

@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 import rasterio
 
-from insar_mining.archive.dem import read_dem
-from insar_mining.archive.geoid import geoid_undulation_m
 from insar_mining.coherence.snap import install as places
 from insar_mining.coherence.snap import settings as settings_module
 from insar_mining.coherence.snap.graphs import known_version
@@ -27,8 +25,10 @@ from insar_mining.coherence.snap.settings import (
     variant,
 )
 from insar_mining.errors import EngineError, OptionError, OrbitError
+from insar_mining.geo.elevation import read_dem
+from insar_mining.geo.geoid import geoid_undulation_m
 from insar_mining.machine import memory_bytes, processors
-from insar_mining.options import SnapOptions
+from insar_mining.options.models import SnapOptions
 
 EOF = "S1A_OPER_AUX_RESORB_OPOD_20220918T093241_V20220918T053155_20220918T084925"
 MIB = 1024**2

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from insar_mining.cli import app
 from insar_mining.coherence.engine import coherence
-from insar_mining.coherence.plan import CoherencePlan
+from insar_mining.coherence.plan.model import CoherencePlan
 from insar_mining.coherence.snap.dimap import Dimap, read_dimap
 from insar_mining.coherence.snap.graphs import read_template
 from insar_mining.coherence.snap.mapped import on_grid

@@ -15,7 +15,7 @@ import pytest
 import rasterio
 
 from insar_mining.coherence.engine import coherence
-from insar_mining.coherence.plan import CoherencePlan
+from insar_mining.coherence.plan.model import CoherencePlan
 from insar_mining.coherence.snap import gpt
 from insar_mining.coherence.snap.settings import SnapSettings
 from insar_mining.coherence.snap.snappy import Snappy

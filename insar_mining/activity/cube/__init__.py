@@ -1,0 +1,1 @@
+"""The coherence cube: rasters in, dates, blocks, layers and the Zarr store."""

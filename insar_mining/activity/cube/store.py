@@ -1,0 +1,176 @@
+"""A cube on disk as Zarr, written in blocks and whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+import zarr.errors
+
+from insar_mining.activity.cube.checks import check_cube
+from insar_mining.errors import OutputError, RasterError
+
+# side of a chunk; every chunk holds all pairs, so that a pixel's series is read at once
+CHUNK = 256
+NAME = "coherence"
+
+
+def to_zarr(coh: xr.DataArray, path: str | os.PathLike[str], *, chunk: int = CHUNK) -> Path:
+    """Write a cube to a Zarr store, in blocks, whole or not at all.
+
+    Parameters
+    ----------
+    coh : DataArray (pair, y, x)
+        Lazy or in memory. Attributes that are tables (``scenes``) are left out: they have files of their own.
+    path : path
+        The folder to write, ``coherence.zarr`` say; one that is there is replaced once the new one is complete.
+    chunk : int
+        Rows and columns of a chunk.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written, or is there and is no Zarr store.
+    """
+    check_cube(coh)
+    with written_store(path) as partial:
+        _write(coh, partial, chunk)
+    return Path(path)
+
+
+@contextmanager
+def written_store(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield the name of a folder to write a Zarr store into, which takes the place of `path` if all goes well.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written, or something is at `path` that is no Zarr store.
+    """
+    path = Path(path)
+    if path.exists() and not ((path / ".zgroup").is_file() or (path / "zarr.json").is_file()):
+        raise OutputError(f"{path} is there and is no Zarr store; choose another name, it is not overwritten")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        consolidate(partial)
+        _replace(partial, path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error}. Choose another output folder, or free space and rights there"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def open_maps(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Open maps (year, y, x) of a Zarr store, read when used.
+
+    Raises
+    ------
+    RasterError
+        There is no such store.
+    """
+    # as stored: whole numbers with a value for no data would else become floating-point numbers
+    data = _opened(Path(path), mask_and_scale=False)
+    maps = data.set_coords([str(name) for name, values in data.data_vars.items() if values.dims != ("year", "y", "x")])
+    for values in maps.data_vars.values():
+        values.attrs.pop("_FillValue", None)
+        if "transform" in values.attrs:
+            values.attrs["transform"] = tuple(values.attrs["transform"])
+    return maps
+
+
+def from_zarr(path: str | os.PathLike[str]) -> xr.DataArray:
+    """Open a cube that `to_zarr` wrote, as lazily as `open_stack` opens rasters.
+
+    Raises
+    ------
+    RasterError
+        There is no such store, or no coherence in it.
+    """
+    path = Path(path)
+    data = _opened(path)
+    if NAME not in data:
+        raise RasterError(f"{path}: holds no {NAME!r}; is it another package's store?")
+    cube: xr.DataArray = data.set_coords([str(name) for name in data.data_vars if name != NAME])[NAME]
+    if "transform" in cube.attrs:
+        cube.attrs["transform"] = tuple(cube.attrs["transform"])
+    return cube
+
+
+def _opened(path: Path, *, mask_and_scale: bool = True) -> xr.Dataset:
+    try:
+        data: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=True, mask_and_scale=mask_and_scale)
+        return data
+    except (OSError, ValueError, KeyError, zarr.errors.BaseZarrError) as error:
+        raise RasterError(f"{path}: not a Zarr store that can be opened ({error})") from error
+
+
+def _write(coh: xr.DataArray, path: Path, chunk: int) -> None:
+    """Write coordinates by xarray, then the values block by block on whole chunks."""
+    sizes = tuple(coh.sizes[name] for name in ("pair", "y", "x"))
+    coords = coh.coords.to_dataset().reset_coords()
+    coords.to_zarr(path, mode="w", zarr_format=2, consolidated=False)
+    group = zarr.open_group(path, mode="r+", zarr_format=2)
+    side_y, side_x = min(chunk, sizes[1]), min(chunk, sizes[2])
+    array = group.create_array(
+        NAME,
+        shape=sizes,
+        chunks=(sizes[0], side_y, side_x),
+        dtype="float32",
+        fill_value=float("nan"),
+        attributes={"_ARRAY_DIMENSIONS": ["pair", "y", "x"], **_plain(coh)},
+    )
+    for top in range(0, sizes[1], side_y):
+        for left in range(0, sizes[2], side_x):
+            rows, cols = slice(top, min(top + side_y, sizes[1])), slice(left, min(left + side_x, sizes[2]))
+            array[:, rows, cols] = coh.variable[{"y": rows, "x": cols}].values.astype(np.float32)
+
+
+def consolidate(path: Path) -> None:
+    """Gather a store's metadata in one file, so that it opens at once."""
+    with warnings.catch_warnings():
+        # consolidated metadata is an extension that some readers do not know; ours does, and others ignore it
+        warnings.simplefilter("ignore", UserWarning)
+        zarr.consolidate_metadata(path, zarr_format=2)
+
+
+def _plain(coh: xr.DataArray) -> dict[str, Any]:
+    """Return the attributes that JSON can hold."""
+    plain: dict[str, Any] = {}
+    for key, value in coh.attrs.items():
+        if isinstance(value, str | int | float | bool):
+            plain[str(key)] = value
+        elif isinstance(value, tuple | list):
+            plain[str(key)] = list(value)
+    return plain
+
+
+def _replace(partial: Path, path: Path) -> None:
+    """Put a complete store in the place of an older one, which is deleted only then."""
+    if not path.exists():
+        partial.rename(path)
+        return
+    old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
+    path.rename(old)
+    try:
+        partial.rename(path)
+    except OSError:
+        old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""The published method: stable points, scene filter, NDAI, composite, classes and areas."""

@@ -1,0 +1,1 @@
+"""The default method: an absolute decision per year and cell."""

@@ -1,1 +1,0 @@
-"""What comes from outside: scenes and their catalogue, pairs, orbits, elevation models."""

@@ -1,0 +1,1 @@
+"""Steps of the built-in engine that are off by default."""

@@ -1,0 +1,1 @@
+"""Estimators of coherence: window sums, their statistics, looks and spectra."""

@@ -1,0 +1,418 @@
+"""The plan of one coherence map: everything that decides the result, before anything is computed.
+
+Three acquisitions take part: the pair's reference and secondary, and the *stack reference*, to
+whose geometry both are brought.  Alone, a pair is its own stack: its reference is the stack reference.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from shapely.affinity import translate
+from shapely.geometry import box
+from shapely.geometry.base import BaseGeometry
+
+from insar_mining.coherence.plan.bursts import burst_cuts
+from insar_mining.coherence.plan.matching import BurstPair, bursts_over, match_bursts
+from insar_mining.coherence.plan.recipe import Recipe
+from insar_mining.coherence.plan.recipe import Window as Window
+from insar_mining.errors import (
+    CoverageError,
+    OptionError,
+    OrbitError,
+    PairError,
+    PartialCoverageWarning,
+    UnlikeScenesWarning,
+)
+from insar_mining.files import sha256
+from insar_mining.geo.elevation_window import Heights
+from insar_mining.geo.grid import MapGrid
+from insar_mining.geometry.terrain import heights_for, probe
+from insar_mining.sentinel1.baselines import perpendicular_baseline_m
+from insar_mining.sentinel1.product import Product, open_product
+
+Progress = Callable[[float], None]
+"""Called with the share of the work that is done, 0..1."""
+
+ALGORITHM = 4  # raised whenever the built-in engine gives other numbers for the same plan
+FAR_DEG = 0.5  # footprints are drawn for one height and may be kilometres off; beyond this an area is elsewhere
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """One date of a plan: where its product and orbit lie, and what identifies the two."""
+
+    path: Path
+    orbit: Path | None
+    identity: tuple[str, str]
+
+    def open(self) -> Product:
+        """Open the product with the orbit file's state vectors, if there is one.
+
+        Raises
+        ------
+        ProductError, OrbitError
+        """
+        return with_orbit(open_product(self.path, require_manifest=False), [self.orbit] if self.orbit else [])[0]
+
+
+# where files lie does not decide the result
+_FILES = (
+    "reference",
+    "secondary",
+    "stack_reference",
+    "reference_orbit",
+    "secondary_orbit",
+    "stack_reference_orbit",
+    "dem",
+)
+
+
+@dataclass(frozen=True)
+class CoherencePlan:
+    """All that decides one coherence map.
+
+    Two plans with the same :attr:`sha256` give the same map; where files lie and where
+    the map is written (`out`) is not part of the identity.
+
+    Attributes
+    ----------
+    reference, secondary : Path
+        Products; the reference is the earlier one.
+    stack_reference : Path
+        Product whose geometry both are brought to; the same for all pairs of a stack.
+    swaths : tuple of str
+        Sub-swaths considered: where neighbours overlap, each shows its side of the middle.
+    bursts : tuple of BurstPair
+        Bursts that show the grid.
+    covered : float
+        Share of the grid that these bursts see, 0..1.
+    perpendicular_baseline_m : float
+        At the middle of the grid, sign as in ASF's catalogue.
+    grid : MapGrid
+    window_anchor : str
+        ``"centre"`` puts a window's value at the window's middle, ``"snap"`` leaves it on
+        the pixel (half a line away for an even window).
+    """
+
+    reference: Path
+    secondary: Path
+    stack_reference: Path
+    reference_scene: str
+    secondary_scene: str
+    stack_reference_scene: str
+    reference_identity: str
+    secondary_identity: str
+    stack_reference_identity: str
+    reference_date: str
+    secondary_date: str
+    platforms: tuple[str, str]
+    relative_orbit: int | None
+    direction: str
+    polarisation: str
+    swaths: tuple[str, ...]
+    bursts: tuple[BurstPair, ...]
+    covered: float
+    perpendicular_baseline_m: float
+    reference_orbit: Path | None
+    secondary_orbit: Path | None
+    stack_reference_orbit: Path | None
+    orbit_identity: tuple[str, str, str]
+    dem: Path
+    dem_identity: str
+    dem_heights: Heights
+    grid: MapGrid
+    window: Window
+    remove_flat_earth: bool
+    remove_topography: bool
+    window_anchor: str
+    recipe: Recipe
+    out: Path
+
+    @property
+    def acquisitions(self) -> tuple[Acquisition, Acquisition, Acquisition]:
+        """Reference, secondary and stack reference."""
+        first, second, stack = self.orbit_identity
+        return (
+            Acquisition(self.reference, self.reference_orbit, (self.reference_identity, first)),
+            Acquisition(self.secondary, self.secondary_orbit, (self.secondary_identity, second)),
+            Acquisition(self.stack_reference, self.stack_reference_orbit, (self.stack_reference_identity, stack)),
+        )
+
+    @property
+    def window_offset(self) -> tuple[float, float]:
+        """Lines and samples by which the middle of a window lies beyond its pixel, as the map wants it.
+
+        The window of pixel y takes the lines y - (n - 1) // 2 and the next n - 1, in both engines, so that an
+        even one is centred on y + 0.5; ``window_anchor="snap"`` leaves its value on y.
+        """
+        if self.window_anchor == "snap":
+            return 0.0, 0.0
+        return 0.5 * (self.window.azimuth % 2 == 0), 0.5 * (self.window.range % 2 == 0)
+
+    @property
+    def pair(self) -> str:
+        """The pair's name, ``"20200105_20200117"``."""
+        return f"{self.reference_date}_{self.secondary_date}".replace("-", "")
+
+    def identity(self) -> dict[str, object]:
+        """Return what the result depends on, as plain values."""
+        values = dataclasses.asdict(self)
+        for name in (*_FILES, "out"):
+            del values[name]
+        for name in ("covered", "perpendicular_baseline_m"):  # they follow from the rest
+            del values[name]
+        return {"algorithm": ALGORITHM, **values}
+
+    @property
+    def sha256(self) -> str:
+        """Hash of :meth:`identity`."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+
+    def describe(self) -> dict[str, object]:
+        """Everything in the plan as plain values, for printing and for `diff`."""
+        values = dataclasses.asdict(self)
+        for name in (*_FILES, "out"):
+            values[name] = None if values[name] is None else str(values[name])
+        return {"pair": self.pair, "sha256": self.sha256, **values}
+
+
+def make_plan(
+    reference: Path | str | Product,
+    secondary: Path | str | Product,
+    *,
+    area: BaseGeometry,
+    dem: Path | str,
+    out: Path | str,
+    stack_reference: Path | str | Product | None = None,
+    polarisation: str = "VV",
+    window: Window | None = None,
+    spacing_m: float = 20.0,
+    grid: MapGrid | None = None,
+    swaths: Sequence[str] | None = None,
+    orbits: Sequence[Path | str] = (),
+    dem_heights: Heights = "auto",
+    remove_flat_earth: bool = True,
+    remove_topography: bool = True,
+    window_anchor: str = "centre",
+    recipe: Recipe | None = None,
+) -> CoherencePlan:
+    """Plan the coherence map of a pair over an area.
+
+    Parameters
+    ----------
+    reference, secondary : path or Product
+        SAFE folders, zips or burst products; the reference is the earlier one.
+    area : shapely geometry, longitude and latitude
+    dem : path
+        Elevation model; orthometric unless it says otherwise or `dem_heights` does.
+    out : path
+        GeoTIFF to write.
+    stack_reference : path or Product, optional
+        Any scene of the track, to whose geometry both dates are brought; by default the reference.
+        Pairs that share it share the work (see :mod:`insar_mining.coherence.builtin.engine`).
+    grid : MapGrid, optional
+        By default the UTM grid around the area with `spacing_m`.
+    swaths : sequence of str, optional
+        By default all that the stack reference holds; neighbours are merged in the middle of their overlap.
+    orbits : sequence of path
+        EOF files; each product takes the first that covers it.  Without any, the
+        annotation's state vectors are used.
+
+    recipe : Recipe, optional
+        What is done beyond the published estimator, and bands to write beside coherence.
+
+    Raises
+    ------
+    PairError
+        The two do not form a pair: same scene, wrong order, different tracks,
+        directions or no common burst.
+    CoverageError
+        The stack reference does not see the area.
+    DemError, OrbitError, ProductError, OptionError
+    """
+    if window_anchor not in ("centre", "snap"):
+        raise OptionError(f'window_anchor {window_anchor!r}: choose "centre" or "snap"')
+    if remove_topography and not remove_flat_earth:
+        raise OptionError(
+            "topographic phase without flat-earth phase cannot be removed; remove both, or only flat earth"
+        )
+    recipe = recipe or Recipe()
+    recipe.refuse_window(window or Window())
+    if recipe.common_band and not remove_topography:
+        raise OptionError("common_band takes the shift from the topographic phase; remove that, or leave the full band")
+    first, first_orbit = _open(reference, orbits)
+    second, second_orbit = _open(secondary, orbits)
+    check_pair(first, second)
+    stack, stack_orbit = (first, first_orbit) if stack_reference is None else _open(stack_reference, orbits)
+    for product in (first, second):
+        check_track(stack, product)
+    if first.platform != second.platform:
+        warnings.warn(
+            f"{first.name} is of {first.platform} and {second.name} of {second.platform}: their antennas are not the "
+            "same, so coherence may be lower; compare it with that of pairs of one satellite",
+            UnlikeScenesWarning,
+            stacklevel=2,
+        )
+    polarisation = polarisation.upper()
+
+    grid = grid or MapGrid.around(area, spacing_m)
+    if _apart_deg(stack, grid) > FAR_DEG:
+        raise CoverageError(_not_seen(stack, grid, swaths))
+    heights = heights_for(grid, Path(dem), dem_heights)
+    available = [stack.sub_swath(name, polarisation) for name in _named(stack, swaths, polarisation)]
+    time, slant_range = probe(available[0], heights)
+    seen = bursts_over(burst_cuts(available), time, slant_range)
+    if not seen:
+        raise CoverageError(_not_seen(stack, grid, swaths))
+    share = sum(int(held.sum()) for _, held in seen) / max(time.size, 1)
+    if share < 1:
+        warnings.warn(
+            f"{stack.name} sees {share:.0%} of the area; the rest of the map is NaN",
+            PartialCoverageWarning,
+            stacklevel=2,
+        )
+    bursts = match_bursts([cut for cut, _ in seen], (first, second, stack), polarisation, heights)
+    lon, lat = (float(v[0, grid.width // 2]) for v in grid.lonlat(slice(grid.height // 2, grid.height // 2 + 1)))
+    main = bursts[0].swath  # any that both dates hold: they have one orbit
+    baseline = perpendicular_baseline_m(
+        first.sub_swath(main, polarisation),
+        second.sub_swath(main, polarisation),
+        lon,
+        lat,
+        float(np.nanmean(heights.dem.height_m)),
+    )
+    return CoherencePlan(
+        reference=first.path,
+        secondary=second.path,
+        stack_reference=stack.path,
+        reference_scene=first.name,
+        secondary_scene=second.name,
+        stack_reference_scene=stack.name,
+        reference_identity=first.identity(),
+        secondary_identity=second.identity(),
+        stack_reference_identity=stack.identity(),
+        reference_date=str(first.start.astype("datetime64[D]")),
+        secondary_date=str(second.start.astype("datetime64[D]")),
+        platforms=(first.platform, second.platform),
+        relative_orbit=first.relative_orbit,
+        direction=first.direction,
+        polarisation=polarisation,
+        swaths=tuple(swath.swath for swath in available),
+        bursts=bursts,
+        covered=share,
+        perpendicular_baseline_m=baseline,
+        reference_orbit=first_orbit,
+        secondary_orbit=second_orbit,
+        stack_reference_orbit=stack_orbit,
+        orbit_identity=(_orbit_identity(first_orbit), _orbit_identity(second_orbit), _orbit_identity(stack_orbit)),
+        dem=Path(dem),
+        dem_identity=heights.identity,
+        dem_heights=dem_heights,
+        grid=grid,
+        window=window or Window(),
+        remove_flat_earth=remove_flat_earth,
+        remove_topography=remove_topography,
+        window_anchor=window_anchor,
+        recipe=recipe,
+        out=Path(out),
+    )
+
+
+def check_pair(reference: Product, secondary: Product) -> None:
+    """Refuse two products that cannot interfere.
+
+    Raises
+    ------
+    PairError
+    """
+    if reference.name == secondary.name or reference.start == secondary.start:
+        raise PairError(f"{reference.name} and {secondary.name} are the same scene; a pair needs two dates")
+    if reference.start.astype("datetime64[D]") == secondary.start.astype("datetime64[D]"):
+        raise PairError(f"{reference.name} and {secondary.name} are of one day; a repeat-pass pair needs two")
+    if reference.start > secondary.start:
+        raise PairError(
+            f"the reference ({reference.start}) is later than the secondary ({secondary.start}); swap the two"
+        )
+    check_track(reference, secondary)
+
+
+def check_track(one: Product, other: Product) -> None:
+    """Refuse two products that were not taken from the same orbit.
+
+    Raises
+    ------
+    PairError
+    """
+    for what, ours, theirs in (
+        ("relative orbit", one.relative_orbit, other.relative_orbit),
+        ("direction", one.direction, other.direction),
+    ):
+        if ours is not None and theirs is not None and ours != theirs:
+            raise PairError(
+                f"{one.name} and {other.name} are of different tracks ({what} {ours} and {theirs}); "
+                "only scenes of one track interfere"
+            )
+
+
+def with_orbit(product: Product, orbits: Sequence[Path | str]) -> tuple[Product, Path | None]:
+    """Return the product with the first orbit file that covers it, and that file.
+
+    Raises
+    ------
+    OrbitError
+        Files are given and none covers the product.
+    """
+    reasons = []
+    for path in orbits:
+        try:
+            return product.with_orbit_file(Path(path)), Path(path)
+        except OrbitError as error:
+            reasons.append(str(error))
+    if reasons:
+        raise OrbitError(f"no orbit file fits {product.name}: " + "; ".join(reasons))
+    return product, None
+
+
+def _open(product: Path | str | Product, orbits: Sequence[Path | str]) -> tuple[Product, Path | None]:
+    opened = product if isinstance(product, Product) else open_product(product, require_manifest=False)
+    return with_orbit(opened, orbits)
+
+
+def _named(product: Product, swaths: Sequence[str] | None, polarisation: str) -> tuple[str, ...]:
+    if swaths is None:
+        # single bursts may hold different polarisations of different sub-swaths; of none at all the product says why
+        return tuple(swath for swath, held in product.images if held == polarisation) or product.swaths
+    names = tuple(name.upper() for name in swaths)
+    unknown = [name for name in names if name not in product.swaths]
+    if unknown:
+        raise OptionError(f"{product.name} has no sub-swath {', '.join(unknown)}; it has {', '.join(product.swaths)}")
+    return names
+
+
+def _apart_deg(product: Product, grid: MapGrid) -> float:
+    """Distance between a map and a footprint, across the antimeridian too."""
+    area = box(*grid.bounds_lonlat())
+    return min(float(product.footprint.distance(translate(area, turn))) for turn in (-360.0, 0.0, 360.0))
+
+
+def _not_seen(product: Product, grid: MapGrid, swaths: Sequence[str] | None) -> str:
+    west, south, east, north = grid.bounds_lonlat()
+    left, bottom, right, top = product.footprint.bounds
+    named = f" in {', '.join(swaths)}" if swaths else ""
+    return (
+        f"{product.name} does not see the area{named}: the area is {west:.3f}..{east:.3f} E, "
+        f"{south:.3f}..{north:.3f} N, the scene {left:.3f}..{right:.3f} E, "
+        f"{bottom:.3f}..{top:.3f} N; choose a scene over the mine"
+    )
+
+
+def _orbit_identity(path: Path | None) -> str:
+    return "annotation" if path is None else sha256(path)

@@ -1,0 +1,1 @@
+"""Downloads: sessions, transfers, checksums, products, orbits and elevation models."""

@@ -1,0 +1,1 @@
+"""Ground: mines, vector files, grids, rasters, elevation models and the geoid."""

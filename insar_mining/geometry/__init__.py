@@ -1,0 +1,1 @@
+"""Geometry under both engines: range-Doppler solutions, coregistration, geocoding and viewing angles."""

@@ -1,0 +1,1 @@
+"""Scenes over a mine: catalogue search, tables of records, tracks and pairs."""

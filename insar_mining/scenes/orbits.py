@@ -1,0 +1,105 @@
+"""The orbits behind the rows of a scene table: of products at hand, else of catalogue records."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from shapely.geometry import Point
+
+from insar_mining.errors import InsarMiningError, PairError
+from insar_mining.sentinel1.annotation import SubSwath
+from insar_mining.sentinel1.baselines import MeasuredBaseline, measured_baseline
+from insar_mining.sentinel1.product import open_product
+from insar_mining.sentinel1.record_orbits import StateVectors, from_text
+
+SAME_PASS = np.timedelta64(10, "m")
+"""Slices of one pass begin a minute apart at most, passes of one track many hours."""
+
+
+@dataclass
+class SceneBaselines:
+    """Baselines of pairs of rows of a scene table; every annotation and record is read once.
+
+    Attributes
+    ----------
+    polarisation : str
+        Whose annotation is read, where there is a choice (every one has the same orbit).
+    """
+
+    polarisation: str
+    _orbits: dict[str, SubSwath | StateVectors] = field(default_factory=dict)
+
+    def __call__(self, reference: pd.Series, secondary: pd.Series, lon: float, lat: float) -> MeasuredBaseline:
+        """Return the baseline of two rows at a place.
+
+        Raises
+        ------
+        PairError
+            A row has neither a product nor state vectors: its baseline is unknown.
+        InsarMiningError
+            The product or the record is damaged, or the place is not seen.
+        """
+        return measured_baseline(self.orbit(reference), self.orbit(secondary), lon, lat)
+
+    def orbit(self, row: pd.Series) -> SubSwath | StateVectors:
+        """Return what carries the orbit of a row; see :meth:`__call__` for errors."""
+        path, scene = row.get("path"), str(row["scene"])
+        at_hand = isinstance(path, str) and bool(path)
+        key = str(path) if at_hand else scene
+        if key not in self._orbits:
+            self._orbits[key] = self._of_product(key) if at_hand else _of_record(row, scene)
+        return self._orbits[key]
+
+    def _of_product(self, path: str) -> SubSwath:
+        product = open_product(path)
+        image = next((i for i in product.images if i[1] == self.polarisation.upper()), product.images[0])
+        return product.sub_swath(*image)
+
+
+def _of_record(row: pd.Series, scene: str) -> StateVectors:
+    text = row.get("state_vectors")
+    if not isinstance(text, str) or not text:
+        raise PairError(
+            f"{scene}: no product at hand, so its baseline is unknown (there are no state vectors of a record either); "
+            "fetch it first"
+        )
+    return from_text(text, source=scene)
+
+
+def orbit_positions(scenes: gpd.GeoDataFrame, lon: float, lat: float, *, polarisation: str = "VV") -> pd.DataFrame:
+    """Return where every image of one track flew, seen from a place, across the line of sight.
+
+    Parameters
+    ----------
+    scenes : GeoDataFrame
+        As :func:`insar_mining.search` or :func:`insar_mining.scan_products` give it.
+    lon, lat : float
+        Degrees.
+
+    Returns
+    -------
+    DataFrame
+        One row per pass in the order of time: date (datetime64[ns], midnight), platform, scene
+        (a slice that sees the place, else the first), and position_m: the perpendicular
+        baseline from the first image whose orbit is known, NaN where an orbit is unknown.
+    """
+    baseline_of = SceneBaselines(polarisation)
+    place = Point(lon, lat)
+    ordered = scenes.sort_values(["start", "scene"], kind="stable")
+    new_pass = (ordered["start"].diff() > SAME_PASS).cumsum()
+    rows, first = [], None
+    for _, slices in ordered.groupby(new_pass.to_numpy(), sort=True):
+        seeing = slices[slices.covers(place)]
+        row = (slices if seeing.empty else seeing).iloc[0]
+        try:
+            baseline_of.orbit(row)
+            first = row if first is None else first
+            position = baseline_of(first, row, lon, lat).perpendicular_m
+        except InsarMiningError:
+            position = math.nan  # unknown is not 0
+        rows.append((row["start"].normalize(), row["platform"], row["scene"], position))
+    return pd.DataFrame(rows, columns=["date", "platform", "scene", "position_m"])
