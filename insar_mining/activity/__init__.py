@@ -9,10 +9,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-# a module that has the name of a function of its own is loaded at once, or its name would stand for the module
-from insar_mining.activity.published.ndai import annual_ndai as annual_ndai
-from insar_mining.activity.published.ndai import ndai as ndai
-
 if TYPE_CHECKING:
     from insar_mining.activity.changes import segments as segments
     from insar_mining.activity.changes import worked_spans as worked_spans
@@ -49,6 +45,8 @@ if TYPE_CHECKING:
     from insar_mining.activity.published.composite import classify as classify
     from insar_mining.activity.published.composite import composite_years as composite_years
     from insar_mining.activity.published.composite import rgb_composite as rgb_composite
+    from insar_mining.activity.published.ndai import annual_ndai as annual_ndai
+    from insar_mining.activity.published.ndai import ndai as ndai
     from insar_mining.activity.published.scenes import filter_scenes as filter_scenes
     from insar_mining.activity.published.scenes import scene_table as scene_table
     from insar_mining.activity.published.stable import StableIteration as StableIteration
@@ -119,6 +117,7 @@ _HOMES = {
     "activity.cube.layers": ("read_layer", "read_mask", "read_ndvi"),
     "activity.reference": ("Drift", "Spread", "drift_test", "spread_evenly", "spread_of", "stable_ground"),
     "activity.sample": ("adjusted_activity", "error_adjusted_areas", "read_sample"),
+    "activity.published.ndai": ("annual_ndai", "ndai"),
     "activity.published.scenes": ("filter_scenes", "scene_table"),
     "activity.significant.significance": (
         "Significance",
@@ -135,7 +134,7 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = sorted(["annual_ndai", "ndai", *_HOME_OF])
+__all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:

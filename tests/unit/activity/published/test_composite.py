@@ -11,9 +11,9 @@ import xarray as xr
 from skimage.color import rgb2hsv
 
 from insar_mining.activity import annual_ndai, black_limit, classify, composite_years, rgb_composite
-from insar_mining.activity.published import ndai
 from insar_mining.activity.published.area import class_counts
 from insar_mining.activity.published.composite import CLASS_NAMES, hue_classes
+from insar_mining.activity.published.ndai import ndai
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError
 
 BLACK, RED, GREEN, YELLOW, BLUE, MAGENTA, CYAN, WHITE = range(8)

@@ -15,7 +15,7 @@ from scipy.special import gammaln, hyp2f1
 
 from insar_mining.activity import annual_ndai, from_zarr, iterate_stable, open_stack, stable_points, to_zarr
 from insar_mining.activity.cube.blocks import is_lazy, map_blocks
-from insar_mining.activity.published import ndai
+from insar_mining.activity.published.ndai import ndai
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError, SkippedInputWarning
 
 Cubes = Callable[..., xr.DataArray]
