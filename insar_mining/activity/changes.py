@@ -7,11 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from insar_mining.arrays import BoolArray, IntArray
 from insar_mining.errors import ActivityError
-
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 # chance that a pair shows a disturbed cell while its ground is worked, and while it is not
 WORKED_CHANCE, IDLE_CHANCE = 0.3, 0.01

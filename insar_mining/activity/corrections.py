@@ -20,9 +20,8 @@ from insar_mining.activity.cube.blocks import Key, made_from
 from insar_mining.activity.cube.checks import check_cube, check_same_cells
 from insar_mining.activity.cube.kernels import scale_excess
 from insar_mining.activity.published.scenes import class_means
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError
-
-FloatArray = npt.NDArray[np.float64]
 
 # time constants that are looked for, days
 TAU_DAYS = (1.0, 3650.0)

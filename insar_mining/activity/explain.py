@@ -16,9 +16,8 @@ from insar_mining.activity.cube.blocks import walk
 from insar_mining.activity.cube.checks import check_cube, check_same_cells
 from insar_mining.activity.cube.kernels import lost_counts, pixel_moments
 from insar_mining.activity.published.scenes import SCENE_COLUMNS
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import ActivityError, SkippedInputWarning
-
-FloatArray = npt.NDArray[np.float64]
 
 EXPLAINED_COLUMNS = (
     *SCENE_COLUMNS,

@@ -14,10 +14,10 @@ import xarray as xr
 
 from insar_mining.activity.cube.checks import check_cube, check_same_cells
 from insar_mining.activity.published.scenes import stable_means
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import ActivityError, DriftWarning, FewObservationsWarning, OptionError
 from insar_mining.geo.cells import mine_cells
 
-FloatArray = npt.NDArray[np.float64]
 StableGround = Literal["inside", "around", "both"]
 
 # the map is divided into so many tiles each way to see how the stable points are spread

@@ -14,10 +14,9 @@ import pandas as pd
 import xarray as xr
 from pyproj import Transformer
 
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError, RasterError, SkippedInputWarning
 from insar_mining.geo.cells import RasterGrid, ground_area_m2, inside
-
-FloatArray = npt.NDArray[np.float64]
 
 SAMPLE_COLUMNS = ("longitude", "latitude", "reference")
 ADJUSTED_COLUMNS = (

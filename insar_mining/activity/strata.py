@@ -19,8 +19,6 @@ from insar_mining.errors import ActivityError, CoverageError, MineError, OptionE
 from insar_mining.geo.cells import RasterGrid, cell_area_m2, cover_fraction, ground_area_m2, inside, on_cells_of
 from insar_mining.geo.mines import read_mines
 
-FloatArray = npt.NDArray[np.float64]
-
 NO_STRATUM = -1
 REST = "rest"
 

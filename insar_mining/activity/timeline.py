@@ -13,11 +13,9 @@ from scipy import stats
 
 from insar_mining.activity.changes import WORKED_SHARE, worked_spans
 from insar_mining.activity.significant.significance import Significance, duty_cycle, walk_disturbed
+from insar_mining.arrays import BoolArray, IntArray
 from insar_mining.errors import ActivityError
 from insar_mining.geo.cells import on_cells_of
-
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 
 MONTHLY_COLUMNS = ("year", "month", "area_m2", "share", "n_pairs")
 

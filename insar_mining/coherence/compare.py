@@ -12,10 +12,9 @@ import rasterio
 from rasterio.errors import RasterioError
 from scipy.ndimage import binary_erosion
 
+from insar_mining.arrays import Float32Array
 from insar_mining.errors import RasterError
 from insar_mining.geo.raster import write_cog
-
-FloatMap = npt.NDArray[np.float32]
 
 MEDIAN, PERCENTILE_95, MEAN, CORRELATION, MASK = 0.01, 0.05, 0.005, 0.99, 0.99
 RIM_CELLS = 2  # windows at the edge of the data are treated differently by different programs
@@ -118,7 +117,7 @@ def compare_maps(first: Path | str, second: Path | str, difference: Path | str |
     )
 
 
-def _read(path: Path) -> tuple[FloatMap, dict[str, Any]]:
+def _read(path: Path) -> tuple[Float32Array, dict[str, Any]]:
     try:
         with rasterio.open(path) as source:
             values = source.read(1, masked=True).astype(np.float32).filled(np.nan)
@@ -132,12 +131,12 @@ def _same(one: object, other: object) -> bool:
     return bool(np.abs(a - b).max() <= GRID_SHARE * max(abs(a[0]), 1e-12))
 
 
-def _describe(values: FloatMap, grid: dict[str, Any]) -> str:
+def _describe(values: Float32Array, grid: dict[str, Any]) -> str:
     transform = np.array(grid["transform"], dtype=float)
     return f"{values.shape[0]} x {values.shape[1]} cells of {transform[0]:g} from {transform[2]:g}, {transform[5]:g}"
 
 
-def _correlation(a: FloatMap, b: FloatMap) -> float:
+def _correlation(a: Float32Array, b: Float32Array) -> float:
     if a.std() == 0 or b.std() == 0:
         return 1.0 if np.array_equal(a, b) else float("nan")
     return float(np.corrcoef(a, b)[0, 1])

@@ -20,13 +20,13 @@ from exactextract.raster import NumPyRasterSource
 from pyproj import CRS, Geod, Transformer
 from shapely.geometry.base import BaseGeometry
 
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import CoverageError, MineError, PartialCoverageWarning, RasterError
 from insar_mining.geo.grid import utm_epsg
 
 if TYPE_CHECKING:
     from insar_mining.geo.mines import Mine
 
-FloatArray = npt.NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from pyproj import Geod, Transformer
 
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import DemError, OptionError, PartialDemWarning
 from insar_mining.geo.elevation_window import (
     WGS84,
@@ -34,7 +35,6 @@ from insar_mining.geo.geoid import bilinear, geoid_undulation_m
 
 __all__ = ["Dem", "geoid_undulation_m", "read_dem"]
 
-FloatArray = npt.NDArray[np.float64]
 
 DEFAULT_MARGIN_DEG = 0.01
 BLOCK_POSTS = 1_000_000

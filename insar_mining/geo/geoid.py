@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 
-FloatArray = npt.NDArray[np.float64]
+from insar_mining.arrays import FloatArray
 
 NODE_SPACING_DEG = 0.25
 SNAP_NODES = 1e-6

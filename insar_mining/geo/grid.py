@@ -7,15 +7,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from affine import Affine
 from pyproj import CRS, Transformer
 from shapely import transform as transform_geometry
 from shapely.geometry.base import BaseGeometry
 
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import OptionError
-
-FloatArray = npt.NDArray[np.float64]
 
 MAX_UTM_LATITUDE_DEG = 84.0
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
+from insar_mining.arrays import FloatArray
 from insar_mining.geometry.range_doppler import (
     ArcArrays,
     ground_point,
@@ -26,8 +26,6 @@ from insar_mining.geometry.range_doppler import (
     zero_doppler,
 )
 from insar_mining.sentinel1.annotation import SubSwath
-
-FloatArray = npt.NDArray[np.float64]
 
 NODE_LINES = 32
 NODE_SAMPLES = 64

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-import numpy.typing as npt
 from pyproj import Transformer
 
+from insar_mining.arrays import FloatArray
 from insar_mining.geo.grid import MapGrid
 from insar_mining.geometry.coregister import (
     BurstFrame,
@@ -29,8 +29,6 @@ from insar_mining.geometry.range_doppler import (
     zero_doppler,
 )
 from insar_mining.sentinel1.annotation import SubSwath
-
-FloatArray = npt.NDArray[np.float64]
 
 # Between lattice points slant range bends by d^2 / 8 R: at most 1 cm over 160 m
 LATTICE_M = 160.0

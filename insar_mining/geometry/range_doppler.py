@@ -17,9 +17,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import FloatArray
 from insar_mining.sentinel1.orbit import OrbitArc
-
-FloatArray = npt.NDArray[np.float64]
 
 WGS84_A_M = 6_378_137.0
 WGS84_F = 1 / 298.257223563

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from insar_mining.arrays import FloatArray
 from insar_mining.geo.elevation import Dem, read_dem
 from insar_mining.geo.elevation_window import Heights
 from insar_mining.geo.grid import MapGrid
 from insar_mining.geometry.range_doppler import DemArrays, arc_arrays, radar_coordinates
 from insar_mining.geometry.threads import threads
 from insar_mining.sentinel1.annotation import SubSwath
-
-FloatArray = npt.NDArray[np.float64]
 
 DEM_MARGIN_DEG = 0.02
 PROBE_POINTS = 65

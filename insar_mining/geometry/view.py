@@ -11,6 +11,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import Float32Array, FloatArray
 from insar_mining.geo.grid import MapGrid
 from insar_mining.geometry.range_doppler import (
     WGS84_A_M,
@@ -23,9 +24,6 @@ from insar_mining.geometry.range_doppler import (
     zero_doppler,
 )
 from insar_mining.sentinel1.annotation import SubSwath
-
-FloatArray = npt.NDArray[np.float64]
-FloatMap = npt.NDArray[np.float32]
 
 ROWS = 256
 
@@ -40,9 +38,9 @@ class SightLines(NamedTuple):
         ellipsoid's normal; NaN where the height is not known.
     """
 
-    east: FloatMap
-    north: FloatMap
-    up: FloatMap
+    east: Float32Array
+    north: Float32Array
+    up: Float32Array
 
 
 def sight_lines(swath: SubSwath, grid: MapGrid, height_m: npt.ArrayLike) -> SightLines:
@@ -66,7 +64,7 @@ def sight_lines(swath: SubSwath, grid: MapGrid, height_m: npt.ArrayLike) -> Sigh
 
 def perpendicular_baseline_map(
     reference: SubSwath, secondary: SubSwath, grid: MapGrid, height_m: npt.ArrayLike
-) -> FloatMap:
+) -> Float32Array:
     """Perpendicular baseline of a pair at every cell of a grid, metres.
 
     The distance of the two satellites, each at its zero-Doppler time of the cell, along line
@@ -94,7 +92,7 @@ def perpendicular_baseline_map(
     return out
 
 
-def local_incidence_deg(height_m: npt.ArrayLike, spacing_m: float, sight: SightLines) -> FloatMap:
+def local_incidence_deg(height_m: npt.ArrayLike, spacing_m: float, sight: SightLines) -> Float32Array:
     """Angle between the line of sight and the normal of the terrain, degrees.
 
     Parameters
@@ -117,7 +115,7 @@ def local_incidence_deg(height_m: npt.ArrayLike, spacing_m: float, sight: SightL
     return np.degrees(np.arccos(np.clip(along, -1.0, 1.0))).astype(np.float32)
 
 
-def local_incidence_map(swath: SubSwath, grid: MapGrid, dem: DemArrays) -> FloatMap:
+def local_incidence_map(swath: SubSwath, grid: MapGrid, dem: DemArrays) -> Float32Array:
     """Local incidence angle of the cells of a grid, degrees, from the terrain around it too.
 
     As :func:`local_incidence_deg`, but with the neighbours of the cells at the grid's rim: a cell has the

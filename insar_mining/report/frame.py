@@ -24,9 +24,8 @@ from shapely import get_coordinates
 from shapely import transform as transform_geometry
 from shapely.geometry.base import BaseGeometry
 
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import ReportError
-
-FloatArray = npt.NDArray[np.float64]
 
 MAX_DRAWN_CELLS = 1200
 """Longest side of a drawn map in cells: more than a page can show, so larger rasters are aggregated first."""

@@ -16,12 +16,11 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import ProductError
 from insar_mining.sentinel1.orbit import Orbit, OrbitArc
 
 SPEED_OF_LIGHT_M_S = 299_792_458.0
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyproj
 
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import CoverageError, OptionError
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.orbit import OrbitArc
 from insar_mining.sentinel1.record_orbits import StateVectors
-
-FloatArray = npt.NDArray[np.float64]
 
 _TOLERANCE_S = 1e-9  # 10 micrometres along the track
 _MAX_ITERATIONS = 20

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import Complex64Array
 from insar_mining.errors import ProductError
 from insar_mining.sentinel1.container import ByteReader, Container
-
-ComplexArray = npt.NDArray[np.complex64]
 
 _BLOCK_BYTES = 1 << 20
 _GDAL_LOCK = threading.Lock()
@@ -76,7 +75,7 @@ def read_layout(container: Container, name: str) -> TiffLayout:
         raise ProductError(f"{where}: tag {error} is missing in the TIFF; fetch the product again") from error
 
 
-def read_window(container: Container, name: str, layout: TiffLayout, lines: slice, samples: slice) -> ComplexArray:
+def read_window(container: Container, name: str, layout: TiffLayout, lines: slice, samples: slice) -> Complex64Array:
     """Read a window; `lines` and `samples` have a start and a stop inside the image.
 
     Returns
@@ -195,7 +194,7 @@ def _layout(order: str, tags: dict[int, npt.NDArray[np.int64]], size: int, where
     return TiffLayout(width, height, component, offsets[line // rows] + (line % rows) * row_bytes)
 
 
-def _read_with_gdal(container: Container, name: str, lines: slice, samples: slice) -> ComplexArray:
+def _read_with_gdal(container: Container, name: str, lines: slice, samples: slice) -> Complex64Array:
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
     from rasterio.windows import Window

@@ -14,10 +14,9 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import ProductError
 from insar_mining.sentinel1.product import Product
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

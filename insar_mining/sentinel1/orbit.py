@@ -16,9 +16,8 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import OrbitError
-
-FloatArray = npt.NDArray[np.float64]
 
 ARC_DEGREE = 9
 ARC_MARGIN_S = 60.0

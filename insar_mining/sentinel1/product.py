@@ -13,13 +13,14 @@ import numpy as np
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.ops import unary_union
 
+from insar_mining.arrays import Complex64Array
 from insar_mining.errors import CoverageError, ProductError
 from insar_mining.sentinel1.annotation import SubSwath, midnight_before, parse_annotation
 from insar_mining.sentinel1.container import open_container
 from insar_mining.sentinel1.joined import SEPARATOR, JoinedContainer, JoinedLayout, joined_manifest
 from insar_mining.sentinel1.layouts import NAME, BurstLayout, Layout, Pixels, SwathKey, find_layout
 from insar_mining.sentinel1.manifest import Manifest, footprint_polygon
-from insar_mining.sentinel1.measurement import ComplexArray, TiffLayout, announce_window, read_layout, read_window
+from insar_mining.sentinel1.measurement import TiffLayout, announce_window, read_layout, read_window
 from insar_mining.sentinel1.orbit import Orbit, read_orbit_file
 
 _START_TOLERANCE = np.timedelta64(10, "s")
@@ -117,7 +118,7 @@ class Product:
         burst_index: int,
         lines: slice | None = None,
         samples: slice | None = None,
-    ) -> ComplexArray:
+    ) -> Complex64Array:
         """Read the pixels of a burst, or of a window in it; only these bytes are read.
 
         Parameters

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import CoverageError, OrbitError
-
-FloatArray = npt.NDArray[np.float64]
 
 # WGS 84 (NGA.STND.0036), J2 of EGM96 (NASA/TP-1998-206861)
 GRAVITY_M3_S2 = 3.986004418e14

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import FloatArray
 from insar_mining.sentinel1.annotation import RangePolynomial, SubSwath
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

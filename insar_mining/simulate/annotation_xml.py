@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 import numpy as np
-import numpy.typing as npt
 from scipy.interpolate import RegularGridInterpolator
 
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import ProductError
 from insar_mining.sentinel1.annotation import SubSwath, parse_annotation
 from insar_mining.sentinel1.orbit import Orbit
 from insar_mining.simulate.geometry import locate, trajectory
-
-FloatArray = npt.NDArray[np.float64]
 
 REPEAT_DAYS = 12
 ORBITS_PER_CYCLE = 175

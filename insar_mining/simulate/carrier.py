@@ -17,10 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import FloatArray
 from insar_mining.sentinel1.annotation import RangePolynomial, SubSwath
 from insar_mining.simulate.geometry import trajectory
-
-FloatArray = npt.NDArray[np.float64]
 
 SPEED_OF_LIGHT_M_S = 299_792_458.0
 

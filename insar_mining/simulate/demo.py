@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import rasterio
 import shapely
 from pyproj import Transformer
 from shapely.geometry import LineString, Point, Polygon, mapping
 from shapely.geometry.base import BaseGeometry
 
+from insar_mining.arrays import FloatArray
 from insar_mining.files import appears_whole, write_text
 from insar_mining.geo.grid import MapGrid
 from insar_mining.simulate.ground import MapFunction, ZoneMap
@@ -25,8 +25,6 @@ from insar_mining.simulate.scene import Acquisition, Settings
 from insar_mining.simulate.stack import SCENES, Progress, simulate_stack
 from insar_mining.simulate.templates import morocco_template
 from insar_mining.simulate.terrain import open_pit
-
-FloatArray = npt.NDArray[np.float64]
 
 EPSG = 32629
 CENTRE_M = (557_830.0, 3_481_100.0)  # on the seam of the second and the third burst of IW1

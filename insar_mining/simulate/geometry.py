@@ -16,10 +16,9 @@ from numba import njit, prange
 from pyproj import Transformer
 from scipy.interpolate import KroghInterpolator
 
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import OrbitError
 from insar_mining.sentinel1.orbit import Orbit
-
-FloatArray = npt.NDArray[np.float64]
 
 HERMITE_VECTORS = 8
 LOCAL_DEGREE = 10

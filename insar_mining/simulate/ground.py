@@ -13,14 +13,12 @@ import shapely
 from pyproj import CRS, Transformer
 from shapely.geometry.base import BaseGeometry
 
+from insar_mining.arrays import BoolArray, ComplexArray, FloatArray
 from insar_mining.errors import OptionError
 from insar_mining.geo.grid import MapGrid
 from insar_mining.simulate.geometry import to_ecef
 from insar_mining.simulate.terrain import Terrain
 
-FloatArray = npt.NDArray[np.float64]
-ComplexArray = npt.NDArray[np.complex128]
-BoolArray = npt.NDArray[np.bool_]
 MapFunction = Callable[[FloatArray, FloatArray], FloatArray]
 """A quantity as a function of eastings and northings (arrays of one shape)."""
 

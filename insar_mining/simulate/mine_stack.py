@@ -16,11 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from insar_mining.arrays import Complex64Array, FloatArray
 from insar_mining.coherence.estimators.estimate import coherence
 from insar_mining.simulate.spectrum import Response
-
-FloatArray = npt.NDArray[np.float64]
-ComplexArray = npt.NDArray[np.complex64]
 
 # IW1: lines 14.1 m apart; samples of 2.33 m in slant range at an incidence of 34 degrees
 LINE_M, SAMPLE_M = 14.1, 4.17
@@ -226,7 +224,7 @@ def _first_of(rng: np.random.Generator, year: Sequence[int], wanted: int) -> int
     return int(rng.choice(steps)) if steps else -1
 
 
-def _image(rng: np.random.Generator, shape: tuple[int, int]) -> ComplexArray:
+def _image(rng: np.random.Generator, shape: tuple[int, int]) -> Complex64Array:
     """White Gaussian samples through the weighted band of both directions, unit power."""
     padded = shape[0] + 2 * _TAPS, shape[1] + 2 * _TAPS
     white = rng.standard_normal((*padded, 2), dtype=np.float32).view(np.complex64)[..., 0]
@@ -258,8 +256,8 @@ def _band_limited(white, down, across):  # type: ignore[no-untyped-def]
 
 
 def _decorrelated(
-    rng: np.random.Generator, image: ComplexArray, pool: ComplexArray, kept: float, where: npt.NDArray[np.bool_]
-) -> ComplexArray:
+    rng: np.random.Generator, image: Complex64Array, pool: Complex64Array, kept: float, where: npt.NDArray[np.bool_]
+) -> Complex64Array:
     """Mix other samples into a part of an image, so that its coherence falls by a factor."""
     y, x = rng.integers(0, image.shape[0]), rng.integers(0, image.shape[1])
     other = pool[y : y + image.shape[0], x : x + image.shape[1]]

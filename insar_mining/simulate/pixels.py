@@ -1,4 +1,4 @@
-"""Pixels of one burst: scatterers through the processor's response, plus receiver noise."""
+"""Complex64Array of one burst: scatterers through the processor's response, plus receiver noise."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ import numpy.typing as npt
 from numba import njit, prange
 from scipy import fft
 
+from insar_mining.arrays import Complex64Array, ComplexArray, FloatArray
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.simulate.carrier import Carrier, burst_carrier
 from insar_mining.simulate.spectrum import Response
 from insar_mining.simulate.splat import Kernel, splat
-
-FloatArray = npt.NDArray[np.float64]
-ComplexArray = npt.NDArray[np.complex128]
-Pixels = npt.NDArray[np.complex64]
 
 SPEED_OF_LIGHT_M_S = 299_792_458.0
 PAD = 24  # lines and samples on either side, against the wrap-around of the FFT and for tails from outside
@@ -63,7 +60,7 @@ def burst_image(
     *,
     noise_sigma: float = 0.0,
     rng: np.random.Generator | None = None,
-) -> Pixels:
+) -> Complex64Array:
     """Focused pixels of a burst, shape (lines per burst, samples), zero where not valid.
 
     A scatterer at (eta_i, R_i) adds
@@ -135,26 +132,26 @@ def _gain(response: Response, kernel: Kernel, count: int) -> FloatArray:
     return np.asarray(gain / (response.hamming * response.band))  # the integral of the window over frequency
 
 
-def _filtered(image: Pixels, axis: int, gain: FloatArray) -> Pixels:
+def _filtered(image: Complex64Array, axis: int, gain: FloatArray) -> Complex64Array:
     spectrum = fft.fft(image, axis=axis, workers=-1, overwrite_x=True)
     spectrum *= gain.astype(np.float32)
     return np.asarray(fft.ifft(spectrum, axis=axis, workers=-1, overwrite_x=True))
 
 
-def _ramp(swath: SubSwath, burst_index: int, shape: tuple[int, int]) -> Pixels:
+def _ramp(swath: SubSwath, burst_index: int, shape: tuple[int, int]) -> Complex64Array:
     carrier = burst_carrier(swath, burst_index, swath.slant_range_time_of(np.arange(shape[1]) - PAD))
     times = swath.bursts[burst_index].azimuth_time_s + (np.arange(shape[0]) - PAD) * swath.azimuth_time_interval_s
     return np.asarray(_phasor(times, carrier.rate_hz_s, carrier.origin_s, carrier.centroid_hz))
 
 
-def carrier_phasor(carrier: Carrier, times_s: FloatArray) -> Pixels:
+def carrier_phasor(carrier: Carrier, times_s: FloatArray) -> Complex64Array:
     """``exp(i phi)`` on a grid of times and the carrier's ranges, shape (times, ranges)."""
     return np.asarray(_phasor(times_s, carrier.rate_hz_s, carrier.origin_s, carrier.centroid_hz))
 
 
 def _noise(
     shape: tuple[int, int], azimuth: Response, range_: Response, sigma: float, rng: np.random.Generator
-) -> Pixels:
+) -> Complex64Array:
     """Azimuth spectrum of noise with the processor's windows, `sigma` being its rms in the image."""
     white = rng.standard_normal((shape[0], 2 * shape[1]), dtype=np.float32).view(np.complex64)
     windows = [r.spectrum(fft.fftfreq(n)) for r, n in ((azimuth, shape[0]), (range_, shape[1]))]
@@ -190,7 +187,7 @@ def _joined(planes):  # type: ignore[no-untyped-def]
     return out
 
 
-def to_int16(image: Pixels) -> tuple[npt.NDArray[np.int16], int]:
+def to_int16(image: Complex64Array) -> tuple[npt.NDArray[np.int16], int]:
     """Round to CInt16, saturating.
 
     Returns

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pyproj import Transformer
 from shapely.geometry.base import BaseGeometry
 
+from insar_mining.arrays import ComplexArray, FloatArray
 from insar_mining.errors import CoverageError, OptionError, SaturationWarning
 from insar_mining.sentinel1.annotation import SubSwath, parse_annotation
 from insar_mining.simulate import annotation_xml as edit
@@ -23,8 +24,6 @@ from insar_mining.simulate.safe import Image, SafeWriter, file_stem, tie_points,
 from insar_mining.simulate.templates import Template
 from insar_mining.simulate.terrain import Terrain, flat
 
-FloatArray = npt.NDArray[np.float64]
-ComplexArray = npt.NDArray[np.complex128]
 Place = tuple[FloatArray, FloatArray]
 """Zero-Doppler times (s) and slant ranges (m) of the scatterers."""
 

@@ -19,11 +19,8 @@ import numpy.typing as npt
 from numba import njit, prange
 from scipy.special import i0
 
+from insar_mining.arrays import ComplexArray, Float32Array, FloatArray
 from insar_mining.simulate.spectrum import Response
-
-FloatArray = npt.NDArray[np.float64]
-ComplexArray = npt.NDArray[np.complex128]
-Planes = npt.NDArray[np.float32]
 
 BLOCK_LINES = 32
 TABLE_STEPS = 1024  # table entries per sample; read with linear interpolation
@@ -78,7 +75,7 @@ def _leakage(width: int, band: float) -> float:
 
 
 def splat(
-    planes: Planes,
+    planes: Float32Array,
     line: FloatArray,
     sample: FloatArray,
     amplitude: ComplexArray,

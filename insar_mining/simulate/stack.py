@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
+from insar_mining.arrays import ComplexArray, FloatArray
 from insar_mining.errors import CoverageError, OptionError, OrbitError
 from insar_mining.geo.grid import MapGrid, utm_epsg
 from insar_mining.sentinel1.annotation import parse_annotation
@@ -25,7 +25,6 @@ from insar_mining.simulate.terrain import ARC_SECOND_DEG, Terrain, write_dem
 
 _log = logging.getLogger(__name__)
 
-FloatArray = npt.NDArray[np.float64]
 
 DEM_MARGIN_DEG = 0.02
 SCENES = "scenes"
@@ -189,7 +188,7 @@ def simulate_stack(
     root_intensity = level.amplitude * 10 ** (brightness_db(points.easting_m, points.northing_m) / 20)
     scenes: list[Ready] = []
     products: list[Path] = []
-    underlying: ground.ComplexArray | None = None
+    underlying: ComplexArray | None = None
     for index, acquisition in enumerate(acquisitions):
         chance = streams[1 + 2 * index]
         if underlying is None:

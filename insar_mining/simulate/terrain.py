@@ -21,10 +21,9 @@ from affine import Affine
 from pyproj import Transformer
 from scipy.interpolate import RectBivariateSpline, RegularGridInterpolator
 
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import DemError
 from insar_mining.files import appears_whole
-
-FloatArray = npt.NDArray[np.float64]
 
 ARC_SECOND_DEG = 1 / 3600
 

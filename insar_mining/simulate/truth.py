@@ -22,6 +22,7 @@ import numpy.typing as npt
 import rasterio
 from pyproj import Transformer
 
+from insar_mining.arrays import FloatArray
 from insar_mining.files import appears_whole
 from insar_mining.geo.grid import MapGrid
 from insar_mining.sentinel1.annotation import SubSwath
@@ -29,8 +30,6 @@ from insar_mining.simulate.carrier import burst_carrier
 from insar_mining.simulate.geometry import Trajectory, to_ecef, trajectory, zero_doppler
 from insar_mining.simulate.pixels import SPEED_OF_LIGHT_M_S, responses, sample_of
 from insar_mining.simulate.terrain import Terrain
-
-FloatArray = npt.NDArray[np.float64]
 
 STEP_M = 2.0
 NEAR_LAYOVER_DEG = 10.0

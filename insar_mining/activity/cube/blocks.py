@@ -22,11 +22,11 @@ from xarray.core import indexing
 
 from insar_mining.activity.cube.kernels import has_data
 from insar_mining.activity.cube.scratch import TILE_BYTES, Scratch
+from insar_mining.arrays import Float32Array
 from insar_mining.machine import processors
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-FloatBlock = npt.NDArray[np.float32]
 Key = tuple[Any, ...]
 
 # bytes of float32 coherence in one block: 92 pairs of a tile of 512 x 512; less where it was decoded before, and
@@ -106,13 +106,13 @@ def _whole_tiles(cells: int, tile: int) -> int:
     return cells // tile * tile if cells >= tile else cells
 
 
-def read_block(cube: xr.DataArray, block: Block) -> FloatBlock:
+def read_block(cube: xr.DataArray, block: Block) -> Float32Array:
     """Read one block of a cube as float32 (layer, row, column), in C order."""
     values = cube.variable[{"y": block.rows, "x": block.cols}].values
     return np.ascontiguousarray(values, dtype=np.float32)
 
 
-def walk(cube: xr.DataArray, block_bytes: int | None = None) -> Iterator[tuple[Block, FloatBlock]]:
+def walk(cube: xr.DataArray, block_bytes: int | None = None) -> Iterator[tuple[Block, Float32Array]]:
     """Yield every block of a cube with its values."""
     for block in map_blocks(cube, block_bytes):
         yield block, read_block(cube, block)
@@ -147,7 +147,7 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[
 
 
 def over_data(
-    cube: xr.DataArray, work: Callable[[Block, FloatBlock], Result], block_bytes: int | None = None
+    cube: xr.DataArray, work: Callable[[Block, Float32Array], Result], block_bytes: int | None = None
 ) -> Iterator[tuple[Block, Result]]:
     """Yield, in order, every block of a cube that holds any data, and what `work` makes of its values in a thread.
 
@@ -171,7 +171,7 @@ def may_hold_data(cube: xr.DataArray, rows: slice, cols: slice) -> bool:
     return scratch is None or scratch.any_data(rows, cols)
 
 
-def walk_data(cube: xr.DataArray, block_bytes: int | None = None) -> Iterator[tuple[Block, FloatBlock]]:
+def walk_data(cube: xr.DataArray, block_bytes: int | None = None) -> Iterator[tuple[Block, Float32Array]]:
     """Yield every block of a cube that holds any data: most of a large map may lie outside the mines."""
     yield from over_data(cube, lambda _, values: values, block_bytes)
 
@@ -234,7 +234,7 @@ def held(cube: xr.DataArray, hold_bytes: int | None = None) -> xr.DataArray:
     return kept
 
 
-def made_from(cube: xr.DataArray, make: Callable[[FloatBlock, Key], FloatBlock]) -> xr.DataArray:
+def made_from(cube: xr.DataArray, make: Callable[[Float32Array, Key], Float32Array]) -> xr.DataArray:
     """Return a cube whose values `make` derives from another one's when they are read.
 
     Parameters
@@ -264,10 +264,10 @@ def made_from(cube: xr.DataArray, make: Callable[[FloatBlock, Key], FloatBlock])
 class _Derived:
     """Reads a part of one variable and makes the same part of another."""
 
-    def __init__(self, source: xr.Variable, make: Callable[[FloatBlock, Key], FloatBlock]) -> None:
+    def __init__(self, source: xr.Variable, make: Callable[[Float32Array, Key], Float32Array]) -> None:
         self._source, self._make = source, make
 
-    def __call__(self, key: Key) -> FloatBlock:
+    def __call__(self, key: Key) -> Float32Array:
         part = self._source[dict(zip(self._source.dims, key, strict=True))]
         # a copy, for what is in memory already is the caller's
         return self._make(np.array(part.values, dtype=np.float32, order="C"), key)
@@ -287,7 +287,7 @@ def layers_of(cube: xr.DataArray, chosen: npt.NDArray[np.integer[Any]]) -> xr.Da
         return cube.copy(deep=False)
     variable = cube.variable
 
-    def read(key: Key) -> FloatBlock:
+    def read(key: Key) -> Float32Array:
         values = variable[{"pair": chosen[key[0]], "y": key[1], "x": key[2]}].values
         return np.asarray(values, np.float32)
 
@@ -313,7 +313,7 @@ def only_where(
     masks = keep if which is not None else keep[np.newaxis]
     of_layer = which if which is not None else np.zeros(cube.shape[0], np.intp)
 
-    def make(values: FloatBlock, key: Key) -> FloatBlock:
+    def make(values: Float32Array, key: Key) -> Float32Array:
         gone = ~masks[:, key[1]][:, :, key[2]]
         for layer, mask in zip(values, of_layer[key[0]], strict=True):
             layer[gone[mask]] = np.nan

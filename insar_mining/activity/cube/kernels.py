@@ -12,10 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-FloatBlock = npt.NDArray[np.float32]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from insar_mining.arrays import BoolArray, Float32Array, FloatArray, IntArray
 
 # Coherence as a whole number of 2**-30: exact for every float32 of at least 2**-7, within 2**-31 below.
 FIXED_ONE = 2**30
@@ -26,7 +23,7 @@ TOGETHER = 1024
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def pixel_moments(values: FloatBlock, use: BoolArray) -> tuple[IntArray, FloatArray, FloatArray]:
+def pixel_moments(values: Float32Array, use: BoolArray) -> tuple[IntArray, FloatArray, FloatArray]:
     """Count, mean and standard deviation (ddof 0) over the finite pairs in use.
 
     Parameters
@@ -73,7 +70,7 @@ def has_data(values: npt.NDArray[Any]) -> bool:
 
 
 @numba.njit(cache=True, nogil=True)
-def points_of_best(values: FloatBlock, order: IntArray, least: IntArray, mean_min: float, sd_max: float) -> IntArray:
+def points_of_best(values: Float32Array, order: IntArray, least: IntArray, mean_min: float, sd_max: float) -> IntArray:
     """Count the stable pixels over the best pair, the best two, and so on.
 
     Parameters
@@ -121,7 +118,7 @@ def points_of_best(values: FloatBlock, order: IntArray, least: IntArray, mean_mi
 
 
 @numba.njit(cache=True, nogil=True)
-def pair_counts(values: FloatBlock, limit: float) -> tuple[IntArray, IntArray]:
+def pair_counts(values: Float32Array, limit: float) -> tuple[IntArray, IntArray]:
     """Finite pixels, and those of them at or above a limit, of each pair; shape (pairs,) each."""
     pairs, pixels = values.shape
     count = np.zeros(pairs, np.int64)
@@ -138,7 +135,7 @@ def pair_counts(values: FloatBlock, limit: float) -> tuple[IntArray, IntArray]:
 
 
 @numba.njit(cache=True, nogil=True)
-def pair_sums(values: FloatBlock, mask: BoolArray) -> IntArray:
+def pair_sums(values: Float32Array, mask: BoolArray) -> IntArray:
     """Sum each pair over the pixels of a mask, in whole numbers.
 
     Whole numbers have no order of summation, so that the sums over blocks are the same for any blocks.
@@ -174,7 +171,7 @@ def pair_sums(values: FloatBlock, mask: BoolArray) -> IntArray:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def difference_index(values: FloatBlock, stable: FloatArray, group: npt.NDArray[np.int16]) -> FloatBlock:
+def difference_index(values: Float32Array, stable: FloatArray, group: npt.NDArray[np.int16]) -> Float32Array:
     """Normalised difference of each pair's stable coherence and its pixels.
 
     Parameters
@@ -211,7 +208,7 @@ def difference_index(values: FloatBlock, stable: FloatArray, group: npt.NDArray[
 
 @numba.njit(cache=True, nogil=True)
 def lost_counts(
-    values: FloatBlock, mask: BoolArray, mean: FloatArray, sd: FloatArray, sigma: float
+    values: Float32Array, mask: BoolArray, mean: FloatArray, sd: FloatArray, sigma: float
 ) -> tuple[IntArray, IntArray]:
     """Pixels of a mask with data in each pair, and those of them far below their own mean.
 
@@ -242,7 +239,7 @@ def lost_counts(
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def group_means(values: FloatBlock, group: IntArray, groups: int) -> tuple[FloatArray, IntArray]:
+def group_means(values: Float32Array, group: IntArray, groups: int) -> tuple[FloatArray, IntArray]:
     """Mean and count over the finite pairs of each group, of each pixel.
 
     Parameters
@@ -274,7 +271,7 @@ def group_means(values: FloatBlock, group: IntArray, groups: int) -> tuple[Float
 
 
 @numba.njit(cache=True, nogil=True)
-def scale_excess(values: FloatBlock, group: IntArray, factor: FloatArray, floor: float) -> FloatBlock:
+def scale_excess(values: Float32Array, group: IntArray, factor: FloatArray, floor: float) -> Float32Array:
     """Scale what coherence has above a floor, by pair and by the class of the pixel.
 
     Parameters

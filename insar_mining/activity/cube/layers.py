@@ -22,7 +22,6 @@ from insar_mining.errors import CoverageError, OptionError, PartialCoverageWarni
 from insar_mining.geo.cells import RasterGrid, on_cells_of
 
 PathLike = str | os.PathLike[str]
-FloatArray = npt.NDArray[np.float64]
 
 # of Sentinel-2 products since processing baseline 04.00 (25 January 2022): reflectance = (DN + offset) / 10000
 S2_OFFSET, S2_SCALE = -1000.0, 1e-4

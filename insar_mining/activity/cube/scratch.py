@@ -21,8 +21,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from insar_mining.activity.cube.kernels import has_data
+from insar_mining.arrays import Float32Array
 
-FloatBlock = npt.NDArray[np.float32]
 Key = tuple[Any, ...]
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Scratch:
         """Whether a rectangle may hold data: False only where none of its tiles has a value."""
         return any(self._place(i, j)[0] != _EMPTY for i, j in self._tiles(rows, cols))
 
-    def __call__(self, key: Key) -> FloatBlock:
+    def __call__(self, key: Key) -> Float32Array:
         """Return the values of a part: one slice or array of positions per dimension."""
         from insar_mining.activity.cube.blocks import span
 
@@ -116,7 +116,7 @@ class Scratch:
             slice(j * self._cols, min((j + 1) * self._cols, width)),
         )
 
-    def _place(self, i: int, j: int) -> tuple[int, FloatBlock | None]:
+    def _place(self, i: int, j: int) -> tuple[int, Float32Array | None]:
         """Where a tile lies in the scratch file, or what is known of it; its values if they were decoded just now."""
         if self._places[i, j] != _UNKNOWN:
             return int(self._places[i, j]), None
@@ -128,7 +128,7 @@ class Scratch:
             self._places[i, j] = self._kept(values) if has_data(values) else _EMPTY
             return int(self._places[i, j]), values
 
-    def _kept(self, values: FloatBlock) -> int:
+    def _kept(self, values: Float32Array) -> int:
         """Write a tile to the scratch file; `_ELSEWHERE` where the disk has no room for it."""
         if self._limit == 0:
             self._limit = int(DISK_SHARE * shutil.disk_usage(tempfile.gettempdir()).free)

@@ -11,11 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from insar_mining.arrays import ByteArray, FloatArray
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError
 from insar_mining.geo.cells import on_cells_of
-
-FloatArray = npt.NDArray[np.float64]
-ClassArray = npt.NDArray[np.uint8]
 
 logger = logging.getLogger(__name__)
 
@@ -203,7 +201,7 @@ def classify(
     return on_cells_of(source, ("y", "x"), classes, "classes", attrs)
 
 
-def hue_classes(index: FloatArray, black_below: float, white_saturation: float) -> ClassArray:
+def hue_classes(index: FloatArray, black_below: float, white_saturation: float) -> ByteArray:
     """Classes of three layers by their hue: ndarray (3, ...) in, uint8 (...) out; see `classify`."""
     red, green, blue = index
     hi, lo = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)

@@ -23,10 +23,9 @@ from insar_mining.activity.cube.checks import check_cube, check_same_cells
 from insar_mining.activity.cube.dates import year_of
 from insar_mining.activity.cube.kernels import difference_index, group_means
 from insar_mining.activity.published.scenes import class_means, stable_means
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError
 from insar_mining.geo.cells import mine_cells, on_cells_of
-
-FloatArray = npt.NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 

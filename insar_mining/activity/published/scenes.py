@@ -9,13 +9,11 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from insar_mining.activity.cube.blocks import Block, FloatBlock, layers_of, over_data
+from insar_mining.activity.cube.blocks import Block, layers_of, over_data
 from insar_mining.activity.cube.checks import check_cube, check_same_cells
 from insar_mining.activity.cube.kernels import mean_and_sd, pair_sums
+from insar_mining.arrays import BoolArray, Float32Array, FloatArray
 from insar_mining.errors import ActivityError, OptionError
-
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +127,7 @@ def class_means(
     pairs = coh.sizes["pair"]
     sums = np.zeros((len(labels), pairs, 4), np.int64)
 
-    def summed(block: Block, part: FloatBlock) -> npt.NDArray[np.int64]:
+    def summed(block: Block, part: Float32Array) -> npt.NDArray[np.int64]:
         here, found = values[block.rows, block.cols].ravel(), np.zeros_like(sums)
         for number, label in enumerate(labels):
             chosen = here == label
@@ -192,7 +190,7 @@ def _sums_over(cube: xr.DataArray, mask: BoolArray, block_bytes: int | None) -> 
     pairs = cube.sizes["pair"]
     sums = np.zeros((pairs, 4), np.int64)
 
-    def summed(block: Block, values: FloatBlock) -> npt.NDArray[np.int64]:
+    def summed(block: Block, values: Float32Array) -> npt.NDArray[np.int64]:
         return np.asarray(pair_sums(values.reshape(pairs, -1), mask[block.rows, block.cols].ravel()))
 
     for _, found in over_data(cube, summed, block_bytes):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from insar_mining.activity.cube.blocks import Block, FloatBlock, held, only_where, over_data, walk
+from insar_mining.activity.cube.blocks import Block, held, only_where, over_data, walk
 from insar_mining.activity.cube.checks import check_cube, check_same_cells
 from insar_mining.activity.cube.kernels import pair_counts, pair_sums, pixel_moments, points_of_best
 from insar_mining.activity.published.scenes import (
@@ -22,12 +22,10 @@ from insar_mining.activity.published.scenes import (
     none_kept,
     table_of,
 )
+from insar_mining.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError, UnsettledWarning
 from insar_mining.geo.cells import on_cells_of
 
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 StableMethod = Literal["iterated", "published"]
 
 logger = logging.getLogger(__name__)
@@ -281,7 +279,7 @@ def _start(
     pairs = cube.sizes["pair"]
     count, above = np.zeros(pairs, np.int64), np.zeros(pairs, np.int64)
 
-    def counted(_: Block, values: FloatBlock) -> tuple[IntArray, IntArray]:
+    def counted(_: Block, values: Float32Array) -> tuple[IntArray, IntArray]:
         n, high = pair_counts(values.reshape(pairs, -1), mean_min - ROUNDING)
         return n, high
 
@@ -293,7 +291,7 @@ def _start(
     least = np.full(pairs, min_pairs) if min_pairs is not None else (numbers + 1) // 2
     points = np.zeros(pairs, np.int64)
 
-    def stable_of_best(_: Block, values: FloatBlock) -> IntArray:
+    def stable_of_best(_: Block, values: Float32Array) -> IntArray:
         flat = values.reshape(pairs, -1)
         return np.asarray(points_of_best(flat, order, least, mean_min - ROUNDING, std_max + ROUNDING))
 
@@ -315,7 +313,7 @@ def _stable_pass(
     pairs = cube.sizes["pair"]
     found = _Found(np.zeros((cube.sizes["y"], cube.sizes["x"]), np.bool_), np.zeros((pairs, 4), np.int64))
 
-    def summed(_: Block, values: FloatBlock) -> tuple[BoolArray, IntArray]:
+    def summed(_: Block, values: Float32Array) -> tuple[BoolArray, IntArray]:
         flat = values.reshape(pairs, -1)
         count, mean, sd = pixel_moments(flat, use)
         mask = (count >= least) & (mean >= mean_min - ROUNDING) & (sd <= std_max + ROUNDING)
@@ -342,7 +340,7 @@ def _look_further(
     limits = [(round(mean_min - m, 6), round(std_max + s, 6)) for m in LOOSER_MEAN for s in LOOSER_SD]
     found.looser = dict.fromkeys(limits, 0)
 
-    def moments(_: Block, values: FloatBlock) -> tuple[IntArray, FloatArray, FloatArray]:
+    def moments(_: Block, values: Float32Array) -> tuple[IntArray, FloatArray, FloatArray]:
         count, mean, sd = pixel_moments(values.reshape(use.size, -1), use)
         return count, mean, sd
 

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import ndimage
 
 from insar_mining.activity.published.composite import classes_of_years
 from insar_mining.activity.significant.intervals import LEVEL, TILE, DrawnTile, cell_weights_m2, interval_of
 from insar_mining.activity.significant.significance import Significance
+from insar_mining.arrays import BoolArray, FloatArray, IntArray
 from insar_mining.errors import OptionError
 from insar_mining.geo.cells import mine_cells
-
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 CLASS_AREA_COLUMNS = ("years", "class", "area_m2", "area_low_m2", "area_high_m2", "area_map_m2")
 

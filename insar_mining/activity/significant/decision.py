@@ -14,8 +14,6 @@ import numpy.typing as npt
 
 from insar_mining.activity.significant.local_scores import (
     LEVEL_REACH,
-    FloatArray,
-    FloatBlock,
     Levels,
     LookTables,
     at,
@@ -26,8 +24,7 @@ from insar_mining.activity.significant.local_scores import (
     stable_at,
     undisturbed,
 )
-
-CodeBlock = npt.NDArray[np.uint8]
+from insar_mining.arrays import ByteArray, Float32Array, FloatArray
 
 # cells around a block that its decisions look at: 1 of the mean, 1 of the support, 3 of the level, 2 of seams
 HALO = 7
@@ -129,8 +126,8 @@ def _cores(mean, flags, seeded, codes, weights, weighted, busy):  # type: ignore
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def decide(  # type: ignore[no-untyped-def]
-    mean: FloatBlock,
-    scores: FloatBlock,
+    mean: Float32Array,
+    scores: Float32Array,
     stable: Levels,
     spans: FloatArray,
     ratio: FloatArray,
@@ -259,7 +256,7 @@ def _closed(active, some):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def disturbed_in(codes: CodeBlock, active: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def disturbed_in(codes: ByteArray, active: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Whether each active cell was disturbed in each pair, bool (pairs, rows, columns)."""
     pairs, rows, cols = codes.shape
     out = np.zeros(codes.shape, np.bool_)
@@ -272,7 +269,7 @@ def disturbed_in(codes: CodeBlock, active: npt.NDArray[np.bool_]) -> npt.NDArray
 
 
 def decision(
-    values: FloatBlock, stable: Levels, spans: FloatArray, tables: LookTables, critical: float, min_loss: float
+    values: Float32Array, stable: Levels, spans: FloatArray, tables: LookTables, critical: float, min_loss: float
 ) -> tuple[Any, ...]:
     """All steps on a block: `decide`'s result from coherence."""
     mean = local_means(values)

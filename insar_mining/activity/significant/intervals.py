@@ -29,13 +29,10 @@ from insar_mining.activity.significant.losses import stable_in_cells
 from insar_mining.activity.significant.resampling import drawn_again, moved_weights, moving_weights, quantile_table
 from insar_mining.activity.significant.significance import Significance
 from insar_mining.activity.significant.year_reference import YearReference
+from insar_mining.arrays import BoolArray, Float32Array, FloatArray
 from insar_mining.coherence.estimators.statistics import unbias
 from insar_mining.errors import OptionError
 from insar_mining.geo.cells import mine_cells
-
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-FloatBlock = npt.NDArray[np.float32]
 
 DRAWS = 40
 LEVEL = 0.95
@@ -76,7 +73,7 @@ class _Tile:
     row: int
     col: int
     inner: tuple[slice, slice]
-    values: FloatBlock
+    values: Float32Array
     stable: Levels
     ratio: FloatArray
     disturbed: BoolArray
@@ -229,11 +226,11 @@ def interval_of(
 def _map_again(
     tile: _Tile,
     reference: YearReference,
-    white: FloatBlock,
+    white: Float32Array,
     change: FloatArray,
     level: FloatArray,
     shift: FloatArray,
-    quantile: FloatBlock,
+    quantile: Float32Array,
     down: FloatArray,
     across: FloatArray,
 ) -> BoolArray:

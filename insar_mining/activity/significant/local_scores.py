@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import extending
 
+from insar_mining.arrays import Float32Array, FloatArray
 from insar_mining.coherence.estimators.statistics import SCORE_TRUE_MAX, expected_coherence, score_table, unbias
 
-FloatArray = npt.NDArray[np.float64]
-FloatBlock = npt.NDArray[np.float32]
 # true coherence of stable ground: (pairs,), or (pairs, rows, columns) where cells differ
 Levels = npt.NDArray[np.floating[Any]]
 
@@ -49,7 +48,7 @@ class LookTables(NamedTuple):
 
     expected: FloatArray
     true: FloatArray
-    score: FloatBlock
+    score: Float32Array
 
 
 def look_tables(looks: float) -> LookTables:
@@ -124,7 +123,7 @@ def _means_of_pair(values, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def local_means(values: FloatBlock) -> FloatBlock:
+def local_means(values: Float32Array) -> Float32Array:
     """Mean over the finite cells of the 3 x 3 around each finite cell; NaN elsewhere. Shape (pairs, rows, columns)."""
     out = np.empty(values.shape, np.float32)
     for p in range(values.shape[0]):
@@ -134,7 +133,7 @@ def local_means(values: FloatBlock) -> FloatBlock:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def own_ratio(  # type: ignore[no-untyped-def]
-    mean: FloatBlock, stable: Levels, spans: FloatArray, expected: FloatArray, true: FloatArray
+    mean: Float32Array, stable: Levels, spans: FloatArray, expected: FloatArray, true: FloatArray
 ):
     """How coherent each cell is beside the stable ground when nobody works on it, over the shortest span.
 
@@ -228,7 +227,7 @@ def undisturbed(stable, ratio, span):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def local_scores(  # type: ignore[no-untyped-def]
-    values: FloatBlock, stable: Levels, spans: FloatArray, ratio: FloatArray, score: FloatBlock
+    values: Float32Array, stable: Levels, spans: FloatArray, ratio: FloatArray, score: Float32Array
 ):
     """Mean normal score over the 3 x 3 around each cell, float32 (pairs, rows, columns), NaN without data."""
     pairs, rows, cols = values.shape
@@ -276,7 +275,7 @@ def local_scores(  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def score_counts(  # type: ignore[no-untyped-def]
-    scores: FloatBlock,
+    scores: Float32Array,
     stable: npt.NDArray[np.bool_],
     mine: npt.NDArray[np.bool_],
     top: int,
@@ -335,7 +334,7 @@ def score_counts(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def departed(mean: FloatBlock, usual: FloatArray, floor: float) -> npt.NDArray[np.bool_]:
+def departed(mean: Float32Array, usual: FloatArray, floor: float) -> npt.NDArray[np.bool_]:
     """Where the local mean of any pair lies below the middle of the pair's usual value and decorrelated ground.
 
     Parameters
@@ -358,7 +357,7 @@ def departed(mean: FloatBlock, usual: FloatArray, floor: float) -> npt.NDArray[n
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def value_counts(values: FloatBlock, mask: npt.NDArray[np.bool_], steps: int) -> npt.NDArray[np.int64]:
+def value_counts(values: Float32Array, mask: npt.NDArray[np.bool_], steps: int) -> npt.NDArray[np.int64]:
     """Count the values 0..1 of each pair over a mask in even steps; int64 (pairs, steps)."""
     pairs, rows, cols = values.shape
     counts = np.zeros((pairs, steps), np.int64)

@@ -11,14 +11,11 @@ import warnings
 
 import numba
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
 from insar_mining.activity.significant.local_scores import Levels, LookTables, at
+from insar_mining.arrays import Float32Array, FloatArray
 from insar_mining.errors import ActivityError, FewObservationsWarning
-
-FloatArray = npt.NDArray[np.float64]
-FloatBlock = npt.NDArray[np.float32]
 
 # pairs from which a cell's own loss is told, and by how many of its standard errors it must exceed none
 LEAST_PAIRS = 6
@@ -59,7 +56,7 @@ def squares_of(kept: xr.DataArray) -> FloatArray:
 
 
 def stable_in_cells(
-    mean: FloatBlock, stable: FloatArray, spans: FloatArray, tables: LookTables, squares: FloatArray | None
+    mean: Float32Array, stable: FloatArray, spans: FloatArray, tables: LookTables, squares: FloatArray | None
 ) -> Levels:
     """Return the true coherence that stable ground would have in every cell of a block and pair.
 
@@ -84,7 +81,7 @@ def stable_in_cells(
 
 @numba.njit(cache=True, nogil=True)
 def baseline_losses(  # type: ignore[no-untyped-def]
-    mean: FloatBlock,
+    mean: Float32Array,
     stable: FloatArray,
     spans: FloatArray,
     squares: FloatArray,

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
 from insar_mining.activity.significant.local_scores import stable_at, undisturbed
+from insar_mining.arrays import Float32Array, FloatArray
 from insar_mining.coherence.estimators.statistics import SCORE_TRUE_MAX
-
-FloatArray = npt.NDArray[np.float64]
-FloatBlock = npt.NDArray[np.float32]
 
 # scores of the table of quantiles
 SCORE_SPAN = 5.0
 SCORE_NODES = 201
 
 
-def quantile_table(score: FloatBlock) -> FloatBlock:
+def quantile_table(score: Float32Array) -> Float32Array:
     """Sample coherence for a true coherence (rows, as of `score_table`) and a normal score (-5 to 5, columns)."""
     samples = np.linspace(0.0, 1.0, score.shape[1])
     wanted = np.linspace(-SCORE_SPAN, SCORE_SPAN, SCORE_NODES)

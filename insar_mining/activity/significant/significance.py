@@ -33,13 +33,9 @@ from insar_mining.activity.significant.year_reference import (
     stable_of_year,
     year_reference,
 )
+from insar_mining.arrays import BoolArray, IntArray
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError
 from insar_mining.geo.cells import on_cells_of
-
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-FloatBlock = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 # value of the maps where there is no decision
 NO_DECISION = 255

@@ -14,14 +14,7 @@ import pandas as pd
 import xarray as xr
 from scipy import ndimage, optimize, special
 
-from insar_mining.activity.cube.blocks import (
-    Block,
-    FloatBlock,
-    in_order,
-    is_lazy,
-    map_blocks,
-    may_hold_data,
-)
+from insar_mining.activity.cube.blocks import Block, in_order, is_lazy, map_blocks, may_hold_data
 from insar_mining.activity.cube.kernels import has_data
 from insar_mining.activity.published.scenes import filter_scenes, stable_means
 from insar_mining.activity.published.stable import iterate_stable, stable_points
@@ -38,12 +31,9 @@ from insar_mining.activity.significant.local_scores import (
     value_counts,
 )
 from insar_mining.activity.significant.losses import squares_of, stable_in_cells
+from insar_mining.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from insar_mining.coherence.estimators.statistics import coherence_sd, expected_coherence, unbias
 from insar_mining.geo.cells import inside
-
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 logger = logging.getLogger(__name__)
 
@@ -199,7 +189,7 @@ def quiet_points(coh: xr.DataArray, stable: xr.DataArray, *, block_bytes: int | 
     return quiet
 
 
-def estimate_looks(samples: FloatBlock) -> float:
+def estimate_looks(samples: Float32Array) -> float:
     """Estimate the independent looks behind the coherence of ground that does not change.
 
     Parameters
@@ -268,9 +258,9 @@ class Kept(NamedTuple):
 class Prepared(NamedTuple):
     """What a block of a year, with its margin, is decided on: local means, own ratios, local scores, stable ground."""
 
-    mean: FloatBlock
+    mean: Float32Array
     ratio: FloatArray
-    scores: FloatBlock
+    scores: Float32Array
     stable: Levels
 
 
@@ -317,7 +307,7 @@ def _kept_of(ready: Prepared) -> Kept:
     return Kept(ready.ratio, places, scores[places], ready.stable)
 
 
-def _restored(values: FloatBlock, kept: Kept) -> Prepared:
+def _restored(values: Float32Array, kept: Kept) -> Prepared:
     """Prepare a block again from what was kept of it: scores that were not low are infinite."""
     # local means are quickly made
     mean = local_means(values)
@@ -326,7 +316,7 @@ def _restored(values: FloatBlock, kept: Kept) -> Prepared:
     return Prepared(mean, kept.ratio, scores, kept.stable)
 
 
-def _read(coh: xr.DataArray, pairs: IntArray, rows: slice, cols: slice) -> FloatBlock:
+def _read(coh: xr.DataArray, pairs: IntArray, rows: slice, cols: slice) -> Float32Array:
     return np.ascontiguousarray(coh.variable[{"pair": pairs, "y": rows, "x": cols}].values, dtype=np.float32)
 
 
@@ -401,14 +391,14 @@ def year_reference(
     return found, prepared if keep and critical <= KEPT_BELOW else None
 
 
-def _stable_samples(coh: xr.DataArray, places: IntArray, stable: BoolArray, block_bytes: int | None) -> FloatBlock:
+def _stable_samples(coh: xr.DataArray, places: IntArray, stable: BoolArray, block_bytes: int | None) -> Float32Array:
     """Coherence of at most 4000 stable cells, evenly chosen in the order of the map, shape (pairs, cells)."""
     cells = np.flatnonzero(stable)
     chosen = np.zeros(stable.shape, np.bool_)
     chosen.flat[cells[:: -(-cells.size // MOST_CELLS)]] = True
     parts, order = [], []
 
-    def sampled(block: Block) -> tuple[FloatBlock, IntArray] | None:
+    def sampled(block: Block) -> tuple[Float32Array, IntArray] | None:
         rows, cols = np.nonzero(chosen[block.rows, block.cols])
         if not rows.size:
             return None

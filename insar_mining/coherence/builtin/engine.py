@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import Complex64Array, Float32Array
 from insar_mining.coherence.builtin import compiled
 from insar_mining.coherence.builtin.extras.misregistration import Shift
 from insar_mining.coherence.builtin.extras.refine import described, shift_of_date
 from insar_mining.coherence.builtin.images.burst import Side
 from insar_mining.coherence.builtin.images.cache import ArrayCache
 from insar_mining.coherence.builtin.images.dates import DateLines, Kept, OwnPixels, Phases, Relief, Resampler, blocks_of
-from insar_mining.coherence.builtin.images.resample import ComplexImage
 from insar_mining.coherence.builtin.images.scene import Scene
 from insar_mining.coherence.builtin.layers import (
     PHASES,
@@ -47,9 +47,6 @@ from insar_mining.geometry.threads import threads
 from insar_mining.sentinel1.product import Product
 
 logger = logging.getLogger(__name__)
-
-FloatMap = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
 
 
 Shifts = Sequence[Shift | None]
@@ -123,7 +120,7 @@ class BuiltinEngine:
 
     def _fill_from_burst(
         self,
-        out: dict[str, FloatMap],
+        out: dict[str, Float32Array],
         scene: Scene,
         pair: BurstPair,
         shifts: Shifts,
@@ -229,7 +226,7 @@ class BuiltinEngine:
             "shift": moved,
         }
 
-        def blocks() -> Iterator[ComplexImage]:
+        def blocks() -> Iterator[Complex64Array]:
             ahead = [*blocks_of(relief.region)]
             for number, block in enumerate(ahead):
                 for upcoming in ahead[number + 1 : number + 2]:  # the disk works on the next block meanwhile

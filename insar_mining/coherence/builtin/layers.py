@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import Complex64Array, Float32Array
 from insar_mining.coherence.builtin.extras.adaptive import adaptive_coherence
 from insar_mining.coherence.builtin.extras.bias import correct_map
 from insar_mining.coherence.builtin.extras.common_band import (
@@ -22,7 +23,6 @@ from insar_mining.coherence.builtin.extras.goldstein import goldstein
 from insar_mining.coherence.builtin.extras.masks import mean_power
 from insar_mining.coherence.builtin.images.burst import Side, valid_pixels
 from insar_mining.coherence.builtin.images.dates import DateLines, blocks_of
-from insar_mining.coherence.builtin.images.resample import ComplexImage
 from insar_mining.coherence.estimators.estimate import coherence, window_mean
 from insar_mining.coherence.estimators.looks import looks_of_image, spectral_looks, window_looks
 from insar_mining.coherence.estimators.spectrum import Spectrum, azimuth_spectrum, range_spectrum
@@ -32,8 +32,6 @@ from insar_mining.errors import InsarMiningError
 from insar_mining.geometry.coregister import POST_SAMPLES, Region
 from insar_mining.sentinel1.annotation import SubSwath
 
-FloatArray = npt.NDArray[np.float64]
-FloatImage = npt.NDArray[np.float32]
 BurstLayers = dict[str, npt.NDArray[np.generic]]
 
 ADAPTIVE_HALO = (3, 9)  # of 5 lines x 15 samples: half of it and a cell's neighbours
@@ -133,19 +131,19 @@ def _layers_of(block: Region, dates: Dates, plan: CoherencePlan) -> BurstLayers:
 
 
 def estimated(
-    reference: ComplexImage, secondary: ComplexImage, window: Window, recipe: Recipe, swath: SubSwath
-) -> FloatImage:
+    reference: Complex64Array, secondary: Complex64Array, window: Window, recipe: Recipe, swath: SubSwath
+) -> Float32Array:
     """Coherence of a block by the estimator of a recipe."""
     if recipe.estimator == "adaptive":
         looks_per_sample = window_looks(swath, *USUAL_WINDOW) / math.prod(USUAL_WINDOW)
         return adaptive_coherence(reference, secondary, looks_per_sample=looks_per_sample)[0]
     if recipe.remove_fringes:
         return coherence_without_fringes(reference, secondary, window.azimuth, window.range)
-    values: FloatImage = coherence(reference, secondary, window.azimuth, window.range)
+    values: Float32Array = coherence(reference, secondary, window.azimuth, window.range)
     return values
 
 
-def images_of(block: Region, dates: Dates, recipe: Recipe) -> tuple[ComplexImage, ComplexImage]:
+def images_of(block: Region, dates: Dates, recipe: Recipe) -> tuple[Complex64Array, Complex64Array]:
     """Both dates on a block, filtered to the band that they share if the recipe says so."""
     reference, secondary = dates.reference.lines(block), dates.secondary.lines(block)
     if not recipe.common_band:
@@ -158,7 +156,7 @@ def images_of(block: Region, dates: Dates, recipe: Recipe) -> tuple[ComplexImage
     return common_band(reference, secondary, shift[:, : block.shape[1]], range_spectrum(swath))
 
 
-def _filtered(region: Region, wide: Region, dates: Dates, plan: CoherencePlan) -> ComplexImage:
+def _filtered(region: Region, wide: Region, dates: Dates, plan: CoherencePlan) -> Complex64Array:
     """Filter the phase of the interferogram of a region, and average it over the window."""
     recipe = plan.recipe
     whole = np.empty(wide.shape, dtype=np.complex64)
@@ -192,7 +190,7 @@ def _filtered(region: Region, wide: Region, dates: Dates, plan: CoherencePlan) -
     )
     mean = window_mean(filtered, plan.window.azimuth, plan.window.range)
     first, left = region.line_start - wide.line_start, region.sample_start - wide.sample_start
-    cut: ComplexImage = mean[first : first + region.shape[0], left : left + region.shape[1]]
+    cut: Complex64Array = mean[first : first + region.shape[0], left : left + region.shape[1]]
     return cut
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import Float32Array
 from insar_mining.coherence.builtin.extras.masks import amplitude_mask, geometry_mask
 from insar_mining.coherence.builtin.images.scene import Scene
 from insar_mining.coherence.builtin.layers import POWERS
@@ -15,14 +16,12 @@ from insar_mining.geometry.view import cell_heights, local_incidence_map, perpen
 from insar_mining.sentinel1.noise import read_noise
 from insar_mining.sentinel1.product import Product
 
-FloatMap = npt.NDArray[np.float32]
-
 MAP_BANDS = ("mask", "incidence", "baseline")
 
 
 def map_bands(
-    scene: Scene, products: Sequence[Product], plan: CoherencePlan, layers: Mapping[str, FloatMap]
-) -> dict[str, FloatMap]:
+    scene: Scene, products: Sequence[Product], plan: CoherencePlan, layers: Mapping[str, Float32Array]
+) -> dict[str, Float32Array]:
     """Compute those bands of a recipe, each on the plan's grid.
 
     Parameters
@@ -33,7 +32,7 @@ def map_bands(
         Where the mask is wanted, the mean powers of both dates on the map (`POWERS`).
     """
     wanted = set(plan.recipe.bands) & set(MAP_BANDS)
-    out: dict[str, FloatMap] = {}
+    out: dict[str, Float32Array] = {}
     if not wanted:
         return out
     name = plan.bursts[0].swath
@@ -50,7 +49,7 @@ def map_bands(
 
 
 def _amplitude_bits(
-    scene: Scene, products: Sequence[Product], plan: CoherencePlan, layers: Mapping[str, FloatMap]
+    scene: Scene, products: Sequence[Product], plan: CoherencePlan, layers: Mapping[str, Float32Array]
 ) -> npt.NDArray[np.uint8]:
     """Low signal and water-like cells; none where a product brings no noise annotation."""
     noise = [_noise_map(scene, product, plan, which) for which, product in enumerate(products)]
@@ -61,7 +60,7 @@ def _amplitude_bits(
     return amplitude_mask(power, (noise[0], noise[1]), heights, plan.grid.spacing_m)
 
 
-def _noise_map(scene: Scene, product: Product, plan: CoherencePlan, which: int) -> FloatMap | None:
+def _noise_map(scene: Scene, product: Product, plan: CoherencePlan, which: int) -> Float32Array | None:
     """Noise power of a date on the cells of the map, None if it is not known.
 
     It changes over hundreds of pixels, so that the few by which the dates lie apart do not count.

@@ -25,12 +25,10 @@ from scipy.linalg import toeplitz
 from scipy.optimize import brentq
 from scipy.special import gammaln
 
+from insar_mining.arrays import Complex64Array, FloatArray
 from insar_mining.coherence.estimators.spectrum import Spectrum, azimuth_spectrum, range_spectrum
 from insar_mining.errors import CoverageError, OptionError
 from insar_mining.sentinel1.annotation import SubSwath
-
-FloatArray = npt.NDArray[np.float64]
-ComplexImage = npt.NDArray[np.complex64]
 
 LEAST_LOOKS, MOST_LOOKS = 1.0 + 1e-6, 1e6
 QUADRATURE_POINTS = 256
@@ -174,7 +172,7 @@ def _mean_of_root(first: float, second: float | None) -> float:
     return float(moment(0.5) + c * (moment(2.5) + alpha * moment(1.5) + gamma * moment(0.5)))
 
 
-def looks_of_image(image: ComplexImage, lines: int, samples: int) -> LooksEstimate:
+def looks_of_image(image: Complex64Array, lines: int, samples: int) -> LooksEstimate:
     """Independent looks of a window, from the spectra that the pixels of an image really have.
 
     The image is cut into tiles of 64 lines x 512 samples; in each the azimuth carrier (a
@@ -214,7 +212,7 @@ def looks_of_image(image: ComplexImage, lines: int, samples: int) -> LooksEstima
     return LooksEstimate(_looks_of(toeplitz(down), toeplitz(across)), sd, len(tiles))
 
 
-def _full_tiles(image: ComplexImage) -> Iterator[npt.NDArray[np.complex128]]:
+def _full_tiles(image: Complex64Array) -> Iterator[npt.NDArray[np.complex128]]:
     """Tiles of an image at least half of whose pixels hold data; the others are 0."""
     for top in range(0, image.shape[0] - TILE[0] + 1, TILE[0]):
         for left in range(0, image.shape[1] - TILE[1] + 1, TILE[1]):

@@ -19,10 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import interpolate, optimize, special
 
+from insar_mining.arrays import BoolArray, FloatArray
 from insar_mining.errors import OptionError
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 # below, the density is infinite near 1; above, the hypergeometric function leaves the range of doubles
 LEAST_LOOKS = 1.5

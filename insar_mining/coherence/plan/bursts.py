@@ -17,9 +17,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import FloatArray
 from insar_mining.sentinel1.annotation import SPEED_OF_LIGHT_M_S, Burst, SubSwath
-
-FloatArray = npt.NDArray[np.float64]
 
 BURST_CYCLE_S = 2.758273
 """From one burst of a sub-swath to the next (IW; ESA, Sentinel-1 burst id, ESA-EOPG-EOPGM-TN-0024)."""

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import FloatArray
 from insar_mining.coherence.plan.bursts import BurstCut, matching_burst, middle_of_burst_s
 from insar_mining.errors import PairError, PartialCoverageWarning, UnlikeScenesWarning
 from insar_mining.geometry.terrain import GridHeights, probe
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.product import Product
 from insar_mining.sentinel1.tops import tops_ramp
-
-FloatArray = npt.NDArray[np.float64]
 
 ENOUGH_COMMON_BAND = 0.9  # bursts are synchronised to a few milliseconds since 2015, which leaves 0.95 and more
 

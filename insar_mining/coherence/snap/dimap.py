@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from affine import Affine
 
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import SnapCrashError, SnapOutputError
 from insar_mining.files import write_text
 
@@ -34,8 +35,6 @@ COHERENCE = re.compile(
 SECONDARIES = ("Secondary_Metadata", "Slave_Metadata")
 ABSTRACTED = "Abstracted_Metadata"
 SAMPLED_ROWS = 64
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from shapely.geometry import box
 
+from insar_mining.arrays import Float32Array
 from insar_mining.coherence.plan.model import CoherencePlan, Progress
 from insar_mining.coherence.plan.product import Layers
 from insar_mining.coherence.snap.catalogue import VERSIONS
@@ -38,8 +37,6 @@ from insar_mining.errors import (
 )
 from insar_mining.sentinel1.product import open_product
 
-FloatMap = npt.NDArray[np.float32]
-
 BOTH = ("reference", "secondary")
 GEOMETRY_MAY_DO = (SnapError, SnapOutputError)  # what spectral diversity may fail of: overlaps that are not coherent
 REGION_MARGIN_DEG = 0.1  # heights move the ground in the image by up to some km
@@ -60,7 +57,7 @@ class SnapEngine:
         plan.recipe.refuse_unless_plain(self.name)
         return {"coherence": self.map_coherence(plan, progress)}
 
-    def map_coherence(self, plan: CoherencePlan, progress: Progress) -> FloatMap:
+    def map_coherence(self, plan: CoherencePlan, progress: Progress) -> Float32Array:
         """Compute coherence on the plan's grid: float32, shape (height, width), NaN outside.
 
         Raises
@@ -97,7 +94,7 @@ def map_with(
     version: int,
     make_runner: Callable[[Workspace], Runner],
     progress: Progress,
-) -> FloatMap:
+) -> Float32Array:
     """Carry out a plan with whatever runs graphs; see :meth:`SnapEngine.map_coherence`."""
     for path in (plan.reference, plan.secondary):
         _refuse_bursts(path)

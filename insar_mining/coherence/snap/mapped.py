@@ -10,17 +10,16 @@ import numpy.typing as npt
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 
+from insar_mining.arrays import Float32Array
 from insar_mining.coherence.snap.dimap import Band, Dimap
 from insar_mining.errors import PartialCoverageWarning, SnapOutputError
 from insar_mining.geo.grid import MapGrid
-
-FloatMap = npt.NDArray[np.float32]
 
 ON_GRID_M = 1e-3
 MANY_ZEROS, MOSTLY_ZEROS = 0.01, 0.5
 
 
-def on_grid(product: Dimap, band: Band, grid: MapGrid) -> tuple[FloatMap, npt.NDArray[np.bool_]]:
+def on_grid(product: Dimap, band: Band, grid: MapGrid) -> tuple[Float32Array, npt.NDArray[np.bool_]]:
     """Return the part of a mapped band that a grid asks for, and which cells the product reaches.
 
     Raises
@@ -71,7 +70,9 @@ def _check_crs(product: Dimap, grid: MapGrid) -> None:
             )
 
 
-def masked(values: FloatMap, reached: npt.NDArray[np.bool_], seen: npt.NDArray[np.bool_], path: Path) -> FloatMap:
+def masked(
+    values: Float32Array, reached: npt.NDArray[np.bool_], seen: npt.NDArray[np.bool_], path: Path
+) -> Float32Array:
     """Set NaN where geometry says that there are no data; what SNAP says elsewhere counts, also a 0.
 
     Raises

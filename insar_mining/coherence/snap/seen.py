@@ -9,16 +9,14 @@ inside the valid samples of both dates.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from insar_mining.arrays import BoolArray
 from insar_mining.coherence.plan.bursts import burst_cuts, cut_of_each
 from insar_mining.coherence.plan.model import CoherencePlan, Window, with_orbit
 from insar_mining.geometry.geocode import Look, look_up
 from insar_mining.geometry.terrain import dem_arrays, heights_for
 from insar_mining.sentinel1.annotation import SPEED_OF_LIGHT_M_S, SubSwath
 from insar_mining.sentinel1.product import open_product
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 def seen_cells(plan: CoherencePlan) -> BoolArray:

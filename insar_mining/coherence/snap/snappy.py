@@ -21,9 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from insar_mining.arrays import Float32Array
 from insar_mining.coherence.plan.model import CoherencePlan, Progress
 from insar_mining.coherence.plan.product import Layers
-from insar_mining.coherence.snap.engine import FloatMap, map_with, warn_of_version
+from insar_mining.coherence.snap.engine import map_with, warn_of_version
 from insar_mining.coherence.snap.gpt import GRACE_S, Listener, Watched
 from insar_mining.coherence.snap.graphs import known_version
 from insar_mining.coherence.snap.install import find_gpt, version_of
@@ -52,7 +53,7 @@ class SnappyEngine:
         plan.recipe.refuse_unless_plain(self.name)
         return {"coherence": self.map_coherence(plan, progress)}
 
-    def map_coherence(self, plan: CoherencePlan, progress: Progress) -> FloatMap:
+    def map_coherence(self, plan: CoherencePlan, progress: Progress) -> Float32Array:
         """Compute coherence on the plan's grid: float32, shape (height, width), NaN outside.
 
         Raises

@@ -29,11 +29,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import Complex64Array, Float32Array, IntArray
 from insar_mining.errors import OptionError
-
-FloatImage = npt.NDArray[np.float32]
-ComplexImage = npt.NDArray[np.complex64]
-Indices = npt.NDArray[np.int64]
 
 CELL_SAMPLES = 3
 MOST_CELLS = 21
@@ -56,15 +53,15 @@ LOG_2, HALF_ROOT = np.float32(math.log(2)), np.int32(0x3F3504F3)
 
 
 def adaptive_coherence(
-    reference: ComplexImage,
-    secondary: ComplexImage,
+    reference: Complex64Array,
+    secondary: Complex64Array,
     lines: int = 5,
     samples: int = 15,
     *,
     significance: float = 0.05,
     least_samples: int = 15,
     looks_per_sample: float = 0.5,
-) -> tuple[FloatImage, npt.NDArray[np.int16]]:
+) -> tuple[Float32Array, npt.NDArray[np.int16]]:
     """Sample coherence in windows cut at edges of brightness.
 
     Parameters
@@ -162,7 +159,7 @@ def _cell_sums(reference, secondary, out):  # type: ignore[no-untyped-def]
                 out[3, y, x] = ps
 
 
-def _cuts(down: int, across: int) -> tuple[Indices, Indices]:
+def _cuts(down: int, across: int) -> tuple[IntArray, IntArray]:
     """Tell on which line, column and diagonals each cell of the window lies, and which cuts there are.
 
     Returns

@@ -22,11 +22,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
+from insar_mining.arrays import Float32Array, FloatArray
 from insar_mining.coherence.estimators.statistics import expected_coherence, likelihood_interval, sample_pdf, unbias
 from insar_mining.errors import OptionError
-
-FloatArray = npt.NDArray[np.float64]
-FloatMap = npt.NDArray[np.float32]
 
 NODES = 4097  # of sample coherence, 0..1
 TRUE_NODES = 257  # of true coherence, for the standard error
@@ -50,10 +48,10 @@ class Corrected(NamedTuple):
         likely values (a one-sided interval).
     """
 
-    coherence: FloatMap
-    standard_error: FloatMap
-    low: FloatMap
-    high: FloatMap
+    coherence: Float32Array
+    standard_error: Float32Array
+    low: Float32Array
+    high: Float32Array
 
 
 class CorrectedMean(NamedTuple):
@@ -75,7 +73,7 @@ class CorrectedMean(NamedTuple):
     windows: int
 
 
-def correct_map(coherence: FloatMap, looks: float, level: float = 0.95) -> Corrected:
+def correct_map(coherence: Float32Array, looks: float, level: float = 0.95) -> Corrected:
     """Correct a map of sample coherence cell by cell, with standard error and interval.
 
     Parameters

@@ -25,13 +25,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import Complex64Array, Float32Array, FloatArray
 from insar_mining.coherence.estimators.spectrum import Spectrum
 from insar_mining.errors import OptionError
-
-FloatArray = npt.NDArray[np.float64]
-FloatImage = npt.NDArray[np.float32]
-ComplexImage = npt.NDArray[np.complex64]
-Planes = npt.NDArray[np.float32]
 
 HALF_TAPS = 24
 SHIFTS_PER_CYCLE = 1024  # of the table; to take a shift for one half a step away costs 0.0003 of coherence
@@ -80,7 +76,9 @@ def spectral_shift(
     return np.asarray(per_metre * range_spacing_m)
 
 
-def shift_of_offsets(range_offset_m: FloatArray, post_samples: int, wavelength_m: float, reach: int = 4) -> FloatImage:
+def shift_of_offsets(
+    range_offset_m: FloatArray, post_samples: int, wavelength_m: float, reach: int = 4
+) -> Float32Array:
     """Shift from the slant-range differences of a block, cycles per sample.
 
     Parameters
@@ -113,8 +111,12 @@ def shift_of_offsets(range_offset_m: FloatArray, post_samples: int, wavelength_m
 
 
 def turned(
-    reference: ComplexImage, secondary: ComplexImage, range_offset_m: FloatArray, post_samples: int, wavelength_m: float
-) -> tuple[ComplexImage, ComplexImage]:
+    reference: Complex64Array,
+    secondary: Complex64Array,
+    range_offset_m: FloatArray,
+    post_samples: int,
+    wavelength_m: float,
+) -> tuple[Complex64Array, Complex64Array]:
     """Put back the phase that was removed from a reference, and turn the secondary with it.
 
     A reference that is not the stack reference has had a geometric phase removed itself: its band lies
@@ -159,8 +161,8 @@ def _turned(reference, secondary, field, post_samples, phase_per_m):  # type: ig
 
 
 def common_band(
-    reference: ComplexImage, secondary: ComplexImage, shift: FloatImage, spectrum: Spectrum
-) -> tuple[ComplexImage, ComplexImage]:
+    reference: Complex64Array, secondary: Complex64Array, shift: Float32Array, spectrum: Spectrum
+) -> tuple[Complex64Array, Complex64Array]:
     """Filter a block of a pair to the range band that both dates share.
 
     Parameters
@@ -196,7 +198,7 @@ def common_band(
     return first, second
 
 
-def _read_only(image: ComplexImage) -> ComplexImage:
+def _read_only(image: Complex64Array) -> Complex64Array:
     """Return a view that cannot be written to: as arrays from disk are, so that kernels are compiled for one kind."""
     view = np.ascontiguousarray(image).view()
     view.setflags(write=False)
@@ -231,7 +233,7 @@ def _filters(spectrum: Spectrum) -> npt.NDArray[np.complex64]:
 
 
 @lru_cache(maxsize=8)
-def _kernels(spectrum: Spectrum) -> tuple[Planes, Planes, Planes, Planes]:
+def _kernels(spectrum: Spectrum) -> tuple[Float32Array, Float32Array, Float32Array, Float32Array]:
     """Real and imaginary taps for the reference, then for the secondary, shape (shifts, taps).
 
     In the order of the samples that they meet.  Seen from its own window the secondary has the opposite

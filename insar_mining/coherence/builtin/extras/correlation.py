@@ -19,10 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
-from insar_mining.coherence.builtin.images.resample import ComplexImage
+from insar_mining.arrays import Complex64Array, FloatArray
 from insar_mining.coherence.estimators.spectrum import Spectrum
-
-FloatArray = npt.NDArray[np.float64]
 
 PATCH_LINES, PATCH_SAMPLES = 32, 128
 SEARCH_LINES, SEARCH_SAMPLES = 8, 16  # how far amplitudes are searched, either way
@@ -78,7 +76,7 @@ class PatchShifts:
         return float((self.power.mean() - 1) * math.sqrt(count / rounds)) if count else 0.0
 
 
-def patch_shifts(first: ComplexImage, second: ComplexImage, azimuth: Spectrum, range_: Spectrum) -> PatchShifts:
+def patch_shifts(first: Complex64Array, second: Complex64Array, azimuth: Spectrum, range_: Spectrum) -> PatchShifts:
     """Shift of the second image against the first, patch by patch.
 
     Parameters
@@ -157,7 +155,7 @@ def _band(spectrum: Spectrum, size: int) -> tuple[_Frequencies, FloatArray]:
     return _Frequencies(index, value, float(np.mean(value**2))), 1 / spectrum.amplitude(value) ** 2
 
 
-def _patches(image: ComplexImage) -> ComplexImage:
+def _patches(image: Complex64Array) -> Complex64Array:
     """Cut an image into whole patches, shape (patches, 32, 128)."""
     rows, columns = image.shape[0] // PATCH_LINES, image.shape[1] // PATCH_SAMPLES
     cut = image[: rows * PATCH_LINES, : columns * PATCH_SAMPLES]
@@ -165,14 +163,14 @@ def _patches(image: ComplexImage) -> ComplexImage:
     return cut.reshape(rows * columns, PATCH_LINES, PATCH_SAMPLES)
 
 
-def _usable(first: ComplexImage, second: ComplexImage) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def _usable(first: Complex64Array, second: Complex64Array) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Which patches both images fill well enough, and which of their pixels."""
     known = np.isfinite(first) & np.isfinite(second) & (first != 0) & (second != 0)
     used = known.mean(axis=(1, 2)) >= LEAST_FINITE if known.size else np.zeros(known.shape[0], dtype=np.bool_)
     return used, known[used]
 
 
-def amplitude_surface(first: ComplexImage, second: ComplexImage) -> tuple[FloatArray, int]:
+def amplitude_surface(first: Complex64Array, second: Complex64Array) -> tuple[FloatArray, int]:
     """Correlation of amplitudes at whole shifts, summed over patches, and the number of patches.
 
     Returns

@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from insar_mining.coherence.builtin.images.resample import ComplexImage
+from insar_mining.arrays import Complex64Array, FloatArray
 from insar_mining.coherence.estimators.spectrum import Spectrum
 
-FloatArray = npt.NDArray[np.float64]
-Interferogram = tuple[ComplexImage, ComplexImage]
+Interferogram = tuple[Complex64Array, Complex64Array]
 """Reference and date."""
 
 CELL_LINES, CELL_SAMPLES = 8, 32

@@ -20,25 +20,22 @@ import math
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
+from insar_mining.arrays import Complex64Array, Float32Array
 from insar_mining.errors import OptionError
-
-FloatImage = npt.NDArray[np.float32]
-ComplexImage = npt.NDArray[np.complex64]
 
 NOTHING = 1e-6  # of sums of unit phasors; differences of running sums leave less where there is no data
 
 
 def coherence_without_fringes(
-    reference: ComplexImage,
-    secondary: ComplexImage,
+    reference: Complex64Array,
+    secondary: Complex64Array,
     azimuth: int = 2,
     range_: int = 7,
     *,
     frequency_lines: int = 13,
     frequency_samples: int = 41,
-) -> FloatImage:
+) -> Float32Array:
     """Sample coherence in a boxcar from which the local ramp of phase has been removed.
 
     ``|sum(r conj(s) exp(-2 pi i (f_a dy + f_r dx)))| / sqrt(sum(|r|^2) sum(|s|^2))`` over the samples of
@@ -79,8 +76,8 @@ def coherence_without_fringes(
 
 
 def local_frequency(
-    reference: ComplexImage, secondary: ComplexImage, lines: int = 13, samples: int = 41
-) -> tuple[FloatImage, FloatImage]:
+    reference: Complex64Array, secondary: Complex64Array, lines: int = 13, samples: int = 41
+) -> tuple[Float32Array, Float32Array]:
     """Frequency of the interferogram around every pixel.
 
     Parameters
@@ -111,7 +108,7 @@ def local_frequency(
     return down, across
 
 
-def _unit(reference: ComplexImage, secondary: ComplexImage) -> ComplexImage:
+def _unit(reference: Complex64Array, secondary: Complex64Array) -> Complex64Array:
     """Return the interferogram with a magnitude of 1, and 0 where there is no data: such pixels have no say."""
     product = reference * secondary.conj()
     size = np.abs(product)

@@ -16,10 +16,8 @@ import numpy.typing as npt
 from scipy import fft
 from scipy.ndimage import uniform_filter
 
+from insar_mining.arrays import Complex64Array, Float32Array
 from insar_mining.errors import OptionError
-
-FloatImage = npt.NDArray[np.float32]
-ComplexImage = npt.NDArray[np.complex64]
 
 FFT_SIZES = (32, 64, 128, 256)
 WINDOW_SIZES = (3, 5, 7)
@@ -27,8 +25,8 @@ STEPS_PER_PATCH = 4
 
 
 def goldstein(
-    interferogram: ComplexImage,
-    coherence: FloatImage | None = None,
+    interferogram: Complex64Array,
+    coherence: Float32Array | None = None,
     *,
     alpha: float = 1.0,
     fft_size: int = 64,
@@ -40,7 +38,7 @@ def goldstein(
     coherence_threshold: float = 0.2,
     first_line: int = 0,
     first_sample: int = 0,
-) -> ComplexImage:
+) -> Complex64Array:
     """Filter the phase of an interferogram.
 
     Parameters
@@ -99,7 +97,7 @@ def goldstein(
             exponent = alpha
         total[place] += (_filtered(patch, exponent, window_size) * taper)[inside]
         weight[place] += taper[inside]
-    out: ComplexImage = (total / weight).astype(np.complex64)
+    out: Complex64Array = (total / weight).astype(np.complex64)
     if use_coherence_mask and coherence is not None:
         kept = ~(coherence >= coherence_threshold)
         out[kept] = interferogram[kept]
@@ -158,7 +156,7 @@ def _filtered(patch: npt.NDArray[np.complex128], alpha: float, window_size: int)
     return np.asarray(fft.ifft2(spectrum))
 
 
-def _adaptive_alpha(coherence: FloatImage, alpha_min: float, alpha_max: float) -> float:
+def _adaptive_alpha(coherence: Float32Array, alpha_min: float, alpha_max: float) -> float:
     values = coherence[np.isfinite(coherence)]
     mean = float(values.mean()) if values.size else 0.0
     return min(max(1 - mean, alpha_min), alpha_max)

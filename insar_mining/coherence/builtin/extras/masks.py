@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter
 
+from insar_mining.arrays import BoolArray, ByteArray, Complex64Array, Float32Array, FloatArray
 from insar_mining.errors import OptionError
 from insar_mining.geo.grid import MapGrid
 from insar_mining.geometry.range_doppler import DemArrays
@@ -44,11 +45,6 @@ __all__ = [
     "water_like",
 ]
 
-FloatArray = npt.NDArray[np.float64]
-FloatMap = npt.NDArray[np.float32]
-BoolMap = npt.NDArray[np.bool_]
-ByteMap = npt.NDArray[np.uint8]
-ComplexImage = npt.NDArray[np.complex64]
 
 STEPS_PER_CELL = 2
 FARTHEST_M = 10_000.0
@@ -74,7 +70,7 @@ SHADOW, PASSIVE_SHADOW = int(MaskBit.SHADOW), int(MaskBit.PASSIVE_SHADOW)
 NO_HEIGHT = int(MaskBit.NO_HEIGHT)
 
 
-def geometry_mask(swath: SubSwath, grid: MapGrid, dem: DemArrays) -> ByteMap:
+def geometry_mask(swath: SubSwath, grid: MapGrid, dem: DemArrays) -> ByteArray:
     """Layover and shadow on the cells of a grid, from the terrain around it too.
 
     Parameters
@@ -100,7 +96,7 @@ def geometry_mask(swath: SubSwath, grid: MapGrid, dem: DemArrays) -> ByteMap:
     return layover_shadow(heights, grid.spacing_m, sight)[inside]
 
 
-def layover_shadow(height_m: FloatArray, spacing_m: float, sight: SightLines) -> ByteMap:
+def layover_shadow(height_m: FloatArray, spacing_m: float, sight: SightLines) -> ByteArray:
     """Layover and shadow of the cells of a map.
 
     Parameters
@@ -137,7 +133,7 @@ def layover_shadow(height_m: FloatArray, spacing_m: float, sight: SightLines) ->
     return mask
 
 
-def mean_power(image: ComplexImage, lines: int = 5, samples: int = 21) -> FloatMap:
+def mean_power(image: Complex64Array, lines: int = 5, samples: int = 21) -> Float32Array:
     """Mean intensity around every pixel.
 
     Parameters
@@ -161,7 +157,7 @@ def mean_power(image: ComplexImage, lines: int = 5, samples: int = 21) -> FloatM
         return np.where(share > 0.5 / (lines * samples), total / share, np.nan).astype(np.float32)
 
 
-def low_signal(power: npt.ArrayLike, noise: npt.ArrayLike, least_snr_db: float = 3.0) -> BoolMap:
+def low_signal(power: npt.ArrayLike, noise: npt.ArrayLike, least_snr_db: float = 3.0) -> BoolArray:
     """Tell where the echo is so weak that noise alone takes much of the coherence.
 
     Parameters
@@ -184,7 +180,9 @@ def low_signal(power: npt.ArrayLike, noise: npt.ArrayLike, least_snr_db: float =
         return np.asarray(np.asarray(power) < np.asarray(noise) * (1 + 10 ** (least_snr_db / 10)))
 
 
-def water_like(dark_reference: BoolMap, dark_secondary: BoolMap, height_m: npt.ArrayLike, spacing_m: float) -> BoolMap:
+def water_like(
+    dark_reference: BoolArray, dark_secondary: BoolArray, height_m: npt.ArrayLike, spacing_m: float
+) -> BoolArray:
     """Tell which cells look like calm water: dark on both dates, level, and among their like.
 
     That is all it says.  Wet tailings, tarmac, dry sand and salt look the same; water roughened by wind
@@ -218,7 +216,7 @@ def amplitude_mask(
     height_m: npt.ArrayLike,
     spacing_m: float,
     least_snr_db: float = 3.0,
-) -> ByteMap:
+) -> ByteArray:
     """Low signal and what looks like water, on the cells of a map.
 
     Parameters
@@ -239,7 +237,7 @@ def amplitude_mask(
     return combine(np.zeros(first.shape, np.uint8), first | second, water)
 
 
-def combine(geometry: ByteMap, low: BoolMap | None = None, water: BoolMap | None = None) -> ByteMap:
+def combine(geometry: ByteArray, low: BoolArray | None = None, water: BoolArray | None = None) -> ByteArray:
     """Return the mask band: the bits of geometry with those of amplitude, if there are any."""
     mask = geometry.copy()
     for cells, bit in ((low, MaskBit.LOW_SIGNAL), (water, MaskBit.WATER_LIKE)):

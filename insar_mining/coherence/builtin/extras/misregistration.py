@@ -18,8 +18,8 @@ from itertools import pairwise
 from typing import Literal, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from insar_mining.arrays import Complex64Array, FloatArray
 from insar_mining.coherence.builtin.extras.correlation import (
     LEAST_EXCESS,
     PatchShifts,
@@ -38,14 +38,13 @@ from insar_mining.coherence.builtin.extras.diversity import (
 )
 from insar_mining.coherence.builtin.extras.strips import BurstOfDate, overlap_blocks
 from insar_mining.coherence.builtin.images.burst import Side
-from insar_mining.coherence.builtin.images.resample import FRACTIONS, ComplexImage
+from insar_mining.coherence.builtin.images.resample import FRACTIONS
 from insar_mining.coherence.estimators.spectrum import Spectrum
 from insar_mining.geometry.coregister import Region
 from insar_mining.geometry.range_doppler import DemArrays
 
 logger = logging.getLogger(__name__)
 
-FloatArray = npt.NDArray[np.float64]
 Method = Literal["auto", "correlation"]
 
 MOST_PIXELS = 6_000_000  # that patches take; at coherence 0.7 they give 0.0004 line and 0.0003 sample
@@ -109,7 +108,7 @@ class Strip(Protocol):
         """How many there are."""
         ...
 
-    def at(self, shift: tuple[float, float]) -> tuple[ComplexImage, ComplexImage]:
+    def at(self, shift: tuple[float, float]) -> tuple[Complex64Array, Complex64Array]:
         """Return reference and date without carrier, the date read `shift` beyond its geometry."""
         ...
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import Complex64Array, FloatArray
 from insar_mining.coherence.builtin.extras.correlation import PATCH_LINES, PATCH_SAMPLES
 from insar_mining.coherence.builtin.extras.diversity import CELL_LINES, CELL_SAMPLES, Interferogram
 from insar_mining.coherence.builtin.images.burst import Side, valid_pixels
 from insar_mining.coherence.builtin.images.dates import Phases, Relief, Resampler
 from insar_mining.coherence.builtin.images.resample import (
     MOST_TAPS,
-    ComplexImage,
     RampArrays,
     deramp,
     interpolation_weights,
@@ -28,8 +28,6 @@ from insar_mining.coherence.estimators.spectrum import azimuth_spectrum, range_s
 from insar_mining.geometry.coregister import Region
 from insar_mining.geometry.range_doppler import DemArrays
 from insar_mining.sentinel1.tops import TopsRamp, tops_ramp
-
-FloatArray = npt.NDArray[np.float64]
 
 STRIP_LINES = 2 * PATCH_LINES
 OVERLAP_LINES = 4 * CELL_LINES
@@ -88,7 +86,7 @@ class _Part:
             )
         return self._resamplers[key]
 
-    def brought(self, side: Side, shift: tuple[float, float]) -> ComplexImage:
+    def brought(self, side: Side, shift: tuple[float, float]) -> Complex64Array:
         """Read a burst that lies `shift` beyond its geometry."""
         return replace(self.resampler(side), shift=shift).lines(self.region)
 
@@ -101,7 +99,7 @@ class BurstStrip(_Part):
         self._date = burst.date
         self._ramp = _ramp(burst.stack)
 
-    def at(self, shift: tuple[float, float]) -> tuple[ComplexImage, ComplexImage]:
+    def at(self, shift: tuple[float, float]) -> tuple[Complex64Array, Complex64Array]:
         """Return reference and date, both without the carrier of the reference."""
         images = valid_pixels(self.stack, self.region), np.array(self.brought(self._date, shift))
         first, second = (deramp(v, self._ramp, self.region.line_start, self.region.sample_start) for v in images)

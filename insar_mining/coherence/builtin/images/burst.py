@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from insar_mining.coherence.builtin.images.resample import ComplexImage
+from insar_mining.arrays import Complex64Array
 from insar_mining.errors import ProductError
 from insar_mining.geometry.coregister import BurstFrame, Region
 from insar_mining.sentinel1.annotation import Burst, SubSwath
@@ -34,7 +34,7 @@ class Side:
         """Sampling of the burst."""
         return BurstFrame.of(self.swath, self.burst_index)
 
-    def read(self, region: Region) -> ComplexImage:
+    def read(self, region: Region) -> Complex64Array:
         """Read the pixels of a region that lies in the valid part of the burst, as they are in the file.
 
         Raises
@@ -52,7 +52,7 @@ class Side:
         self._refuse_empty(pixels, region)
         return pixels
 
-    def _refuse_empty(self, pixels: ComplexImage, region: Region) -> None:
+    def _refuse_empty(self, pixels: Complex64Array, region: Region) -> None:
         """Refuse pixels of which more than a few lines hold zeros only, which no ground and no noise gives."""
         if pixels.shape[1] < LEAST_SAMPLES:
             return
@@ -80,7 +80,7 @@ class Side:
             )
 
 
-def valid_pixels(side: Side, region: Region) -> ComplexImage:
+def valid_pixels(side: Side, region: Region) -> Complex64Array:
     """Read the pixels of any region; NaN where the annotation says there are none."""
     out = np.full(region.shape, np.nan, dtype=np.complex64)
     inside = region.within(side.burst.valid_lines, side.burst.valid_samples)

@@ -16,9 +16,9 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import Complex64Array, FloatArray
 from insar_mining.coherence.builtin.images.burst import Side, valid_pixels
 from insar_mining.coherence.builtin.images.resample import (
-    ComplexImage,
     RampArrays,
     deramp,
     interpolation_weights,
@@ -45,7 +45,6 @@ from insar_mining.geometry.range_doppler import (
 )
 from insar_mining.sentinel1.tops import tops_ramp
 
-FloatArray = npt.NDArray[np.float64]
 Number = TypeVar("Number", bound=np.generic)
 
 BLOCK_LINES = 128
@@ -56,7 +55,7 @@ HALO_LINES = 12  # beyond a block whose heights its interpolation along azimuth 
 class DateLines(Protocol):
     """One date on the pixels of a burst of the stack reference."""
 
-    def lines(self, block: Region) -> ComplexImage:
+    def lines(self, block: Region) -> Complex64Array:
         """Return the pixels of a block, NaN where the date has no data."""
         ...
 
@@ -129,7 +128,7 @@ class OwnPixels:
 
     side: Side
 
-    def lines(self, block: Region) -> ComplexImage:
+    def lines(self, block: Region) -> Complex64Array:
         """Return the pixels of a block as they were taken."""
         return _frozen(valid_pixels(self.side, block))
 
@@ -147,10 +146,10 @@ class Kept:
     """A date that was brought to the geometry before, and how it was."""
 
     region: Region
-    image: ComplexImage
+    image: Complex64Array
     resampler: Callable[[], Resampler]
 
-    def lines(self, block: Region) -> ComplexImage:
+    def lines(self, block: Region) -> Complex64Array:
         """Return the pixels of a block."""
         first = block.line_start - self.region.line_start
         return self.image[first : first + block.shape[0]]
@@ -216,7 +215,7 @@ class Resampler:
             shift=shift,
         )
 
-    def lines(self, block: Region) -> ComplexImage:
+    def lines(self, block: Region) -> Complex64Array:
         """Return the date on the pixels of a block, flattened; NaN where it has no data."""
         first = block.line_start - HALO_LINES
         tall = self.relief.heights(first, block.line_stop + HALO_LINES)

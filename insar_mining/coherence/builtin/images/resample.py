@@ -15,12 +15,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import FloatArray
 from insar_mining.geometry.coregister import POST_SAMPLES
 from insar_mining.sentinel1.annotation import Bandwidth
 from insar_mining.sentinel1.tops import TopsRamp
-
-FloatArray = npt.NDArray[np.float64]
-ComplexImage = npt.NDArray[np.complex64]
 
 CARRIER_SAMPLES = 16  # samples between which the carrier's phase is taken for straight along range
 MIDDLE = (POST_SAMPLES - 1) / (2 * POST_SAMPLES)  # of the four samples that share a post, between it and the next

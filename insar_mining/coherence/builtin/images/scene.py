@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import find_objects
 
+from insar_mining.arrays import BoolArray
 from insar_mining.coherence.builtin.images.burst import Side
 from insar_mining.coherence.plan.bursts import BurstCut, cut_of_each
 from insar_mining.coherence.plan.matching import BurstPair
@@ -19,8 +20,6 @@ from insar_mining.geometry.geocode import Look
 from insar_mining.geometry.range_doppler import DemArrays
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.product import Product
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
