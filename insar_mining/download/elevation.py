@@ -27,7 +27,7 @@ from affine import Affine
 from rasterio.fill import fillnodata
 
 from insar_mining.download.files import Item, fetch_files
-from insar_mining.download.integrity import Expected, checksum, is_noted, read_note, write_note
+from insar_mining.download.integrity import Expected, checksum, drop_fetched, is_noted, read_note, write_note
 from insar_mining.download.transfer import Limits
 from insar_mining.errors import ArchiveError, DemError, OptionError, PartialDemWarning
 from insar_mining.files import appears_whole
@@ -218,7 +218,7 @@ def _listed(source: DemSource, cache: Path, session: requests.Session, limits: L
         raise ArchiveError(f"the list of tiles of {source.name} cannot be had: {outcome.reason}")
     names = set(source.pattern.findall(path.read_text(encoding="utf-8", errors="replace")))
     if len(names) < source.least_tiles:
-        path.unlink()
+        drop_fetched(path)
         raise ArchiveError(
             f"{source.list_url}: names {len(names):,} tiles, at least {source.least_tiles:,} are known to exist; the "
             "list is not whole, try again later"

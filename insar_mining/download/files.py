@@ -29,6 +29,7 @@ from insar_mining.download.integrity import Expected, fault_of, is_noted, put_te
 from insar_mining.download.session import LoginError, place
 from insar_mining.download.transfer import Limits, Throttle, Transfer, Unavailable
 from insar_mining.errors import ArchiveError, OptionError, OutputError
+from insar_mining.files import delete
 
 logger = logging.getLogger(__name__)
 
@@ -291,7 +292,7 @@ def is_whole(path: Path, expected: Expected, url: str) -> bool:
         return False
     if expected.md5 is None and expected.kind == "any":
         return False  # nothing about it can be told
-    write_note(path, expected, place(url))
+    write_note(path, expected, place(url), fetched=False)
     return True
 
 
@@ -326,7 +327,7 @@ def _forget(part: Path) -> None:
     """Drop what was noted of a part."""
     state = _state_path(part)
     for path in (state, state.with_name(f"{state.name}.new")):
-        path.unlink(missing_ok=True)
+        delete(path, path.name)
 
 
 def _noter(part: Path, item: Item) -> Callable[[dict[str, Any]], None]:
@@ -356,7 +357,7 @@ def _claimed(part: Path, final: Path) -> Iterator[IO[bytes] | None]:
             yield handle
         finally:
             if _is_same(part, handle) and os.fstat(handle.fileno()).st_size == 0:
-                part.unlink()
+                delete(part, part.name)
                 _forget(part)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import uuid
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 from insar_mining.errors import ArchiveError, InsarMiningError
+from insar_mining.files import delete
 
 Kind = Literal["zip", "tiff", "xml", "raster", "any"]
 
@@ -150,8 +152,11 @@ def note_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.whole.json")
 
 
-def write_note(path: Path, expected: Expected, url: str, *, content: Path | None = None) -> None:
-    """Note that a file is whole; `content` is where it lies until it is moved to `path`."""
+def write_note(path: Path, expected: Expected, url: str, *, content: Path | None = None, fetched: bool = True) -> None:
+    """Note that a file is whole; `content` is where it lies until it is moved to `path`.
+
+    `fetched` is False of a file that somebody else put there: it is never deleted.
+    """
     content = path if content is None else content
     stat = content.stat()
     note = {
@@ -162,6 +167,7 @@ def write_note(path: Path, expected: Expected, url: str, *, content: Path | None
         "md5": expected.md5,
         "kind": expected.kind,
         "source": url,
+        "fetched": fetched,
     }
     put_text(note_path(path), json.dumps(note, indent=1) + "\n")
 
@@ -184,6 +190,16 @@ def read_note(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return note if isinstance(note, dict) and {"size", "modified_ns", "sha256"} <= note.keys() else None
+
+
+def drop_fetched(path: Path) -> None:
+    """Delete a fetched file that turned out to be wrong, with its note; one that has changed since is set aside."""
+    note = read_note(path)
+    if note is None or not note.get("fetched", True) or not path.is_file():
+        return
+    if not delete(path, path.name, checksum=str(note["sha256"])):
+        path.rename(path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.changed"))
+    delete(note_path(path), note_path(path).name)
 
 
 def is_noted(path: Path, expected: Expected) -> bool:

@@ -23,7 +23,7 @@ import numpy as np
 import requests
 
 from insar_mining.download.files import Item, ProgressCallback, fetch_files
-from insar_mining.download.integrity import Expected, is_noted, note_path, read_note, write_note
+from insar_mining.download.integrity import Expected, drop_fetched, is_noted, read_note, write_note
 from insar_mining.download.session import get_text
 from insar_mining.download.transfer import Limits
 from insar_mining.errors import ArchiveError, OrbitError, ProductError
@@ -233,7 +233,7 @@ def find_orbit(
             for path in _from_source(source, session, cache, kind, swath.platform, start, fits, limits, problems):
                 if (found := tested(path, kind)) is not None:
                     return found
-                _drop(path)
+                drop_fetched(path)
         logger.info("no %s of %s at %s", kind, swath.platform, start)
     asked = "" if session is not None else " (nothing was asked of the network)"
     said = f": {'; '.join(problems)}" if problems else ""
@@ -324,7 +324,7 @@ def _at_hand(folder: Path, cache: Path, kind: str, fits: _Fits, problems: list[s
                 problems.append(str(error))
         elif folder == cache and read_note(path) is not None and not is_noted(path, Expected(kind="xml")):
             problems.append(f"{path}: changed since it was fetched; fetched again")
-            _drop(path)
+            drop_fetched(path)
         else:
             yield path
 
@@ -380,9 +380,3 @@ def _unpacked(path: Path, target: Path) -> Path:
         partial.write_bytes(content)
     write_note(target, Expected(kind="xml"), path.name)
     return target
-
-
-def _drop(path: Path) -> None:
-    """Delete a fetched file that turned out to be wrong, with its note."""
-    path.unlink(missing_ok=True)
-    note_path(path).unlink(missing_ok=True)

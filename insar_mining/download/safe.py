@@ -10,8 +10,6 @@ from __future__ import annotations
 import binascii
 import copy
 import json
-import shutil
-import uuid
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +22,14 @@ from rasterio.errors import RasterioError
 
 from insar_mining.download.integrity import put_text
 from insar_mining.errors import OutputError, ProductError
+from insar_mining.files import ANYTHING, TEMPORARY, delete, replace_folder, temporary_name
 from insar_mining.sentinel1.annotation import SubSwath, parse_annotation
 from insar_mining.sentinel1.container import FolderContainer
 from insar_mining.sentinel1.edit import Cut, cut_annotation, shift_vectors
 from insar_mining.sentinel1.layouts import SwathKey, burst_metadata_of
 from insar_mining.sentinel1.measurement import read_layout
 from insar_mining.sentinel1.product import Product, open_product
-from insar_mining.sentinel1.safe_manifest import SafeFile, manifest_of, to_bytes
+from insar_mining.sentinel1.safe_manifest import SAFE_FILES, SafeFile, manifest_of, to_bytes
 from insar_mining.sentinel1.slices import align_samples, join_annotations, join_vectors
 
 _BLOCK_LINES = 256
@@ -73,7 +72,7 @@ def assemble_safe(bursts: Path | str, folder: Path | str) -> Path:
     source, folder = Path(bursts), Path(folder)
     product = open_product(source)
     metadata = _read_metadata(source)
-    partial = folder / f".{uuid.uuid4().hex[:8]}.part"
+    partial = temporary_name(folder / source.name, folder=True)
     try:
         (partial / "annotation" / "calibration").mkdir(parents=True)
         (partial / "measurement").mkdir()
@@ -81,13 +80,11 @@ def assemble_safe(bursts: Path | str, folder: Path | str) -> Path:
         name = _write_manifest(product, images, metadata, partial)
         final = folder / f"{name}.SAFE"
         _check(partial, product)
-        if final.exists():
-            shutil.rmtree(final)
-        partial.replace(final)
+        replace_folder(partial, final, SAFE_FILES)
     except OSError as error:
         raise OutputError(f"cannot write to {folder}: {error}; choose another folder, or free space there") from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        delete(partial, TEMPORARY, ANYTHING)
     return final
 
 

@@ -12,16 +12,18 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from insar_mining.coherence.builtin.images.cache import NAMES as ARRAYS
 from insar_mining.coherence.snap.settings import snap_options
 from insar_mining.errors import SkippedInputWarning
+from insar_mining.files import delete_leftovers
 from insar_mining.geo.mines import Mine
 from insar_mining.options.models import AnalyseOptions, RunOptions
 from insar_mining.pipeline.acquisition import Network
 from insar_mining.pipeline.analysis import Analysis, analyse_maps
 from insar_mining.pipeline.inputs import mine_of
 from insar_mining.pipeline.lock import folder_lock
-from insar_mining.pipeline.maps import DATES, Maps, ProgressCallback, make_maps
-from insar_mining.pipeline.outputs import remove_partial_files, software_versions, write_pair_maps
+from insar_mining.pipeline.maps import DATES, MAP_FILES, Maps, ProgressCallback, make_maps
+from insar_mining.pipeline.outputs import FILES, software_versions, write_pair_maps
 from insar_mining.pipeline.preparation import MAPS, RunPlan, Start, check_period, plan_only, prepare
 from insar_mining.pipeline.result import Result, Story, write_result
 from insar_mining.pipeline.truth import Truth
@@ -129,9 +131,7 @@ def run(
     mine_of(mine, chosen.mine_id)  # neither this nor a mine that cannot be read leaves a folder behind
     begin = None if chosen.scenes is None else prepare(mine, chosen, folder, network or Network(), progress)
     with folder_lock(folder), snap_options(chosen.snap):
-        remove_partial_files(folder)
-        remove_partial_files(folder / MAPS)
-        remove_partial_files(folder / MAPS / DATES)
+        _delete_leftovers(folder)
         begin = begin or prepare(mine, chosen, folder, network or Network(), progress)
         maps = make_maps(begin.scenes, begin.planner, progress)
         progress("analysis", 0, 2)
@@ -203,7 +203,7 @@ def analyse(
     target = Path(out)
     found = mine_of(mine, chosen.mine_id)
     with folder_lock(target):
-        remove_partial_files(target)
+        _delete_leftovers(target)
         progress("analysis", 0, 2)
         with _noting_skipped() as skipped:
             analysis = analyse_maps(Path(folder), found, chosen.activity, chosen.years)
@@ -224,6 +224,14 @@ def analyse(
             skipped=skipped,
         )
         return write_result(target, analysis, story, progress)
+
+
+def _delete_leftovers(folder: Path) -> None:
+    """Delete what a killed run left in the folder of a result; nobody else writes in a locked folder."""
+    delete_leftovers(folder, FILES)
+    if not (folder / MAPS).is_symlink():
+        delete_leftovers(folder / MAPS, MAP_FILES)
+        delete_leftovers(folder / MAPS / DATES, ARRAYS)
 
 
 def _run_options(options: RunOptions | None, start: Any, end: Any, changes: Mapping[str, Any]) -> RunOptions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ SIDES = ("reference", "secondary")
 FAULTS_OF_A_PAIR = (ProductError, OrbitError, CoverageError, PairError, SnapError)
 
 STACK_RECORD = "stack_reference.json"  # beside the maps
+MAP_FILES = re.compile(rf"\d{{8}}_\d{{8}}\.(?:tif|json)|{re.escape(STACK_RECORD)}", re.ASCII)
 DATES = ".dates"  # beside the maps: dates on the geometry of the stack reference
 
 # when so many pairs fail and none succeeds, the fault is not with single dates

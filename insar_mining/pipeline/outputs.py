@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-import shutil
+import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +23,15 @@ from insar_mining.pipeline.analysis import Analysis
 from insar_mining.pipeline.stac import write_item
 
 NO_VALUE = 255
+
+# names of everything that a result's folder can hold, beside its maps: nothing else in it is ever deleted
+_YEAR, _YEARS = r"\d{4}", r"\d{4}(?:_\d{4})+"
+FILES = re.compile(
+    rf"(?:ndai|active|duty)_{_YEAR}\.tif|(?:rgb|classes|class_bands)_{_YEARS}\.tif|(?:stable|active_dates)\.tif|"
+    r"(?:activity|scenes|class_counts|class_areas|strata|adjusted|zones|zone_shares|rejected|rejections|monthly|"
+    r"seasonality)\.csv|coherence\.zarr|report\.html|run\.yaml|collection\.json",
+    re.ASCII,
+)
 
 # bands of active_dates.tif
 DATE_BANDS = ("first_active", "last_active", "start", "stop")
@@ -193,15 +202,6 @@ def _write(
 def write_table(path: Path, table: pd.DataFrame) -> Path:
     """Write a table as CSV; numbers keep every digit that matters."""
     return write_text(path, table.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
-
-
-def remove_partial_files(folder: Path) -> None:
-    """Delete what a killed run left under temporary names; nobody else writes in a locked folder."""
-    for left in (*folder.glob(".*.part*"), *folder.glob(".*.old")):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
 
 
 def software_versions() -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +13,13 @@ import xarray as xr
 import yaml
 
 from insar_mining.activity import seasonality
-from insar_mining.files import write_text
+from insar_mining.files import delete, write_text
 from insar_mining.geo.mines import Mine
 from insar_mining.options.models import AnalyseOptions, RunOptions, to_yaml
 from insar_mining.pipeline.analysis import Analysis, Window
 from insar_mining.pipeline.maps import ProgressCallback
-from insar_mining.pipeline.outputs import write_analysis, write_table
-from insar_mining.pipeline.stac import assets_of, write_collection
+from insar_mining.pipeline.outputs import FILES, write_analysis, write_table
+from insar_mining.pipeline.stac import recorded_files, write_collection
 from insar_mining.pipeline.truth import Truth, compare
 from insar_mining.report import ReportContent, write_report
 
@@ -108,7 +107,7 @@ def write_result(folder: Path, analysis: Analysis, story: Story, progress: Progr
         A file cannot be written.
     """
     options = story.options
-    earlier = assets_of(folder)
+    earlier = recorded_files(folder)
     files = write_analysis(folder, analysis, options.activity.method)
     files.append(write_table(folder / SCENES, story.scenes))
     text = to_yaml(options, story.record)
@@ -159,7 +158,9 @@ def write_result(folder: Path, analysis: Analysis, story: Story, progress: Progr
     files.append(write_report(folder / REPORT, content))
     items = [path.with_suffix(".json") for path in story.maps]
     files.append(write_collection(folder, story.mine, analysis.coh, files, items))
-    _remove([path for path in earlier if path not in files])
+    for name, checksum in earlier.items():
+        if folder / name not in files:  # another year's map, say
+            delete(folder / name, FILES, checksum=checksum)
     progress("analysis", 2, 2)
     return Result(
         out=folder,
@@ -175,15 +176,6 @@ def write_result(folder: Path, analysis: Analysis, story: Story, progress: Progr
         kept_maps=story.kept_maps,
         truth=None if comparison is None else comparison.table,
     )
-
-
-def _remove(paths: Sequence[Path]) -> None:
-    """Delete files of an earlier result that the new one does not have (another year's map, say)."""
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def _pair_table(coh: xr.DataArray) -> pd.DataFrame:

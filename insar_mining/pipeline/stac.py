@@ -13,7 +13,8 @@ from pyproj import CRS, Transformer
 from shapely.geometry import box, mapping
 
 from insar_mining import __version__
-from insar_mining.files import write_text
+from insar_mining.coherence.plan.product import FILE, SHA256_MULTIHASH
+from insar_mining.files import sha256, write_text
 from insar_mining.geo.mines import Mine
 
 STAC_VERSION = "1.0.0"
@@ -46,7 +47,7 @@ def write_collection(folder: Path, mine: Mine, coh: xr.DataArray, files: Sequenc
     collection = {
         "type": "Collection",
         "stac_version": STAC_VERSION,
-        "stac_extensions": [],
+        "stac_extensions": [FILE],
         "id": f"insar-mining-{mine.id}",
         "title": f"Mining activity of {mine.name}",
         "description": (
@@ -70,16 +71,27 @@ def write_collection(folder: Path, mine: Mine, coh: xr.DataArray, files: Sequenc
     return write_text(folder / COLLECTION, json.dumps(collection, indent=2, ensure_ascii=False) + "\n")
 
 
-def assets_of(folder: Path) -> list[Path]:
-    """Files that the collection in a folder lists, if there is one of ours."""
+def recorded_files(folder: Path) -> dict[str, str]:
+    """Read which files the collection of an earlier result lists.
+
+    Returns
+    -------
+    dict of str to str
+        SHA-256 (64 hexadecimal digits) by name; without the stores, which have none, and empty if there is no
+        collection of this package.  Names are as the file has them: anybody may have written it.
+    """
     try:
         collection = json.loads((folder / COLLECTION).read_text(encoding="utf-8"))
         if not str(collection["id"]).startswith("insar-mining-"):
-            return []
-        names = [Path(str(name)).name for name in collection["assets"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-    return [folder / name for name in names]
+            return {}
+        listed = {str(name): str(asset.get("file:checksum")) for name, asset in collection["assets"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+    return {
+        name: checksum.removeprefix(SHA256_MULTIHASH)
+        for name, checksum in listed.items()
+        if checksum.startswith(SHA256_MULTIHASH)
+    }
 
 
 def write_item(path: Path, coh: xr.DataArray, raster: Path) -> Path:
@@ -136,4 +148,7 @@ def _href(path: Path, folder: Path) -> str:
 
 def _asset(file: Path, folder: Path) -> dict[str, object]:
     roles = ["data"] if file.suffix in DATA_SUFFIXES else ["metadata"]
-    return {"href": _href(file, folder), "type": MEDIA_TYPES[file.suffix], "roles": roles}
+    asset: dict[str, object] = {"href": _href(file, folder), "type": MEDIA_TYPES[file.suffix], "roles": roles}
+    if file.is_file():
+        asset |= {"file:size": file.stat().st_size, "file:checksum": SHA256_MULTIHASH + sha256(file)}
+    return asset

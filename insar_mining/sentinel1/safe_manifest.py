@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ _SCHEMAS = {
     "calibration": "s1Level1CalibrationSchema",
     "measurement": "s1Level1MeasurementSchema",
 }
+# paths of the files of a product that this package writes
+SAFE_FILES = re.compile(r"manifest\.safe|annotation/(?:calibration/)?[^/]+\.xml|measurement/[^/]+\.tiff")
 
 
 def utc_text(time: np.datetime64) -> str:

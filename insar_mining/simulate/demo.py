@@ -18,7 +18,7 @@ from shapely.geometry import LineString, Point, Polygon, mapping
 from shapely.geometry.base import BaseGeometry
 
 from insar_mining.arrays import FloatArray
-from insar_mining.files import appears_whole, write_text
+from insar_mining.files import appears_whole, delete, write_text
 from insar_mining.geo.grid import MapGrid
 from insar_mining.simulate.ground import MapFunction, ZoneMap
 from insar_mining.simulate.scene import Acquisition, Settings
@@ -44,6 +44,7 @@ DISTURBED = (0.02, 0.25)  # of ground that was worked between two dates
 SCATTERERS_PER_CELL = 4.0
 PAUSE = 0.1  # share of the steps in which work rests
 DEMO_VERSION = 1
+RECORD = "demo.json"
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,8 @@ def write_demo(out: Path | str, *, seed: int = 20230904, progress: Progress | No
     there = _read(out, seed)
     if there is not None:
         return there
-    (out / "demo.json").unlink(missing_ok=True)
+    if _record(out) is not None:
+        delete(out / RECORD, RECORD)  # until the new one is complete
     rng = np.random.default_rng(seed)
     planned = demo_dates()
     acquisitions = _with_geometry(planned, rng)
@@ -186,7 +188,7 @@ def write_demo(out: Path | str, *, seed: int = 20230904, progress: Progress | No
         "active_area_m2": {str(year): area for year, area in _areas().items()},
         "files": {p.name: p.stat().st_size for p in (stack.dem, mine, truth)},
     }
-    write_text(out / "demo.json", json.dumps(record, indent=1))
+    write_text(out / RECORD, json.dumps(record, indent=1))
     return _scene(out, record)
 
 
@@ -272,17 +274,24 @@ def _write_truth(path: Path, grid: MapGrid) -> Path:
 
 def _read(out: Path, seed: int) -> DemoScene | None:
     """Return a complete demonstration of this seed that is already there."""
-    try:
-        record = json.loads((out / "demo.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if record.get("version") != DEMO_VERSION or record.get("seed") != seed:
+    record = _record(out)
+    if record is None or record["version"] != DEMO_VERSION or record["seed"] != seed:
         return None
     if any(_size(out / SCENES / name) != size for name, size in record["products"].items()):
         return None
     if any(_size(out / name) != size for name, size in record["files"].items()):
         return None
     return _scene(out, record)
+
+
+def _record(out: Path) -> dict[str, Any] | None:
+    """Return what an earlier demonstration wrote down in a folder, None if none did."""
+    try:
+        record = json.loads((out / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    known = {"version", "seed", "products", "files", "dates"}
+    return record if isinstance(record, dict) and known <= record.keys() else None
 
 
 def _scene(out: Path, record: Mapping[str, Any]) -> DemoScene:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import binascii
 import datetime as dt
-import shutil
 import struct
-import uuid
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from insar_mining.errors import OutputError
+from insar_mining.files import ANYTHING, TEMPORARY, appears_whole, delete, replace_folder, temporary_name
 from insar_mining.sentinel1.annotation import SubSwath
-from insar_mining.sentinel1.safe_manifest import SafeFile, manifest_of, to_bytes
+from insar_mining.sentinel1.safe_manifest import SAFE_FILES, SafeFile, manifest_of, to_bytes
 from insar_mining.simulate.annotation_xml import ORBITS_PER_CYCLE, REPEAT_DAYS, data_take, image_number, shift_days
 
 SOFTWARE = "insar_mining.simulate"
@@ -93,7 +92,7 @@ class SafeWriter:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.partial = folder / f".{uuid.uuid4().hex[:8]}.part"
+        self.partial = temporary_name(folder / "product.SAFE", folder=True)
         try:
             (self.partial / "annotation").mkdir(parents=True)
             (self.partial / "measurement").mkdir()
@@ -102,7 +101,7 @@ class SafeWriter:
 
     def discard(self) -> None:
         """Delete what was written so far."""
-        shutil.rmtree(self.partial, ignore_errors=True)
+        delete(self.partial, TEMPORARY, ANYTHING)
 
     def finish(self, images: Sequence[Image], manifest: bytes, *, days: int, zipped: bool) -> Path:
         """Write annotations and manifest, and move everything to the product's name.
@@ -142,22 +141,19 @@ class SafeWriter:
 
     def _place(self, name: str, zipped: bool) -> Path:
         final = self.folder / (f"{name}.zip" if zipped else f"{name}.SAFE")
-        partial = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.part")
+        if zipped:
+            with (
+                appears_whole(final) as partial,
+                zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+            ):
+                for path in sorted(self.partial.rglob("*")):
+                    archive.write(path, f"{name}.SAFE/{path.relative_to(self.partial).as_posix()}")
+            self.discard()
+            return final
         try:
-            if zipped:
-                with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-                    for path in sorted(self.partial.rglob("*")):
-                        archive.write(path, f"{name}.SAFE/{path.relative_to(self.partial).as_posix()}")
-                partial.replace(final)
-                self.discard()
-            else:
-                if final.exists():
-                    shutil.rmtree(final)
-                self.partial.replace(final)
+            replace_folder(self.partial, final, SAFE_FILES)
         except OSError as error:
             raise OutputError(f"cannot write {final}: {error}; choose another folder, or free space there") from error
-        finally:
-            partial.unlink(missing_ok=True)
         return final
 
 

@@ -126,6 +126,22 @@ def test_the_library_does_not_print_nor_seed_the_global_generator() -> None:
     assert not found
 
 
+DELETING = {"unlink", "rmdir", "rmtree", "removedirs"}
+
+
+def test_only_one_module_deletes() -> None:
+    """Whatever deletes goes through `insar_mining.files.delete`, which asks what wrote a file."""
+    found = []
+    for path in MODULES:
+        for node in ast.walk(tree_of(path)):
+            name = ast.unparse(node) if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+            if isinstance(node, ast.ImportFrom) and node.module in ("os", "shutil"):
+                name = next((alias.name for alias in node.names if alias.name in {*DELETING, "remove"}), "")
+            if name == "os.remove" or name.rpartition(".")[2] in DELETING:
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno} {name}")  # type: ignore[attr-defined]
+    assert {place.partition(":")[0] for place in found} == {"insar_mining/files.py"}, "\n".join(found)
+
+
 def public_definitions(path: Path) -> Iterator[ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef]:
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     for node in tree_of(path).body:

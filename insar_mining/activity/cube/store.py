@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +15,17 @@ import xarray as xr
 import zarr
 import zarr.errors
 
+from insar_mining import __version__
 from insar_mining.activity.cube.checks import check_cube
 from insar_mining.errors import OutputError, RasterError
+from insar_mining.files import ANYTHING, TEMPORARY, check_replaceable, delete, replace_folder, temporary_name
 
 # side of a chunk; every chunk holds all pairs, so that a pixel's series is read at once
 CHUNK = 256
 NAME = "coherence"
+# paths of the files of a store: metadata and chunks
+STORE_FILES = re.compile(r"(?:[^/]+/)?(?:\.z(?:group|array|attrs|metadata)|zarr\.json|(?:c/)?\d+(?:[./]\d+)*|c)")
+MARK = "software"  # attribute of every store that this package writes
 
 
 def to_zarr(coh: xr.DataArray, path: str | os.PathLike[str], *, chunk: int = CHUNK) -> Path:
@@ -61,20 +65,32 @@ def written_store(path: str | os.PathLike[str]) -> Iterator[Path]:
         The folder cannot be written, or something is at `path` that is no Zarr store.
     """
     path = Path(path)
-    if path.exists() and not ((path / ".zgroup").is_file() or (path / "zarr.json").is_file()):
-        raise OutputError(f"{path} is there and is no Zarr store; choose another name, it is not overwritten")
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    if path.exists() and not _is_own(path):
+        raise OutputError(f"{path}: is there and is no Zarr store of this package; choose another name")
+    check_replaceable(path, STORE_FILES)
+    partial = temporary_name(path, folder=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
+        zarr.open_group(partial, mode="r+", zarr_format=2).attrs[MARK] = f"insar_mining {__version__}"
         consolidate(partial)
-        _replace(partial, path)
+        replace_folder(partial, path, STORE_FILES)
     except OSError as error:
         raise OutputError(
             f"cannot write {path}: {error}. Choose another output folder, or free space and rights there"
         ) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        delete(partial, TEMPORARY, ANYTHING)
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a folder is a store that this package wrote."""
+    try:
+        group = zarr.open_group(path, mode="r")
+        # stores of the first version carry no mark, but every array of theirs its cells
+        return MARK in group.attrs or any("transform" in array.attrs for _, array in group.arrays())
+    except (OSError, ValueError, KeyError, TypeError, zarr.errors.BaseZarrError):
+        return False
 
 
 def open_maps(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -159,18 +175,3 @@ def _plain(coh: xr.DataArray) -> dict[str, Any]:
         elif isinstance(value, tuple | list):
             plain[str(key)] = list(value)
     return plain
-
-
-def _replace(partial: Path, path: Path) -> None:
-    """Put a complete store in the place of an older one, which is deleted only then."""
-    if not path.exists():
-        partial.rename(path)
-        return
-    old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
-    path.rename(old)
-    try:
-        partial.rename(path)
-    except OSError:
-        old.rename(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -10,6 +10,7 @@ import re
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from insar_mining.coherence.snap.settings import SCRATCH, SnapSettings
 from insar_mining.errors import InsarMiningError, OutputError, SnapDiskError
+from insar_mining.files import ANYTHING, SCRATCH_FOLDER, delete
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,10 @@ RUNNING, FAILED = ".snap-run-", ".snap-failed-"
 HELD = ".held"
 YOUNG_S = 60.0
 KEPT_WHEN_FULL = (".xml", ".log", ".dim")
+HEADER = re.compile(r".+\.dim")
+DATA = re.compile(r".+\.data")
+# what SNAP writes into the .data folder of a product: bands, tie points, vectors
+DATA_FILES = re.compile(r"(?:[^/]+/)*[^/]+\.(?:img|hdr|csv|xml|properties)")
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,8 @@ class Workspace:
 
 def discard(product: Path) -> None:
     """Delete a BEAM-DIMAP product, or what there is of it."""
-    product.unlink(missing_ok=True)
-    shutil.rmtree(product.with_suffix(".data"), ignore_errors=True)
+    delete(product, HEADER)
+    delete(product.with_suffix(".data"), DATA, DATA_FILES)
 
 
 @contextmanager
@@ -93,7 +99,8 @@ def workspace(parent: Path, name: str, settings: SnapSettings, needed_bytes: int
                 f"{parent} has {free / GIB:.1f} GiB free, SNAP needs about {needed_bytes / GIB:.1f} GiB for "
                 f"{name}; free space there, or set {SCRATCH} to a folder on a larger disk"
             )
-        real = Path(tempfile.mkdtemp(prefix=f"{RUNNING}{name}-", dir=parent)).resolve()
+        real = parent.resolve() / f"{RUNNING}{name}-{uuid.uuid4().hex[:8]}"
+        real.mkdir(mode=0o700)
     except OSError as error:
         raise OutputError(
             f"cannot make a folder for SNAP in {parent}: {error}; set {SCRATCH} to another folder"
@@ -115,7 +122,7 @@ def workspace(parent: Path, name: str, settings: SnapSettings, needed_bytes: int
             raise OutputError(f"cannot work in {real.parent}: {error}. {kept}") from error
         finally:
             # after success nobody needs it, and after an interruption nobody will look at it
-            shutil.rmtree(real, ignore_errors=True)
+            delete(real, SCRATCH_FOLDER, ANYTHING)
 
 
 @contextmanager
@@ -134,38 +141,43 @@ def _door(real: Path) -> Iterator[Path]:
     if PLAIN.fullmatch(str(real)):
         yield real
         return
-    folder = Path(tempfile.mkdtemp(prefix="insar-mining-"))
-    if not PLAIN.fullmatch(str(folder)):
-        folder.rmdir()
-        folder = Path(tempfile.mkdtemp(prefix="insar-mining-", dir="/tmp"))
-    (folder / "work").symlink_to(real)
-    try:
-        yield folder / "work"
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    place = tempfile.gettempdir() if PLAIN.fullmatch(tempfile.gettempdir()) else "/tmp"
+    with tempfile.TemporaryDirectory(prefix="insar-mining-", dir=place, ignore_cleanup_errors=True) as folder:
+        link = Path(folder) / "work"
+        link.symlink_to(real)
+        yield link
 
 
 def sweep(parent: Path) -> None:
     """Delete the folders of pairs whose process has ended without a word (kill -9, a power cut)."""
-    for folder in parent.glob(f"{RUNNING}*"):
+    for folder in _scratch_folders(parent, RUNNING):
         with suppress(OSError), (folder / HELD).open("r+", encoding="utf-8") as handle:
             if time.time() - os.fstat(handle.fileno()).st_mtime < YOUNG_S:
                 continue  # it may be on its way to being held
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             logger.info("%s was left by a process that is no more; it is deleted", folder)
-            shutil.rmtree(folder, ignore_errors=True)
+            delete(folder, SCRATCH_FOLDER, ANYTHING)
+
+
+def _scratch_folders(parent: Path, kind: str) -> list[Path]:
+    """Return folders of SNAP's intermediate products: running, or kept of failures."""
+    return [
+        folder
+        for folder in parent.glob(f"{kind}*")
+        if SCRATCH_FOLDER.fullmatch(folder.name) and not folder.is_symlink()
+    ]
 
 
 def _keep(real: Path, number: int, *, full: bool) -> str:
     """Leave what helps to understand a failure under a name of its own (on a full disk text only), and say where."""
     if number == 0:
         return "What SNAP left was deleted (--snap keep_failed=1 keeps it)"
-    shutil.rmtree(real / "userdir", ignore_errors=True)  # SNAP's caches and our copies of orbits and geoid
-    (real / HELD).unlink(missing_ok=True)
+    delete(real / "userdir", ANYTHING, ANYTHING)  # SNAP's caches and our copies of orbits and geoid
+    delete(real / HELD, ANYTHING)
     if full:
         for path in real.rglob("*"):
-            if path.is_file() and not path.is_symlink() and path.suffix not in KEPT_WHEN_FULL:
-                path.unlink(missing_ok=True)
+            if path.suffix not in KEPT_WHEN_FULL:
+                delete(path, ANYTHING)
     kept = real.with_name(FAILED + real.name.removeprefix(RUNNING))
     real.rename(kept)
     _forget_older(real.parent, number)
@@ -176,8 +188,8 @@ def _keep(real: Path, number: int, *, full: bool) -> str:
 def _forget_older(parent: Path, number: int) -> None:
     """Delete all but the newest of the failures that lie in a folder."""
     ages = {}
-    for folder in parent.glob(f"{FAILED}*"):
+    for folder in _scratch_folders(parent, FAILED):
         with suppress(OSError):  # another process may be at it too
             ages[folder] = folder.stat().st_mtime_ns
     for folder in sorted(ages, key=lambda f: ages[f], reverse=True)[number:]:
-        shutil.rmtree(folder, ignore_errors=True)
+        delete(folder, SCRATCH_FOLDER, ANYTHING)

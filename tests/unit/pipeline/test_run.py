@@ -29,10 +29,13 @@ from insar_mining.errors import (
     ProductError,
     SkippedInputWarning,
 )
+from insar_mining.files import sha256
 from insar_mining.geo.grid import MapGrid
 from insar_mining.geo.mines import Mine, mine_from_geometry
 from insar_mining.options.models import PairOptions, RunOptions, read_options
 from insar_mining.pipeline import acquisition, jobs, maps
+from insar_mining.pipeline.maps import MAP_FILES
+from insar_mining.pipeline.outputs import FILES
 
 from .conftest import AREA, Bench, scene_table
 
@@ -316,6 +319,70 @@ def test_a_shorter_rerun_leaves_no_map_of_another_year(bench: Bench) -> None:
     assert "classes_2021_2022_2023.tif" not in names
     assert "ndai_2022.tif" in names
     assert "my own notes.txt" in names
+
+
+EVIL_NAMES = ("..", ".", "", "/", "../user.txt", "my own notes.txt", "link.tif", "ndai_2021.tif/..", "coherence")
+
+
+def test_a_foreign_record_decides_nothing(bench: Bench) -> None:
+    """Only an unchanged file that the record lists with its checksum, under a name of ours, makes room."""
+    bench.run()
+    bench.out.with_name("user.txt").write_text("keep me", encoding="utf-8")
+    (bench.out / "my own notes.txt").write_text("keep me", encoding="utf-8")
+    (bench.out / "link.tif").symlink_to(bench.out.with_name("user.txt"))
+    (bench.out / "ndai_2019.tif").write_bytes(b"a map of the user's own")
+    (bench.out / "ndai_2018.tif").symlink_to(bench.out.with_name("user.txt"))
+    (bench.out / "ndai_2023.tif").write_bytes(b"changed by the user")
+    path = bench.out / "collection.json"
+    collection = json.loads(path.read_text("utf-8"))
+    known = collection["assets"]["ndai_2022.tif"]
+    for name in (*EVIL_NAMES, "ndai_2019.tif", "ndai_2018.tif"):
+        collection["assets"][name] = known | {"file:checksum": "1220" + sha256(bench.out.with_name("user.txt"))}
+    path.write_text(json.dumps(collection), encoding="utf-8")
+    before = {path for path in bench.out.parent.rglob("*") if ".dates" not in path.parts}
+    bench.run(end="2022-12-31")
+    gone = before - set(bench.out.parent.rglob("*"))
+    maps = ("active_2023", "duty_2023", "rgb_2021_2022_2023", "classes_2021_2022_2023", "class_bands_2021_2022_2023")
+    assert {path.name for path in gone} == {"class_areas.csv", *(f"{name}.tif" for name in maps)}
+    assert bench.out.with_name("user.txt").read_text("utf-8") == "keep me"
+    assert (bench.out / "ndai_2023.tif").read_bytes() == b"changed by the user"
+
+
+@pytest.mark.parametrize("assets", [{"..": {}}, {".": {}}, {"": {}}, ["..", "."], {"..": None}, 3, None])
+def test_records_of_any_shape_delete_nothing(bench: Bench, assets: object) -> None:
+    bench.out.mkdir()
+    (bench.out / "notes.txt").write_text("keep me", encoding="utf-8")
+    (bench.out.parent / "beside.txt").write_text("keep me", encoding="utf-8")
+    record = {"type": "Collection", "id": "insar-mining-demo", "assets": assets}
+    (bench.out / "collection.json").write_text(json.dumps(record), encoding="utf-8")
+    bench.run(start="2022-01-01", end="2022-12-31")
+    assert (bench.out / "notes.txt").exists()
+    assert (bench.out.parent / "beside.txt").exists()
+    assert (bench.out / "report.html").exists()
+
+
+def test_every_file_of_a_result_has_a_known_name(bench: Bench) -> None:
+    """A file that `FILES` does not list would be left behind by a later run that no longer has it."""
+    bench.run()
+    own = {path.name for path in bench.out.iterdir()} - {"coherence", ".insar-mining.lock"}
+    assert {name for name in own if not FILES.fullmatch(name)} == set()
+    assert {path.name for path in (bench.out / "coherence").iterdir() if not MAP_FILES.fullmatch(path.name)} <= {
+        ".dates"
+    }
+
+
+HIDDEN_FILES = (".env.old", ".venv.old/bin/python", ".thesis.part2.docx", ".stable.part.tif", ".a.0123abcd.old/x")
+
+
+def test_hidden_files_of_the_user_stay(bench: Bench) -> None:
+    for folder in (bench.out, bench.out / "coherence", bench.out / "coherence" / ".dates"):
+        for name in HIDDEN_FILES:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("keep me", encoding="utf-8")
+    bench.run()
+    jobs.analyse(bench.out / "coherence", bench.mine, out=bench.out, options=None)
+    for folder in (bench.out, bench.out / "coherence", bench.out / "coherence" / ".dates"):
+        assert all((folder / name).read_text("utf-8") == "keep me" for name in HIDDEN_FILES)
 
 
 def test_fewer_than_three_years_give_everything_but_colours(bench: Bench) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from insar_mining.errors import OutputError
-from insar_mining.files import appears_whole
+from insar_mining.files import appears_whole, delete
 
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".npy"
+NAMES = re.compile(r"[0-9a-f]{64}\.npy")
 CHECKSUM_BYTES = 4  # CRC-32 of the data, after them
 TRIES = 3
 
@@ -110,14 +112,15 @@ class ArrayCache:
         for state, path in entries:
             if held + size <= self.limit_bytes:
                 break
-            path.unlink(missing_ok=True)  # whoever has it mapped still reads it
+            delete(path, NAMES)  # whoever has it mapped still reads it
             held -= state.st_size
             logger.info("removed an array of %.0f MB from %s to keep its limit", state.st_size / 1e6, self.folder)
 
     def _entries(self) -> Iterator[tuple[os.stat_result, Path]]:
         for path in self.folder.glob(f"[!.]*{SUFFIX}"):
             with contextlib.suppress(FileNotFoundError):  # another process makes room too
-                yield path.stat(), path
+                if NAMES.fullmatch(path.name):
+                    yield path.lstat(), path
 
 
 def _bytes(shape: tuple[int, ...], dtype: npt.DTypeLike) -> int:

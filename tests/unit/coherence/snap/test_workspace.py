@@ -61,6 +61,17 @@ def test_failures_are_kept_up_to_a_number_the_newest(tmp_path: Path) -> None:
     assert not (kept[1] / "userdir").exists()
 
 
+def test_a_folder_of_the_user_is_no_failure(tmp_path: Path) -> None:
+    own = tmp_path / ".snap-failed-old-analysis"
+    own.mkdir()
+    (own / "notes.txt").write_text("keep me")
+    os.utime(own, (1, 1))
+    for number in range(3):
+        fail(tmp_path, f"pair{number}", SnapSettings(2048, 512, 4, keep_failed=1))
+    assert (own / "notes.txt").read_text() == "keep me"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_failures_are_not_kept_if_none_is_asked_for(tmp_path: Path) -> None:
     said = fail(tmp_path, "pair", SnapSettings(2048, 512, 4, keep_failed=0))
     assert said == "it died. What SNAP left was deleted (--snap keep_failed=1 keeps it)"
@@ -68,11 +79,12 @@ def test_failures_are_not_kept_if_none_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_left_is_swept_and_what_works_is_not(tmp_path: Path) -> None:
-    dead, busy, young, foreign = (tmp_path / name for name in (".snap-run-a-1", ".snap-run-b-2", ".snap-run-c-3", "x"))
-    for folder in (dead, busy, young, foreign):
+    names = (*(f".snap-run-{pair}-0123abcd" for pair in "abc"), "x", ".snap-run-my-notes")
+    dead, busy, young, foreign, notes = (tmp_path / name for name in names)
+    for folder in (dead, busy, young, foreign, notes):
         folder.mkdir()
         (folder / ".held").touch()
-    for folder in (dead, busy):
+    for folder in (dead, busy, notes):
         os.utime(folder / ".held", (1, 1))
     with (busy / ".held").open() as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -84,6 +96,7 @@ def test_what_a_killed_process_left_is_swept_and_what_works_is_not(tmp_path: Pat
             module.sweep(tmp_path)  # as another process would
             assert work.real.exists()
     assert foreign.exists()
+    assert notes.exists()
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
