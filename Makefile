@@ -11,7 +11,7 @@ OUT ?= demo-mine
 # processes that share the tests
 WORKERS ?= 2
 
-.PHONY: help demo test stress lint format bench clean clean-venv
+.PHONY: help demo test stress lint format bench docs docs-check clean clean-venv
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -39,8 +39,14 @@ bench: $(DEV)  ## run every script of benchmarks/ and print its table
 	@set -e; for script in benchmarks/bench_*.py; do $(RUN) "$$script"; done
 	$(RUN) -m pytest -o addopts= benchmarks/test_kernels.py -p no:randomly --benchmark-json benchmarks/results/kernels.json
 
+docs: $(DEV)  ## build the documentation site with its notebooks run (site/index.html)
+	INSAR_MINING_DEMO="$(CURDIR)/demo-mine/simulated" DOCS_EXECUTE=true $(RUN) -m mkdocs build --strict
+
+docs-check: $(DEV)  ## build the site without running its notebooks; a warning is an error
+	$(RUN) -m mkdocs build --strict --quiet
+
 clean: clean-venv  ## remove the environment, caches and the demo's folder
-	rm -rf demo-mine .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf demo-mine site .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	find insar_mining tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-venv:
@@ -65,5 +71,5 @@ $(CORE): pyproject.toml | $(RUN)
 	@touch $(CORE)
 
 $(DEV): pyproject.toml | $(RUN)
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs]'
 	@touch $(CORE) $(DEV)
