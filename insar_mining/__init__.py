@@ -15,6 +15,7 @@ Examples
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'insar_mining' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"insar_mining.{_HOME_OF[name]}"), name)
     globals()[name] = value
+    if "xarray" in sys.modules:  # arrays are about to be used: give them the accessor
+        importlib.import_module("insar_mining.accessor")
     return value
 
 

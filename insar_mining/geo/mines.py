@@ -22,6 +22,7 @@ from pyproj.exceptions import CRSError
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
+from insar_mining.display import table_html
 from insar_mining.errors import AssumedCrsWarning, MineError, RepairedGeometryWarning, SkippedInputWarning
 from insar_mining.geo.grid import utm_epsg
 from insar_mining.geo.polygons import SWAPPED, WGS84, CheckedPolygons, check_polygons
@@ -88,6 +89,16 @@ class Mine:
         """
         area, _ = _GEOD.geometry_area_perimeter(self.geometry)
         return abs(float(area))
+
+    def _repr_html_(self) -> str:
+        west, south, east, north = self.bounds
+        rows = {
+            "id": self.id,
+            "area": f"{self.area_m2() / 1e6:.3f} km2",
+            "longitude": f"{west:.4f} to {east:.4f}",
+            "latitude": f"{south:.4f} to {north:.4f}",
+        }
+        return table_html(self.name, rows)
 
 
 def read_mines(

@@ -12,6 +12,7 @@ import geopandas as gpd
 
 from insar_mining.coherence.current import is_current
 from insar_mining.coherence.plan.model import CoherencePlan
+from insar_mining.display import table_html
 from insar_mining.errors import OptionError, OrbitError
 from insar_mining.geo.mines import Mine
 from insar_mining.options.models import RunOptions
@@ -90,6 +91,11 @@ class RunPlan:
     plans: tuple[CoherencePlan, ...]
     estimate: Estimate
     archive: ArchivePlan | None = None
+
+    def _repr_html_(self) -> str:
+        rows = {"folder": self.out, "pairs": len(self.pairs)}
+        states = self.pairs["map"].value_counts() if "map" in self.pairs else {}
+        return table_html(f"Run over {self.mine.name}", {**rows, **{f"maps: {name}": n for name, n in states.items()}})
 
 
 def prepare(

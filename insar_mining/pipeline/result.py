@@ -13,6 +13,7 @@ import xarray as xr
 import yaml
 
 from insar_mining.activity import seasonality
+from insar_mining.display import table_html
 from insar_mining.files import delete, write_text
 from insar_mining.geo.mines import Mine
 from insar_mining.options.models import AnalyseOptions, RunOptions, to_yaml
@@ -64,6 +65,17 @@ class Result:
     report: Path
     kept_maps: int = 0
     truth: pd.DataFrame | None = None
+
+    def __repr__(self) -> str:
+        years = ", ".join(str(year) for year in self.activity["year"])
+        return f"Result(mine={self.mine.id!r}, years=[{years}], pairs={len(self.scenes)}, out={str(self.out)!r})"
+
+    def _repr_html_(self) -> str:
+        rows = {
+            f"{row.year}": f"{row.area_m2:,.0f} m2 ({row.area_low_m2:,.0f} to {row.area_high_m2:,.0f})"
+            for row in self.activity.itertuples()
+        }
+        return table_html(f"{self.mine.name}: active area", {**rows, "report": self.report})
 
 
 @dataclass(frozen=True, eq=False)

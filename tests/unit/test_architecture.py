@@ -20,7 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # from the bottom to the top; modules of one layer may import one another
 LAYERS = (
-    {"arrays", "errors", "files", "machine"},
+    {"arrays", "display", "errors", "files", "machine"},
     {"geo", "options"},
     {"sentinel1"},
     {"scenes", "download"},
@@ -30,7 +30,7 @@ LAYERS = (
     {"emissions"},
     {"report"},
     {"pipeline"},
-    {"cli", "__init__", "__main__"},
+    {"cli", "accessor", "__init__", "__main__"},
 )
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
 

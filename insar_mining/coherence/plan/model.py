@@ -23,6 +23,7 @@ from insar_mining.coherence.plan.bursts import burst_cuts
 from insar_mining.coherence.plan.matching import BurstPair, bursts_over, match_bursts
 from insar_mining.coherence.plan.recipe import Recipe
 from insar_mining.coherence.plan.recipe import Window as Window
+from insar_mining.display import table_html
 from insar_mining.errors import (
     CoverageError,
     OptionError,
@@ -182,6 +183,9 @@ class CoherencePlan:
         for name in (*_FILES, "out"):
             values[name] = None if values[name] is None else str(values[name])
         return {"pair": self.pair, "sha256": self.sha256, **values}
+
+    def _repr_html_(self) -> str:
+        return table_html(f"Plan of {self.pair}", self.describe())
 
 
 def make_plan(
