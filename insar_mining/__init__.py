@@ -82,11 +82,19 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'insar_mining' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"insar_mining.{_HOME_OF[name]}"), name)
     globals()[name] = value
-    if "xarray" in sys.modules:  # arrays are about to be used: give them the accessor
-        importlib.import_module("insar_mining.accessor")
+    _register_accessor()
     return value
 
 
 def __dir__() -> list[str]:
     """List the public names, loaded or not."""
     return sorted({*globals(), *__all__})
+
+
+def _register_accessor() -> None:
+    """Give arrays the accessor ``insar`` once xarray is loaded; loading it here would make every import slow."""
+    if "xarray" in sys.modules:
+        importlib.import_module("insar_mining.accessor")
+
+
+_register_accessor()

@@ -16,7 +16,8 @@ import xarray as xr
 class InsarAccessor:
     """Steps of the method on a cube of coherence, or on an array that an earlier step returned.
 
-    Registered for every DataArray as soon as a step of the package has been loaded.
+    Registered when ``insar_mining`` is imported after xarray, or when its first name is used; ``import
+    insar_mining.accessor`` registers it in any case.
 
     Examples
     --------

@@ -9,6 +9,7 @@ import xarray as xr
 from shapely.geometry import box
 
 import insar_mining as im
+import insar_mining.accessor
 from insar_mining.simulate.mine_stack import WorkedZone, simulate_mine_stack
 
 
