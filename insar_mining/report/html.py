@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, neither network nor scripts."""
+"""The report: one HTML file that needs nothing else and prints without its interactive part."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def render_report(content: ReportContent) -> str:
 def write_report(path: Path | str, content: ReportContent) -> Path:
     """Write the report as one self-contained HTML file.
 
-    Images are data URIs, the style is embedded, there are no scripts and no address of
-    another file; a content security policy inside the page forbids them.
+    Images are data URIs, the style and the explorer's script are embedded, there is no address of
+    another file; a content security policy inside the page allows this script only, by its hash.
 
     Parameters
     ----------

@@ -16,6 +16,7 @@ from insar_mining.activity.published.composite import CLASS_NAMES
 from insar_mining.errors import ReportError
 from insar_mining.report import words
 from insar_mining.report.content import ReportContent
+from insar_mining.report.explore import explorer
 from insar_mining.report.frame import MapFrame, figure_of
 from insar_mining.report.images import Picture, as_png, as_svg
 from insar_mining.report.plots_activity import plot_class_areas, plot_hue_histogram
@@ -57,6 +58,7 @@ def report_sections(content: ReportContent) -> dict[str, object]:
         "simulated": content.simulated,
         "head": _head(content),
         "areas": _areas(content),
+        "explore": explorer(content, mean),
         "truth": _truth(content, frame),
         "place": _place(content, frame, mean),
         "images": images_section(content),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import re
 from html.parser import HTMLParser
@@ -82,19 +83,43 @@ def page(html) -> Page:
 
 
 def test_all_sections_are_there_and_linked(page):
-    expected = ["headline", "areas", "place", "images", "stable", "annual", "composite", "classes", "caveats"]
-    assert page.ids() == [*expected, "skipped", "made"]
-    links = [attrs["href"] for attrs in page.all("a")]
-    assert links == [f"#{name}" for name in page.ids()[1:]]
+    expected = [
+        "headline",
+        "areas",
+        "explore",
+        "place",
+        "images",
+        "stable",
+        "annual",
+        "composite",
+        "classes",
+        "caveats",
+    ]
+    sections = [name for name in page.ids() if not name.startswith("explore-")]
+    assert sections == [*expected, "skipped", "made"]
+    links = [attrs["href"] for attrs in page.all("a") if attrs["href"].startswith("#")]
+    assert links == [f"#{name}" for name in sections[1:]]
+
+
+def assert_only_own_script(html: str, page: Page) -> None:
+    """The page holds its data and one script, and its policy runs nothing but that script."""
+    data, script = page.all("script")
+    assert data == {"type": "application/json", "id": "explore-data"}
+    assert script == {}
+    text = html[html.rindex("<script>") + len("<script>") : html.rindex("</script>")]
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    (policy,) = [attrs for attrs in page.all("meta") if attrs.get("http-equiv") == "Content-Security-Policy"]
+    assert policy["content"].startswith("default-src 'none'")
+    assert policy["content"].endswith(f"script-src 'sha256-{digest}'")
 
 
 def test_nothing_is_loaded_from_elsewhere(html, page):
-    assert page.all("script") == []
+    assert_only_own_script(html, page)
     assert page.all("link") == []
     for _, attrs in page.elements:
         for name in ("src", "href", "srcset", "data", "action", "poster", "background"):
             value = attrs.get(name) or ""
-            assert value == "" or value.startswith(("data:image/", "#"))
+            assert value == "" or value.startswith(("data:image/", "data:text/csv;base64,", "#"))
         assert not any(name.startswith("on") for name in attrs), "no event handlers"
         assert "url(" not in (attrs.get("style") or "")
     style = "".join(data for tag, data in page.text if tag == "style")
@@ -102,8 +127,6 @@ def test_nothing_is_loaded_from_elsewhere(html, page):
     assert "url(" not in style
     assert "http://" not in html
     assert "https://" not in html
-    (policy,) = [attrs for attrs in page.all("meta") if attrs.get("http-equiv") == "Content-Security-Policy"]
-    assert policy["content"].startswith("default-src 'none'")
 
 
 def test_every_image_has_a_text_of_its_own_and_a_size(page):
@@ -270,8 +293,9 @@ def test_names_and_reasons_of_others_are_harmless(make_content):
         rgb=None,
         years=(2023,),
     )
-    page = Page(render_report(made))
-    assert page.all("script") == []
+    text = render_report(made)
+    page = Page(text)
+    assert_only_own_script(text, page)
     assert all(attrs["src"].startswith("data:") for attrs in page.all("img"))
     assert not any("onerror" in attrs for _, attrs in page.elements)
     assert "".join(data for tag, data in page.text if tag == "bdi").startswith(evil)
