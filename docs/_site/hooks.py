@@ -44,10 +44,26 @@ def api_page() -> str:
     return "\n".join(lines)
 
 
+def command_page() -> str:
+    """Write the page of all commands: what each prints with --help."""
+    from typer.testing import CliRunner
+
+    from insar_mining.cli import COMMANDS, app
+
+    def text(*words: str) -> str:
+        return CliRunner().invoke(app, [*words, "--help"], prog_name="insar-mining", env={"COLUMNS": "100"}).stdout
+
+    lines = ["# Command line", "", "```text", text().strip(), "```", ""]
+    for name in COMMANDS:
+        lines += [f"## {name}", "", "```text", text(name).strip(), "```", ""]
+    return "\n".join(lines)
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add generated pages and files from outside of docs/."""
     pages: dict[str, str | bytes] = {
         "api.md": api_page(),
+        "cli.md": command_page(),
         "changelog.md": (ROOT / "CHANGELOG.md").read_text("utf-8"),
     }
     for path in sorted((ROOT / "benchmarks" / "results").glob("*.md")):

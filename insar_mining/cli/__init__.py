@@ -54,6 +54,11 @@ class Commands(TyperGroup):
         command.name = cmd_name
         return command
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Complete names of commands without importing them."""
+        ctx.meta["insar_mining.listing"] = True
+        return super().shell_complete(ctx, incomplete)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of the group without importing a command."""
         ctx.meta["insar_mining.listing"] = True
@@ -74,13 +79,28 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
 
 
+WAYS_IN = """\b
+Three ways in:
+  insar-mining demo                                  a simulated mine, the whole job, offline
+  insar-mining run mine.geojson --start 2021-01-01 --end 2023-12-31 --dry-run
+                                                     what the archive has, what it costs
+  insar-mining analyse maps/ --mine mine.geojson     from coherence maps that exist already
+
+\b
+Exit codes: 0 done; 1 an error with its remedy; 2 a wrong argument; 3 findings that are
+errors (inventory process); 10 new data and 11 a change (update); 70 an unexpected error;
+130 interrupted; 143 terminated.
+
+Every command takes --help, and --debug, --quiet or --verbose before or after its name.
+NO_COLOR=1 switches colours off.
+"""
+
 app = typer.Typer(
     cls=Commands,
     name="insar-mining",
     help="How much of a mine was worked in each year, from repeat-pass Sentinel-1 coherence.",
-    epilog="Every command takes --help, and --debug, --quiet or --verbose before or after its name.",
+    epilog=WAYS_IN,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

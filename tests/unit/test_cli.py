@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -230,3 +231,22 @@ def test_every_command_of_the_list_is_a_module_of_the_package() -> None:
     folder = Path(cli.__file__).parent
     for name, (module, _) in COMMANDS.items():
         assert (folder / f"{module}.py").is_file(), name
+
+
+def test_names_of_commands_complete_without_loading_them() -> None:
+    code = (
+        "import sys\nfrom insar_mining.cli import main\ntry:\n    main()\nfinally:\n"
+        f"    print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)\n"
+    )
+    asked = {"_INSAR_MINING_COMPLETE": "complete_bash", "COMP_WORDS": "insar-mining an", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **asked}, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == ["analyse"]
+    assert done.stderr.strip() == "[]"
+
+
+def test_without_a_command_the_usual_ways_in_are_shown() -> None:
+    done = subprocess.run([sys.executable, "-m", "insar_mining"], capture_output=True, text=True, check=False)
+    shown = done.stdout + done.stderr
+    assert all(f"insar-mining {name} " in shown for name in ("demo", "run", "analyse"))
