@@ -243,7 +243,7 @@ def test_names_of_commands_complete_without_loading_them() -> None:
         [sys.executable, "-c", code], env={**os.environ, **asked}, capture_output=True, text=True, check=False
     )
     assert done.stdout.split() == ["analyse"]
-    assert done.stderr.strip() == "[]"
+    assert done.stderr.strip() in ("[]", "['pydantic']")  # some versions of typer load pydantic themselves
 
 
 def test_without_a_command_the_usual_ways_in_are_shown() -> None:
