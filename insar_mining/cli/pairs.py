@@ -42,6 +42,7 @@ def pairs(
         int | None, parameters.option(PairOptions, "connections", "--connections", metavar="N")
     ] = None,
     max_pairs: Annotated[int | None, parameters.option(PairOptions, "max_pairs", "--max-pairs", metavar="N")] = None,
+    orbit: parameters.Orbits = None,
     mixed_platforms: Annotated[
         bool, typer.Option("--mixed-platforms", help="Also pair images of different satellites.")
     ] = False,
@@ -55,6 +56,7 @@ def pairs(
     from insar_mining.pipeline.inputs import mine_of
     from insar_mining.scenes.network import choose_pairs
     from insar_mining.scenes.pairs import rejected_candidates
+    from insar_mining.scenes.passes import with_one_track
     from insar_mining.scenes.products import scan_products
     from insar_mining.scenes.records import read_records, write_pairs
 
@@ -72,7 +74,7 @@ def pairs(
     chosen_mine = None if mine is None else mine_of(mine, mine_id)
     area = None if chosen_mine is None else chosen_mine.geometry
     found = read_records(scenes) if scenes.is_file() and scenes.suffix.lower() in TABLES else scan_products(scenes)
-    table = choose_pairs(found, options, area=area)
+    table = choose_pairs(found, options, area=area, orbits=orbit or ())
     shown = table[list(SHOWN)]
     print_table(shown if as_json else for_people(shown), as_json=as_json, title=f"{len(table)} pairs in {scenes}")
     unused = rejected_candidates(table)
@@ -87,6 +89,7 @@ def pairs(
     if plot is not None:
         from insar_mining.report.plots_archive import figure_of_images, save_figure
 
+        found = with_one_track(found)
         of_track = found[found["relative_orbit"].isin(table["relative_orbit"].unique())]
         name = "mine" if chosen_mine is None else chosen_mine.name
         save_figure(figure_of_images(of_track, area, table, name=name), plot)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 import requests
 
@@ -185,10 +186,14 @@ def _wanted(records: gpd.GeoDataFrame, only: Collection[str] | None) -> gpd.GeoD
             "table that the pairs were made of"
         )
     chosen = records[records["scene"].isin(list(only))]
-    passes = set(zip(chosen["platform"], chosen["absolute_orbit"], chosen["kind"], strict=True))
-    keys = pd.Series(list(zip(records["platform"], records["absolute_orbit"], records["kind"], strict=True)))
-    same_pass = keys.isin(passes).to_numpy() & (records["kind"] == "burst").to_numpy()
-    return records[same_pass | records["scene"].isin(list(only)).to_numpy()]
+    starts = {platform: of["start"].to_numpy() for platform, of in chosen.groupby("platform")}
+    same_pass = [
+        row["kind"] == "burst"
+        and row["platform"] in starts
+        and bool((np.abs(starts[row["platform"]] - row["start"].to_datetime64()) < _SAME_PASS).any())
+        for row in records.to_dict("records")
+    ]
+    return records[np.array(same_pass, dtype=bool) | records["scene"].isin(list(only)).to_numpy()]
 
 
 def _first_scenes(records: gpd.GeoDataFrame) -> list[str]:
@@ -198,15 +203,14 @@ def _first_scenes(records: gpd.GeoDataFrame) -> list[str]:
     product: a mine on the seam is seen by both.
     """
     firsts: dict[object, str] = {}
-    last: dict[tuple[object, ...], tuple[pd.Timestamp, str]] = {}
+    last: dict[object, tuple[pd.Timestamp, str]] = {}
     for index, row in records.sort_values(["start", "scene"], kind="stable").iterrows():
         name = str(row["source_scene"] or row["scene"])
         if row["kind"] == "burst":
-            orbit = (row["platform"], row["absolute_orbit"], row["relative_orbit"])
-            before = last.get(orbit)
+            before = last.get(row["platform"])  # its orbit's numbers change inside a passage, at the node
             if before is not None and row["start"] - before[0] < _SAME_PASS:
                 name = before[1]
-            last[orbit] = (row["start"], name)
+            last[row["platform"]] = (row["start"], name)
         firsts[index] = name
     return [firsts[index] for index in records.index]
 

@@ -34,6 +34,7 @@ from insar_mining.geo.mines import Mine
 from insar_mining.options.models import ArchiveOptions, RunOptions
 from insar_mining.pipeline.maps import ProgressCallback
 from insar_mining.scenes.network import choose_pairs
+from insar_mining.scenes.passes import with_one_track
 from insar_mining.scenes.products import scan_products
 from insar_mining.scenes.search import search
 from insar_mining.scenes.tracks import TrackChoice, choose_track, gaps
@@ -174,11 +175,17 @@ def find_images(mine: Mine, options: RunOptions, network: Network) -> Found:
             f"the archive has no {options.pairs.polarisation} image of {mine.id} from {options.start} to "
             f"{options.end}; widen the dates, or name another track or polarisation"
         )
+    records = with_one_track(records)
     choice = choose_track(records, mine.geometry)
     on_track = (records["relative_orbit"] == choice.relative_orbit) & (records["direction"] == choice.direction)
     chosen = records[on_track].reset_index(drop=True)
     chosen.attrs = dict(records.attrs)
-    pairs = choose_pairs(chosen, options.pairs.replace(relative_orbit=choice.relative_orbit), area=mine.geometry)
+    pairs = choose_pairs(
+        chosen,
+        options.pairs.replace(relative_orbit=choice.relative_orbit),
+        area=mine.geometry,
+        orbits=options.coherence.orbits,
+    )
     fetch = plan_fetch(chosen, only={*pairs["reference"], *pairs["secondary"]})
     return Found(chosen, choice, gaps(chosen), pairs, fetch)
 

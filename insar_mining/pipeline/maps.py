@@ -210,7 +210,12 @@ def make_maps(scenes: gpd.GeoDataFrame, planner: Planner, progress: ProgressCall
     while True:
         exclude = (*planner.options.pairs.exclude, *bad)
         try:
-            pairs = choose_pairs(scenes, planner.options.pairs.replace(exclude=exclude), area=planner.area)
+            pairs = choose_pairs(
+                scenes,
+                planner.options.pairs.replace(exclude=exclude),
+                area=planner.area,
+                orbits=planner.options.coherence.orbits,
+            )
         except PairError:
             if not failed:
                 raise

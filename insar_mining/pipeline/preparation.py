@@ -13,7 +13,7 @@ import geopandas as gpd
 from insar_mining.coherence.current import is_current
 from insar_mining.coherence.plan.model import CoherencePlan
 from insar_mining.display import table_html
-from insar_mining.errors import OptionError, OrbitError
+from insar_mining.errors import OptionError
 from insar_mining.geo.mines import Mine
 from insar_mining.options.models import RunOptions
 from insar_mining.pipeline.acquisition import (
@@ -30,6 +30,7 @@ from insar_mining.pipeline.inputs import mine_of
 from insar_mining.pipeline.maps import FAULTS_OF_A_PAIR, Planner, ProgressCallback
 from insar_mining.scenes.network import choose_pairs, scenes_for
 from insar_mining.scenes.products import scan_products
+from insar_mining.sentinel1.orbit import orbit_files
 
 MAPS = "coherence"
 
@@ -158,12 +159,8 @@ def check_period(options: RunOptions) -> None:
 
 
 def _with_orbit_files(options: RunOptions) -> RunOptions:
-    """Put the files of a folder of orbits in its place, precise ones first (as their names sort)."""
-    files: list[Path] = []
-    for path in options.coherence.orbits:
-        files += sorted(path.glob("*.EOF")) if path.is_dir() else [path]
-    if options.coherence.orbits and not files:
-        raise OrbitError(f"{options.coherence.orbits[0]}: holds no orbit file (*.EOF); name another folder, or files")
+    """Put the files of folders of orbits in their place."""
+    files = orbit_files(options.coherence.orbits)
     return options.replace(coherence=options.coherence.replace(orbits=tuple(files) or None))
 
 
@@ -205,7 +202,9 @@ def plan_only(
 
 def plan_run(start: Start, out: Path, progress: ProgressCallback) -> RunPlan:
     """Plan every pair of a run; nothing is written."""
-    pairs = choose_pairs(start.scenes, start.options.pairs, area=start.mine.geometry)
+    pairs = choose_pairs(
+        start.scenes, start.options.pairs, area=start.mine.geometry, orbits=start.options.coherence.orbits
+    )
     start.planner.settle_stack(pairs)
     plans, states = [], []
     for done, pair in enumerate(pairs.to_dict("records"), start=1):

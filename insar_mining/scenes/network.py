@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
@@ -16,7 +17,9 @@ from shapely.ops import unary_union
 
 from insar_mining.errors import ArchiveError, CoverageError, PairError
 from insar_mining.options.models import PairOptions
+from insar_mining.scenes.orbits import SceneBaselines
 from insar_mining.scenes.pairs import select_pairs
+from insar_mining.scenes.passes import with_one_track
 from insar_mining.sentinel1.joined import SEPARATOR
 
 logger = logging.getLogger(__name__)
@@ -68,7 +71,7 @@ def scenes_for(
             f"none of the {len(scenes)} scenes lies in {start or '...'} to {end or '...'}; they are of {day.min()} to "
             f"{day.max()}"
         )
-    chosen = scenes[in_period]
+    chosen = with_one_track(scenes[in_period])
     if area is not None:
         # outlines are drawn with a few corners: between two slices they may leave a mine out
         near = join_slices(chosen[shapely.distance(chosen.geometry.to_numpy(), area) <= NEAR_DEG])
@@ -107,8 +110,9 @@ def join_slices(scenes: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 
 def _follows(row: Mapping[Hashable, Any], previous: Mapping[Hashable, Any]) -> bool:
+    # relative orbits are those of the track, absolute ones change at the ascending node
     same = all(
-        row[name] == previous[name] for name in ("platform", "absolute_orbit", "relative_orbit", "direction")
+        row[name] == previous[name] for name in ("platform", "relative_orbit", "direction")
         if name in row and not pd.isna(row[name])
     )  # fmt: skip
     on_disk = all(isinstance(one.get("path"), str) and one["path"] for one in (row, previous))
@@ -151,7 +155,11 @@ def _far_away(scenes: gpd.GeoDataFrame, area: BaseGeometry) -> str:
 
 
 def choose_pairs(
-    scenes: gpd.GeoDataFrame, options: PairOptions, *, area: BaseGeometry | None = None
+    scenes: gpd.GeoDataFrame,
+    options: PairOptions,
+    *,
+    area: BaseGeometry | None = None,
+    orbits: Sequence[Path | str] = (),
 ) -> gpd.GeoDataFrame:
     """Select the pairs of one track.
 
@@ -162,6 +170,8 @@ def choose_pairs(
     options : PairOptions
         Without `relative_orbit` the track with most pairs is taken; among equals the one with
         most scenes, then the lowest number.
+    orbits : sequence of path
+        Orbit files, or folders of them: baselines are of these, not of the annotations' vectors.
 
     Returns
     -------
@@ -175,6 +185,7 @@ def choose_pairs(
     """
     scenes = scenes_for(scenes, area=area, polarisation=options.polarisation)
     at = None if area is None else (area.representative_point().x, area.representative_point().y)
+    baseline_of = SceneBaselines(options.polarisation, orbits)
     tracks: dict[int, gpd.GeoDataFrame] = {}
     for track in _tracks(scenes, options.relative_orbit):
         of_track = scenes[scenes["relative_orbit"] == track]
@@ -189,6 +200,7 @@ def choose_pairs(
             network=options.network,
             connections=options.connections,
             max_pairs=options.max_pairs,
+            baseline_of=baseline_of,
         )
     best = max(tracks, key=lambda track: (len(tracks[track]), (scenes["relative_orbit"] == track).sum(), -track))
     if tracks[best].empty:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 from shapely.geometry import Point
 
-from insar_mining.errors import InsarMiningError, PairError
-from insar_mining.sentinel1.annotation import SubSwath
+from insar_mining.errors import InsarMiningError, OrbitError, PairError
+from insar_mining.sentinel1.annotation import SubSwath, midnight_before
 from insar_mining.sentinel1.baselines import MeasuredBaseline, measured_baseline
-from insar_mining.sentinel1.product import open_product
+from insar_mining.sentinel1.orbit import orbit_files, read_orbit_file
+from insar_mining.sentinel1.product import open_product, with_orbit
 from insar_mining.sentinel1.record_orbits import StateVectors, from_text
+
+SCENE_S = 30.0
+"""Length of a scene at most, seconds; of a burst's record the orbit is read for as long."""
 
 SAME_PASS = np.timedelta64(10, "m")
 """Slices of one pass begin a minute apart at most, passes of one track many hours."""
@@ -28,9 +34,12 @@ class SceneBaselines:
     ----------
     polarisation : str
         Whose annotation is read, where there is a choice (every one has the same orbit).
+    orbits : sequence of path
+        Orbit files, or folders of them, that count instead of a product's or a record's own vectors.
     """
 
     polarisation: str
+    orbits: Sequence[Path | str] = ()
     _orbits: dict[str, SubSwath | StateVectors] = field(default_factory=dict)
 
     def __call__(self, reference: pd.Series, secondary: pd.Series, lon: float, lat: float) -> MeasuredBaseline:
@@ -51,13 +60,30 @@ class SceneBaselines:
         at_hand = isinstance(path, str) and bool(path)
         key = str(path) if at_hand else scene
         if key not in self._orbits:
-            self._orbits[key] = self._of_product(key) if at_hand else _of_record(row, scene)
+            self._orbits[key] = self._of_product(key) if at_hand else self._of_record(row, scene)
         return self._orbits[key]
 
     def _of_product(self, path: str) -> SubSwath:
-        product = open_product(path)
+        product, _ = with_orbit(open_product(path), orbit_files(self.orbits))
         image = next((i for i in product.images if i[1] == self.polarisation.upper()), product.images[0])
         return product.sub_swath(*image)
+
+    def _of_record(self, row: pd.Series, scene: str) -> StateVectors:
+        if not self.orbits:
+            return _of_record(row, scene)
+        start = pd.Timestamp(row["start"]).to_datetime64().astype("datetime64[ns]")
+        epoch, reasons = midnight_before(start), []
+        begin = float((start - epoch) / np.timedelta64(1, "s"))
+        for path in orbit_files(self.orbits):
+            try:
+                orbit = read_orbit_file(
+                    path, epoch=epoch, start_s=begin, stop_s=begin + SCENE_S, platform=str(row["platform"])
+                )
+            except OrbitError as error:
+                reasons.append(str(error))
+            else:
+                return StateVectors.of(orbit, epoch)
+        raise OrbitError(f"no orbit file fits {scene}: " + "; ".join(reasons))
 
 
 def _of_record(row: pd.Series, scene: str) -> StateVectors:

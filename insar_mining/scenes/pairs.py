@@ -24,6 +24,7 @@ from shapely.geometry import Point
 
 from insar_mining.errors import InsarMiningError, OptionError, PairError, SkippedInputWarning
 from insar_mining.scenes.orbits import SceneBaselines
+from insar_mining.scenes.passes import with_one_track
 from insar_mining.sentinel1.baselines import (
     MeasuredBaseline,
     parallel_baseline_m,
@@ -146,10 +147,12 @@ def select_pairs(
     Notes
     -----
     Two passes of one relative orbit, direction and satellite are n days apart when their
-    times differ by n days to within ten minutes; slices of a pass (same absolute orbit)
-    count as one image.  Days are counted between passes, so that a track that crosses
-    midnight keeps its 12 days.  Images of two tracks on the same days give pairs of the
-    same name: keep one track where names must be unique.
+    times differ by n days to within ten minutes; slices of one pass count as one image.
+    Days are counted between passes, so that a track that crosses midnight keeps its 12 days.
+    Scenes of one track on either side of the ascending node have other relative orbits and
+    count as one track (:func:`insar_mining.scenes.passes.with_one_track`).  Images of two
+    tracks on the same days give pairs of the same name: keep one track where names must be
+    unique.
     """
     spans = _spans(temporal_baseline_days)
     if not max_perp_baseline_m >= 0:
@@ -164,7 +167,7 @@ def select_pairs(
     baseline_of = baseline_of or SceneBaselines(polarisation)
     rejected: list[dict[str, Any]] = []
     place = None if at is None else _place(at)
-    passes = _passes(scenes, _days(exclude), polarisation.upper(), place, rejected)
+    passes = _passes(with_one_track(scenes), _days(exclude), polarisation.upper(), place, rejected)
     tracks: dict[tuple[Any, ...], list[_Pass]] = {}
     for one in passes:
         platform = "" if allow_mixed_platforms else one.platform

@@ -75,11 +75,11 @@ def records_table(items: Iterable[Mapping[str, Any]]) -> gpd.GeoDataFrame:
     rows: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
     for item in items:
-        umm = item.get("umm", {})
+        umm = item.get("umm") or {}
         name = str(umm.get("GranuleUR", "a record without name"))
         try:
             rows.append(_row(umm, name))
-        except (KeyError, ValueError, TypeError, IndexError) as error:
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
             reason = str(error) if isinstance(error, _Unusable) else f"the record cannot be read ({error!r})"
             skipped.append({"scene": name, "reason": reason})
     for entry in skipped:
@@ -101,6 +101,8 @@ def _row(umm: Mapping[str, Any], name: str) -> dict[str, Any]:
         raise _Unusable(f"a {said.get('BEAM_MODE')} {kind} record; coherence needs IW SLC")
     period = umm["TemporalExtent"]["RangeDateTime"]
     start = _time(said.get("AZIMUTH_TIME") if burst else period["BeginningDateTime"])
+    if np.isnat(start):
+        raise _Unusable(f"its start is unknown (no {'AZIMUTH_TIME' if burst else 'BeginningDateTime'})")
     scene = name if burst else name.removesuffix("-SLC")
     data, metadata = _urls(umm, burst)
     return {

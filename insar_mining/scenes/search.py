@@ -21,7 +21,9 @@ from shapely.geometry.base import BaseGeometry
 from insar_mining.download.session import catalogue_session, why
 from insar_mining.errors import ArchiveError, OptionError
 from insar_mining.geo.mines import Mine
+from insar_mining.scenes.passes import with_one_track
 from insar_mining.scenes.records import records_table, without_doubles
+from insar_mining.sentinel1.track import neighbours
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,9 @@ Kind = Literal["scene", "burst"]
 _PROCESSING_LEVEL = {"scene": "SLC", "burst": "BURST"}
 FIRST_IMAGE = dt.date(2014, 4, 3)
 """Launch of Sentinel-1A: no scene is older."""
+
+NEAR_NODE_DEG = 5.0
+"""Latitudes at which slices of a track may have either of two relative orbits; a scene is 1.5 degrees long."""
 
 
 def search(
@@ -84,11 +89,15 @@ def search(
     if last < FIRST_IMAGE:
         raise OptionError(f"the end {last} lies before Sentinel-1's launch ({FIRST_IMAGE}); take later dates")
     query = _query(kind, direction, relative_orbit, platform)
+    if relative_orbit is not None and min(abs(area.bounds[1]), abs(area.bounds[3])) < NEAR_NODE_DEG:
+        query["relativeOrbit"] = sorted(neighbours(relative_orbit))  # beyond the node the number is the next one
     query.update(start=f"{first}T00:00:00Z", end=f"{last}T23:59:59Z")
     items: dict[str, Any] = {}
     for part in _parts(area):
         items.update(_asked({**query, "intersectsWith": part.convex_hull.wkt}, session))
     found = records_table(items.values())
+    if relative_orbit is not None:
+        found = _of_track(found, relative_orbit)
     table = without_doubles(_wanted(found, area, first, last, polarisation))
     table.attrs["query"] = {**{k: str(v) for k, v in query.items()}, "kind": kind, "polarisation": polarisation}
     return table
@@ -165,6 +174,16 @@ def _asked_quietly(query: dict[str, Any], session: requests.Session | None) -> d
         )
     logger.info("%d records in %d pages", len(found), pages)
     return found
+
+
+def _of_track(table: gpd.GeoDataFrame, relative_orbit: int) -> gpd.GeoDataFrame:
+    """Keep what lies on a track: scenes with its number, and those of the same track across an ascending node."""
+    ours = pd.Series(with_one_track(table)["relative_orbit"])
+    said = pd.Series(table["relative_orbit"])
+    tracks = set(ours[said == relative_orbit].dropna()) | {relative_orbit}
+    chosen = table[ours.isin(tracks).to_numpy()].reset_index(drop=True)
+    chosen.attrs = dict(table.attrs)
+    return chosen
 
 
 def _wanted(

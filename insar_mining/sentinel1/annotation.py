@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -18,9 +18,12 @@ import numpy.typing as npt
 
 from insar_mining.arrays import FloatArray
 from insar_mining.errors import ProductError
-from insar_mining.sentinel1.orbit import Orbit, OrbitArc
+from insar_mining.sentinel1.orbit import Orbit, OrbitArc, without_leap_second
 
 SPEED_OF_LIGHT_M_S = 299_792_458.0
+
+MOST_MISSING_TIE_POINTS = 0.05
+"""Share of tie points that are filled from their neighbours; a grid that lacks more is damaged."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ class SubSwath:
 
 def parse_utc(text: str) -> np.datetime64:
     """Turn the annotation's ``2023-09-04T06:37:31.072288`` into nanosecond UTC."""
-    return np.datetime64(text.strip().removesuffix("Z").removeprefix("UTC="), "ns")
+    return np.datetime64(without_leap_second(text.removesuffix("Z")), "ns")
 
 
 def midnight_before(time: np.datetime64) -> np.datetime64:
@@ -270,7 +273,7 @@ def _sub_swath(
         range_bandwidth=_bandwidth(_element(processing, "rangeProcessing")),
         azimuth_bandwidth=_bandwidth(_element(processing, "azimuthProcessing")),
         bursts=bursts,
-        orbit=_orbit(_element(root, "generalAnnotation/orbitList"), seconds, source),
+        orbit=_orbit(root, seconds, source),
         fm_rates=_fm_rates(_element(root, "generalAnnotation/azimuthFmRateList"), seconds),
         doppler_centroids=_doppler_centroids(_element(root, "dopplerCentroid/dcEstimateList"), seconds),
         geolocation=_geolocation(_element(root, "geolocationGrid/geolocationGridPointList"), seconds),
@@ -286,7 +289,7 @@ def _seconds_from(epoch: np.datetime64) -> Callable[[str], float]:
     origin = dt.datetime.fromisoformat(str(epoch.astype("datetime64[us]")))
 
     def seconds(text: str) -> float:
-        difference = dt.datetime.fromisoformat(text.strip()) - origin
+        difference = dt.datetime.fromisoformat(without_leap_second(text)) - origin
         return difference.days * 86400 + difference.seconds + difference.microseconds * 1e-6
 
     return seconds
@@ -309,6 +312,11 @@ def _burst(index: int, element: ElementTree.Element, seconds: Callable[[str], fl
     )
 
 
+def _orbit_source(root: ElementTree.Element) -> str:
+    """Where the state vectors are from: ``auxiliary``, ``downlink``; empty where it is not stated."""
+    return root.findtext("imageAnnotation/processingInformation/orbitSource", "").strip().lower()
+
+
 def _bandwidth(element: ElementTree.Element) -> Bandwidth:
     return Bandwidth(
         processed_hz=_number(element, "processingBandwidth"),
@@ -317,13 +325,14 @@ def _bandwidth(element: ElementTree.Element) -> Bandwidth:
     )
 
 
-def _orbit(element: ElementTree.Element, seconds: Callable[[str], float], source: str) -> Orbit:
-    vectors = element.findall("orbit")
+def _orbit(root: ElementTree.Element, seconds: Callable[[str], float], source: str) -> Orbit:
+    vectors = _element(root, "generalAnnotation/orbitList").findall("orbit")
     return Orbit(
         time_s=np.array([seconds(_text(v, "time")) for v in vectors]),
         position_m=np.array([[_number(v, f"position/{axis}") for axis in "xyz"] for v in vectors]),
         velocity_m_s=np.array([[_number(v, f"velocity/{axis}") for axis in "xyz"] for v in vectors]),
         source=f"annotation {source}",
+        is_downlink=_orbit_source(root) == "downlink",
     )
 
 
@@ -354,25 +363,62 @@ def _doppler_centroids(element: ElementTree.Element, seconds: Callable[[str], fl
 
 
 def _geolocation(element: ElementTree.Element, seconds: Callable[[str], float]) -> GeolocationGrid:
-    points = element.findall("geolocationGridPoint")
-    lines = np.array([_number(p, "line") for p in points])
-    columns = int(np.count_nonzero(lines == lines[0])) if points else 0
-    if columns == 0 or len(points) % columns:
-        raise _Missing(f"the geolocation grid has {len(points)} points, not a full grid")
+    rows = _tie_point_rows(element)
+    samples = [_samples_of(row, rows) for row in rows]
+    count, columns = sum(len(row) for row in rows), len(samples[0]) if rows else 0
+    is_full = columns > 1 and all(len(wanted) == columns for wanted in samples)
+    if not is_full or count < (1 - MOST_MISSING_TIE_POINTS) * columns * len(rows):
+        raise _Missing(f"the geolocation grid has {count} points, not a full grid of {len(rows)} x {columns}")
 
-    def grid(values: list[float]) -> FloatArray:
-        return np.array(values, dtype=np.float64).reshape(-1, columns)
+    def read(name: str, *, period: float | None = None) -> FloatArray:
+        return np.array(
+            [
+                _along([(s, _number(p, name)) for s, p in sorted(row.items())], wanted, period)
+                for row, wanted in zip(rows, samples, strict=True)
+            ]
+        )
 
-    def field(name: str) -> FloatArray:
-        return grid([_number(p, name) for p in points])
-
+    times = [[(s, seconds(_text(p, "azimuthTime"))) for s, p in sorted(row.items())] for row in rows]
+    lines = [_number(next(iter(row.values())), "line") for row in rows]
     return GeolocationGrid(
-        azimuth_time_s=grid([seconds(_text(p, "azimuthTime")) for p in points]),
-        slant_range_time_s=field("slantRangeTime"),
-        line=lines.reshape(-1, columns),
-        sample=field("pixel"),
-        longitude_deg=field("longitude"),
-        latitude_deg=field("latitude"),
-        height_m=field("height"),
-        incidence_deg=field("incidenceAngle"),
+        azimuth_time_s=np.array([_along(t, s, None) for t, s in zip(times, samples, strict=True)]),
+        slant_range_time_s=read("slantRangeTime"),
+        line=np.repeat(np.array(lines)[:, np.newaxis], columns, axis=1),
+        sample=np.array(samples, dtype=np.float64),
+        longitude_deg=read("longitude", period=360.0),
+        latitude_deg=read("latitude"),
+        height_m=read("height"),
+        incidence_deg=read("incidenceAngle"),
     )
+
+
+def _tie_point_rows(element: ElementTree.Element) -> list[dict[float, ElementTree.Element]]:
+    """Return the tie points by line and sample, whatever their order; one that is there twice counts once."""
+    rows: dict[float, dict[float, ElementTree.Element]] = {}
+    for point in element.findall("geolocationGridPoint"):
+        rows.setdefault(_number(point, "line"), {})[_number(point, "pixel")] = point
+    return [rows[line] for line in sorted(rows)]
+
+
+def _samples_of(row: Mapping[float, object], rows: Sequence[Mapping[float, object]]) -> list[float]:
+    """Return the samples that a row has or should have: those of all rows with at least half of its own.
+
+    Slices that were joined begin at other samples, so that not all rows have the same.
+    """
+    alike = [other.keys() for other in rows if 2 * len(other.keys() & row.keys()) >= len(row)]
+    return sorted(set().union(*alike))
+
+
+def _along(known: list[tuple[float, float]], wanted: list[float], period: float | None) -> list[float]:
+    """Return the values of a row at all its samples; what is missing is put on the line through two neighbours."""
+    if len(known) == len(wanted):
+        return [value for _, value in known]
+    if len(known) < 2:
+        raise _Missing("the geolocation grid has a row of fewer than 2 points")
+    at, values = np.array(known).T
+    values = values if period is None else np.unwrap(values, period=period)
+    right = np.clip(np.searchsorted(at, wanted), 1, at.size - 1)
+    slope = (values[right] - values[right - 1]) / (at[right] - at[right - 1])
+    out = values[right - 1] + slope * (np.array(wanted) - at[right - 1])
+    filled = out if period is None else (out + period / 2) % period - period / 2
+    return [dict(known).get(sample, value) for sample, value in zip(wanted, filled.tolist(), strict=True)]

@@ -11,7 +11,7 @@ import pyproj
 from insar_mining.arrays import FloatArray
 from insar_mining.errors import CoverageError, OptionError
 from insar_mining.sentinel1.annotation import SubSwath
-from insar_mining.sentinel1.orbit import OrbitArc
+from insar_mining.sentinel1.orbit import DOWNLINK_SD_M, OrbitArc
 from insar_mining.sentinel1.record_orbits import StateVectors
 
 _TOLERANCE_S = 1e-9  # 10 micrometres along the track
@@ -21,7 +21,8 @@ _TO_EARTH_FIXED = pyproj.Transformer.from_crs("EPSG:4979", "EPSG:4978", always_x
 # Standard deviation of an orbit, metres.  Of the orbit files the accuracy required by ESA (POEORB 5 cm, RESORB
 # 10 cm).  What an annotation or a record carries may be a predicted orbit, of which nothing is promised;
 # the real annotation of the tests lies 0.02 m from the restituted orbit of its day; fifty times that is allowed here.
-ORBIT_SD_M = {"POEORB": 0.05, "RESORB": 0.10}
+# What the satellite determined itself (Downlink) is taken as good to DOWNLINK_SD_M.
+ORBIT_SD_M = {"POEORB": 0.05, "RESORB": 0.10, "downlink": DOWNLINK_SD_M}
 OTHER_ORBIT_SD_M = 1.0
 
 
@@ -52,8 +53,8 @@ class MeasuredBaseline(Baseline):
         Standard deviation of either component: the two orbits' errors, added as
         independent ones.
     source : str
-        Where the two orbits came from: ``"POEORB"``, ``"RESORB"``, ``"annotation"`` or
-        ``"record"``, joined by ``+`` where they differ.
+        Where the two orbits came from: ``"POEORB"``, ``"RESORB"``, ``"annotation"``,
+        ``"downlink"`` (of the annotation, determined on board) or ``"record"``, joined by ``+`` where they differ.
     """
 
     sd_m: float
@@ -163,7 +164,9 @@ def _components(
 
 def _source(orbit: SubSwath | StateVectors) -> str:
     if isinstance(orbit, StateVectors):
-        return "record"
+        return next((kind for kind in ORBIT_SD_M if kind in orbit.source.upper()), "record")
+    if orbit.orbit.is_downlink:
+        return "downlink"
     if orbit.orbit.source.startswith("annotation"):  # whatever the folder of its file is called
         return "annotation"
     return next((kind for kind in ORBIT_SD_M if kind in orbit.orbit.source.upper()), "annotation")

@@ -150,12 +150,13 @@ class ZipContainer:
         self.path = path
         try:
             with zipfile.ZipFile(path) as archive:
-                infos = [i for i in archive.infolist() if not i.is_dir() and not i.filename.startswith("__MACOSX/")]
+                infos = {_slashed(i.filename): i for i in archive.infolist()}
         except (OSError, zipfile.BadZipFile) as error:
             raise ProductError(_why_no_zip(path, error)) from error
-        prefix = _product_prefix(path, [i.filename for i in infos])
+        infos = {name: i for name, i in infos.items() if not name.endswith("/") and not name.startswith("__MACOSX/")}
+        prefix = _product_prefix(path, list(infos))
         self.root_name = prefix.rstrip("/").rpartition("/")[2] or path.name
-        self._members = {i.filename[len(prefix) :]: _member(path, i) for i in infos if i.filename.startswith(prefix)}
+        self._members = {name[len(prefix) :]: _member(path, i) for name, i in infos.items() if name.startswith(prefix)}
         self.sizes: Mapping[str, int] = {name: member.size for name, member in self._members.items()}
         self._inflated: dict[str, _Checkpoints] = {}
         self._lock = threading.Lock()
@@ -200,6 +201,11 @@ class ZipContainer:
         """Return the name under which GDAL opens a member."""
         # braces keep GDAL from guessing where the archive's name ends
         return f"/vsizip/{{{self.path.resolve()}}}/{self._members[name].full_name}"
+
+
+def _slashed(name: str) -> str:
+    """Return a member's name with the separator that the ZIP format prescribes; some writers on Windows use another."""
+    return name.replace("\\", "/")
 
 
 def _why_no_zip(path: Path, error: Exception) -> str:

@@ -32,6 +32,8 @@ NAME = re.compile(
 )
 """Names of Sentinel-1 products (S1-RS-MDA-52-7441, section 3.3)."""
 
+_OTHER_MISSION = re.compile(r"S([2-6][A-Z]?)_")
+
 _FILE = re.compile(
     r"(?P<platform>s1[a-z])-(?P<swath>[a-z0-9]{2,3})-(?P<type>[a-z]{3})-(?P<polarisation>[hv]{2})"
     r"-(?P<start>\d{8}t\d{6})-(?P<stop>\d{8}t\d{6})-(?P<orbit>\d{6})-(?P<take>[0-9a-f]{6})-(?P<number>\d{3})",
@@ -41,6 +43,7 @@ _BURST_FILE = re.compile(
     r"S1_(?P<id>\d+)_(?P<swath>IW\d)_(?P<start>\d{8}T\d{6})_(?P<polarisation>[HV]{2})_(?P<crc>[0-9A-F]{4})-BURST",
     re.IGNORECASE,
 )
+_NO_BURST = re.compile(rb"<burstList\b[^>]*?(/>|>\s*</burstList>)")
 _BURST_SUFFIXES = (".tiff", ".tif")
 _SAME_BURST = np.timedelta64(100, "ms")
 
@@ -123,7 +126,12 @@ def _not_among(key: SwathKey, layout: Layout) -> str:
 
 
 def refuse_other_products(name: str, where: str) -> None:
-    """Raise ProductError if a name says that the product is no IW SLC."""
+    """Raise ProductError if a name says that the product is no Sentinel-1 IW SLC."""
+    other = _OTHER_MISSION.match(name)
+    if other:
+        raise ProductError(
+            f"{where}: a product of Sentinel-{other[1]}; coherence needs Sentinel-1 IW SLC (S1x_IW_SLC__...)"
+        )
     match = NAME.search(name)
     if match and (match["mode"], match["type"]) != ("IW", "SLC"):
         raise ProductError(
@@ -204,6 +212,7 @@ def safe_layout(container: Container, *, require_manifest: bool) -> SafeLayout:
         raise ProductError(
             f"{container.where('annotation')}: no annotation (s1?-iw?-slc-*.xml) in the product; fetch it again"
         )
+    _drop_empty(annotations, measurements, container)
     for key, annotation in annotations.items():
         # the name under which a missing measurement will be reported
         measurements.setdefault(key, f"measurement/{PurePosixPath(annotation).stem}.tiff")
@@ -212,6 +221,18 @@ def safe_layout(container: Container, *, require_manifest: bool) -> SafeLayout:
                 f"{container.where(measurements[key])}: does not belong to {annotation}; remove the foreign file"
             )
     return SafeLayout(container, name, manifest, annotations, measurements)
+
+
+def _drop_empty(annotations: dict[SwathKey, str], measurements: dict[SwathKey, str], container: Container) -> None:
+    """Drop sub-swaths without a burst: products cut to a few bursts may be made with all annotations.
+
+    They have no measurement, so that of a whole product no annotation is read here.
+    """
+    without = [key for key in annotations if key not in measurements]
+    empty = [key for key in without if _NO_BURST.search(container.read(annotations[key]))]
+    if len(empty) < len(annotations):  # of a product without any burst, its annotation says so
+        for key in empty:
+            del annotations[key]
 
 
 def _product_name(container: Container) -> str:
@@ -363,8 +384,8 @@ def burst_layout(container: Container, files: list[str]) -> BurstLayout:
                 f"{container.where(of_key[0])}: no metadata XML in {container.path} describes {key[0]} {key[1]}; fetch "
                 "the burst's .xml as well and put it beside the TIFF"
             )
-    orbits = {m.absolute_orbit for m in manifests}
-    if len(orbits) > 1:
+    orbits = {m.absolute_orbit for m in manifests if m.absolute_orbit is not None}
+    if orbits and max(orbits) - min(orbits) > 1:  # the number changes inside a data take, at the ascending node
         raise ProductError(f"{container.path}: bursts of several orbits ({orbits}); give each date its own folder")
     name = PurePosixPath(files[0]).stem if len(files) == 1 else _product_name(container)
     manifest = manifests[0] if manifests else None

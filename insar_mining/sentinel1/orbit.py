@@ -2,26 +2,42 @@
 
 Vectors come every 10 s.  Over the two minutes around a scene the orbit is so smooth
 that one polynomial of degree 9 represents it far below a millimetre, and the misfit
-to the vectors tells a damaged or foreign list at once.
+to the vectors tells a damaged or foreign list at once.  Vectors that the satellite itself
+determined (``orbitSource`` Downlink) have positions on one smooth arc and velocities that
+are off by some 2 cm/s; they are used, with a warning.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
 
 from insar_mining.arrays import FloatArray
-from insar_mining.errors import OrbitError
+from insar_mining.errors import OrbitError, OrbitWarning
 
 ARC_DEGREE = 9
 ARC_MARGIN_S = 60.0
 MAX_MISFIT_M = 0.5
+NOTABLE_MISFIT_M = 0.05
+MAX_DOWNLINK_MISFIT_M = 3.0
+"""Of real annotations those with orbitSource Auxiliary miss the arc by at most 0.016 m, Downlink by 0.2 to 1.05 m."""
+
+MAX_VELOCITY_MISFIT_M_S = 0.1
+"""Largest velocity beside the slope of the positions; real Downlink vectors are off by 0.007 to 0.022 m/s."""
+
+DOWNLINK_SD_M = 3.0
+"""Standard deviation of an orbit determined on board, taken as the largest misfit that is accepted."""
+
+_POSITION_DEGREE = 6  # of positions alone; over three minutes it represents an orbit to 0.1 mm
 
 _SPAN_IN_NAME = re.compile(r"_V(\d{8}T\d{6})_(\d{8}T\d{6})\.EOF$", re.IGNORECASE)
 
@@ -65,18 +81,34 @@ class OrbitArc:
 class Orbit:
     """State vectors in the Earth-fixed frame; times in seconds from a product's epoch.
 
+    Vectors may be given in any order and more than once.
+
     Attributes
     ----------
     time_s : ndarray, shape (n,), increasing
     position_m, velocity_m_s : ndarray, shape (n, 3)
     source : str
         ``"annotation"`` and the name of its file, or the name of the EOF file.
+    is_downlink : bool
+        Determined on board, to some metres only (``orbitSource`` of the annotation).
     """
 
     time_s: FloatArray
     position_m: FloatArray
     velocity_m_s: FloatArray
     source: str
+    is_downlink: bool = False
+    _warned: set[str] = field(default_factory=set, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        order = np.argsort(self.time_s, kind="stable")
+        state = np.hstack([self.position_m, self.velocity_m_s])[order]
+        time = self.time_s[order]
+        is_double = np.zeros(time.size, dtype=bool)
+        is_double[1:] = (np.diff(time) == 0) & (np.diff(state, axis=0) == 0).all(axis=1)
+        object.__setattr__(self, "time_s", time[~is_double])
+        object.__setattr__(self, "position_m", state[~is_double, :3])
+        object.__setattr__(self, "velocity_m_s", state[~is_double, 3:])
 
     def arc(self, start_s: float, stop_s: float) -> OrbitArc:
         """Fit the arc that covers ``start_s..stop_s``.
@@ -87,8 +119,14 @@ class Orbit:
         Raises
         ------
         OrbitError
-            The vectors do not cover the span, are not finite or not in order, or are
-            not an orbit: some vector lies more than 0.5 m from the arc.
+            The vectors do not cover the span, are not finite, contradict one another, or are
+            not an orbit: some vector lies more than 0.5 m from the arc (3 m where the satellite
+            determined them itself, or where only the velocities of an annotation are off).
+
+        Warns
+        -----
+        OrbitWarning
+            The vectors are accepted, but known to some metres only; once per orbit.
         """
         near = (self.time_s >= start_s - ARC_MARGIN_S) & (self.time_s <= stop_s + ARC_MARGIN_S)
         time, position, velocity = self.time_s[near], self.position_m[near], self.velocity_m_s[near]
@@ -97,12 +135,12 @@ class Orbit:
                 f"orbit from {self.source}: {time.size} state vectors near the scene do not cover "
                 f"{start_s:.3f}..{stop_s:.3f} s of its day; use an orbit file that covers the acquisition"
             )
-        if (np.diff(time) <= 0).any():
-            raise OrbitError(
-                f"orbit from {self.source}: its state vectors are not in the order of time; use another file"
-            )
         if not (np.isfinite(position).all() and np.isfinite(velocity).all()):
             raise OrbitError(f"orbit from {self.source}: a state vector is not a finite number; use another orbit file")
+        if (np.diff(time) <= 0).any():
+            raise OrbitError(
+                f"orbit from {self.source}: two different state vectors have the same time; use another orbit file"
+            )
         centre, half = (time[0] + time[-1]) / 2, (time[-1] - time[0]) / 2
         u = (time - centre) / half
         degree = min(ARC_DEGREE, 2 * time.size - 3)
@@ -111,13 +149,49 @@ class Orbit:
         # a velocity times the half span is a distance of the same size as a position error
         fitted, *_ = np.linalg.lstsq(np.vstack([basis, slope]), np.vstack([position, velocity * half]), rcond=None)
         misfit = float(np.linalg.norm(basis @ fitted - position, axis=1).max())
-        if misfit > MAX_MISFIT_M:
-            raise OrbitError(
-                f"orbit from {self.source}: a state vector lies {misfit:.3g} m from a smooth orbit "
-                f"(limit {MAX_MISFIT_M} m); the file is damaged, use another orbit file"
-            )
+        self._check_misfit(misfit, u, position, velocity * half, half)
         power = np.stack([np.polynomial.chebyshev.cheb2poly(fitted[:, axis]) for axis in range(3)], axis=1)
         return OrbitArc(float(time[0]), float(time[-1]), float(centre), float(half), power, misfit)
+
+    def _check_misfit(self, misfit: float, u: FloatArray, position: FloatArray, slope: FloatArray, half: float) -> None:
+        """Refuse vectors that are no orbit; warn of those that are known to some metres only."""
+        tolerant = self.is_downlink or self.source.startswith("annotation")
+        limit = MAX_DOWNLINK_MISFIT_M if tolerant else MAX_MISFIT_M
+        if misfit > limit:
+            self._refuse(f"lies {misfit:.3g} m from a smooth orbit (limit {limit:g} m)")
+        if misfit > MAX_MISFIT_M:
+            jump, speed = _consistency(u, position, slope)
+            if not jump <= (limit if self.is_downlink else MAX_MISFIT_M):
+                self._refuse(f"lies {jump:.3g} m from the smooth orbit through the others (limit {limit:g} m)")
+            if not speed / half <= MAX_VELOCITY_MISFIT_M_S:
+                self._refuse(
+                    f"has a velocity {speed / half:.3g} m/s from the slope of a smooth orbit "
+                    f"(limit {MAX_VELOCITY_MISFIT_M_S:g} m/s)"
+                )
+        if (misfit > NOTABLE_MISFIT_M or self.is_downlink) and not self._warned:
+            self._warned.add(self.source)
+            what = "determined on board (orbitSource Downlink)" if self.is_downlink else "not consistent"
+            warnings.warn(
+                f"orbit from {self.source}: its state vectors are {what} and miss a smooth arc by {misfit:.2f} m; "
+                f"positions are good to about {DOWNLINK_SD_M:g} m. Give an orbit file (--orbit) for centimetres.",
+                OrbitWarning,
+                stacklevel=4,
+            )
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise OrbitError(f"orbit from {self.source}: a state vector {what}. Use another orbit file.")
+
+
+def _consistency(u: FloatArray, position: FloatArray, slope: FloatArray) -> tuple[float, float]:
+    """Return how far a position lies from the arc through the others, and a slope from that of all, metres."""
+    degree = min(_POSITION_DEGREE, u.size - 2)
+    basis = np.polynomial.chebyshev.chebvander(u, degree)
+    fitted, *_ = np.linalg.lstsq(basis, position, rcond=None)
+    orthogonal, _ = np.linalg.qr(basis)
+    # residual of a point that is left out of the fit: that of the fit over 1 - leverage
+    left_out = (position - basis @ fitted) / (1 - (orthogonal**2).sum(axis=1))[:, np.newaxis]
+    beside = _chebyshev_slopes(u, degree) @ fitted - slope
+    return float(np.linalg.norm(left_out, axis=1).max()), float(np.linalg.norm(beside, axis=1).max())
 
 
 def _chebyshev_slopes(u: FloatArray, degree: int) -> FloatArray:
@@ -159,19 +233,45 @@ def read_orbit_file(
     if platform is not None and mission.replace("Sentinel-", "S") != platform:
         raise OrbitError(f"{path.name}: holds the orbit of {mission}, the product is of {platform}")
     try:
-        utc = np.array([v.findtext("UTC", "none").removeprefix("UTC=") for v in vectors], dtype="datetime64[ns]")
+        utc = np.array([without_leap_second(v.findtext("UTC", "none")) for v in vectors], dtype="datetime64[ns]")
         time = np.asarray((utc - epoch).astype(np.int64) * 1e-9, dtype=np.float64)
         near = np.flatnonzero((time >= start_s - ARC_MARGIN_S - 10) & (time <= stop_s + ARC_MARGIN_S + 10))
         axes = ("X", "Y", "Z", "VX", "VY", "VZ")
         state = np.array([[float(vectors[i].findtext(axis, "nan")) for axis in axes] for i in near])
     except ValueError as error:
         raise OrbitError(f"{path.name}: a state vector cannot be read ({error}); fetch the file again") from error
-    if near.size == 0 or time[near[0]] > start_s or time[near[-1]] < stop_s:
+    if near.size == 0 or time[near].min() > start_s or time[near].max() < stop_s:
         raise OrbitError(
-            f"{path.name}: covers {utc[0]} to {utc[-1]} UTC, the acquisition is at "
+            f"{path.name}: covers {utc.min()} to {utc.max()} UTC, the acquisition is at "
             f"{epoch + np.timedelta64(round(start_s * 1e9), 'ns')}; use the orbit file of that day"
         )
     return Orbit(time[near], state[:, :3], state[:, 3:], source=path.name)
+
+
+def orbit_files(paths: Iterable[Path | str]) -> list[Path]:
+    """Return orbit files, with those of a folder in its place: precise ones first, as their names sort.
+
+    Raises
+    ------
+    OrbitError
+        A folder holds none.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        inside = sorted(path.glob("*.EOF")) if path.is_dir() else [path]
+        if not inside:
+            raise OrbitError(f"{path}: holds no orbit file (*.EOF). Name another folder, or files.")
+        files += inside
+    return files
+
+
+def without_leap_second(text: str) -> str:
+    """Return a UTC text without the second 60, which is that of the next minute's beginning."""
+    text = text.strip().removeprefix("UTC=")
+    if text[17:19] != "60":
+        return text
+    minute = dt.datetime.fromisoformat(text[:16]) + dt.timedelta(minutes=1)
+    return f"{minute.isoformat(timespec='seconds')}{text[19:]}"
 
 
 def _refuse_by_name(name: str, epoch: np.datetime64, start_s: float, stop_s: float) -> None:

@@ -14,7 +14,7 @@ from shapely.geometry import MultiPolygon, Polygon
 from shapely.ops import unary_union
 
 from insar_mining.arrays import Complex64Array
-from insar_mining.errors import CoverageError, ProductError
+from insar_mining.errors import CoverageError, OrbitError, ProductError
 from insar_mining.sentinel1.annotation import SubSwath, midnight_before, parse_annotation
 from insar_mining.sentinel1.container import open_container
 from insar_mining.sentinel1.joined import SEPARATOR, JoinedContainer, JoinedLayout, joined_manifest
@@ -46,6 +46,8 @@ class Product:
     relative_orbit : int or None
         From the manifest, never computed; None if there is no manifest, and then
         :func:`insar_mining.select_pairs` does not pair the product.
+    data_take : str or None
+        Mission data take, six hexadecimal digits, from the product's name; None if that does not tell.
     direction : str
         ``"ascending"`` or ``"descending"``.
     polarisations, swaths : tuple of str
@@ -67,6 +69,7 @@ class Product:
     stop: np.datetime64
     relative_orbit: int | None
     absolute_orbit: int
+    data_take: str | None
     direction: str
     polarisations: tuple[str, ...]
     swaths: tuple[str, ...]
@@ -232,7 +235,8 @@ class Product:
         xml, source = self._layout.annotation(key)
         swath = parse_annotation(xml, source=source, epoch=self.epoch, ipf_version=self.ipf_version)
         said = (swath.swath, swath.polarisation, swath.platform, swath.absolute_orbit)
-        expected = (*key, self.platform, self.absolute_orbit)
+        orbits = (self.absolute_orbit, self.absolute_orbit + 1)  # the number changes inside a data take, at the node
+        expected = (*key, self.platform, swath.absolute_orbit if swath.absolute_orbit in orbits else orbits[0])
         # of single bursts the first one kept: the scene that they were cut from may begin much earlier
         kept = self._layout.select(key, swath)
         first = kept.utc(kept.bursts[0].azimuth_time_s)
@@ -309,6 +313,7 @@ def open_product(path: Path | str, *, require_manifest: bool = True) -> Product:
         path=path,
         name=layout.name,
         relative_orbit=facts.relative_orbit,
+        data_take=None if (match := NAME.search(layout.name)) is None else match["take"],
         polarisations=tuple(sorted({polarisation for _, polarisation in layout.keys})),
         swaths=tuple(sorted({swath for swath, _ in layout.keys})),
         ipf_version=facts.ipf_version,
@@ -316,6 +321,25 @@ def open_product(path: Path | str, *, require_manifest: bool = True) -> Product:
         epoch=midnight_before(_known(facts.start, "start", layout)),
         _layout=layout,
     )
+
+
+def with_orbit(product: Product, orbits: Sequence[Path | str]) -> tuple[Product, Path | None]:
+    """Return the product with the first orbit file that covers it, and that file.
+
+    Raises
+    ------
+    OrbitError
+        Files are given and none covers the product.
+    """
+    reasons = []
+    for path in orbits:
+        try:
+            return product.with_orbit_file(Path(path)), Path(path)
+        except OrbitError as error:
+            reasons.append(str(error))
+    if reasons:
+        raise OrbitError(f"no orbit file fits {product.name}: " + "; ".join(reasons))
+    return product, None
 
 
 def join(products: Sequence[Product]) -> Product:
@@ -343,7 +367,8 @@ def join(products: Sequence[Product]) -> Product:
         return ordered[0]
     first = ordered[0]
     for other in ordered[1:]:
-        for what in ("platform", "absolute_orbit", "relative_orbit", "direction"):
+        differing = () if _cross_the_node(first, other) else ("absolute_orbit", "relative_orbit")
+        for what in ("platform", "direction", *differing):
             ours, theirs = getattr(first, what), getattr(other, what)
             if ours != theirs:
                 raise ProductError(
@@ -369,6 +394,12 @@ def join(products: Sequence[Product]) -> Product:
         _cache={},
         _lock=threading.RLock(),
     )
+
+
+def _cross_the_node(one: Product, other: Product) -> bool:
+    """Tell whether two slices of one data take lie on both sides of the ascending node, where orbits are counted."""
+    is_one_take = one.data_take is not None and one.data_take == other.data_take
+    return is_one_take and other.absolute_orbit - one.absolute_orbit in (0, 1)
 
 
 def _slices(path: Path) -> list[Path]:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from insar_mining.arrays import FloatArray
 from insar_mining.errors import CoverageError, OrbitError
+from insar_mining.sentinel1.orbit import Orbit
 
 # WGS 84 (NGA.STND.0036), J2 of EGM96 (NASA/TP-1998-206861)
 GRAVITY_M3_S2 = 3.986004418e14
@@ -47,11 +48,20 @@ class StateVectors:
     ----------
     time : ndarray of datetime64[ns], shape (n,)
     position_m, velocity_m_s : ndarray, shape (n, 3)
+    source : str
+        ``"record"``, or the name of an orbit file.
     """
 
     time: npt.NDArray[np.datetime64]
     position_m: FloatArray
     velocity_m_s: FloatArray
+    source: str = "record"
+
+    @classmethod
+    def of(cls, orbit: Orbit, epoch: np.datetime64) -> StateVectors:
+        """Return the state vectors of an orbit, whose times are seconds from `epoch`."""
+        time = epoch + np.round(orbit.time_s * 1e9).astype("timedelta64[ns]")
+        return cls(time, orbit.position_m, orbit.velocity_m_s, orbit.source)
 
     def state(self, time_s: float) -> tuple[FloatArray, FloatArray]:
         """Position and velocity at a time, seconds from the first vector.
@@ -122,7 +132,7 @@ def state_vectors(rows: Sequence[Sequence[object]], *, source: str) -> StateVect
     Raises
     ------
     OrbitError
-        Fewer than two vectors, not finite, not in order, or not on one orbit: a vector
+        Fewer than two vectors, not finite, two of one moment, or not on one orbit: a vector
         flown to the next one's time misses it by more than a metre.
     """
     try:
@@ -132,8 +142,11 @@ def state_vectors(rows: Sequence[Sequence[object]], *, source: str) -> StateVect
         raise OrbitError(f"{source}: a state vector cannot be read ({error}); its baseline is unknown") from error
     if state.ndim != 2 or state.shape[0] < 2 or state.shape[1] != 6:
         raise OrbitError(f"{source}: {len(rows)} state vectors of 7 numbers, at least 2 are needed")
-    if np.isnat(time).any() or not np.isfinite(state).all() or (np.diff(time) <= np.timedelta64(0, "ns")).any():
-        raise OrbitError(f"{source}: its state vectors are not finite or not in the order of time")
+    if np.isnat(time).any() or not np.isfinite(state).all():
+        raise OrbitError(f"{source}: its state vectors are not finite; its baseline is unknown")
+    time, state = _in_order(time, state)
+    if time.size < 2 or (np.diff(time) <= np.timedelta64(0, "ns")).any():
+        raise OrbitError(f"{source}: its state vectors are of one moment or contradict each other")
     distance = np.linalg.norm(state[:, :3], axis=1)
     if not ((distance > LOWEST_M) & (distance < HIGHEST_M)).all():
         raise OrbitError(
@@ -150,6 +163,15 @@ def state_vectors(rows: Sequence[Sequence[object]], *, source: str) -> StateVect
             "of one orbit; its baseline is unknown until the product or an orbit file is there"
         )
     return found
+
+
+def _in_order(time: npt.NDArray[np.datetime64], state: FloatArray) -> tuple[npt.NDArray[np.datetime64], FloatArray]:
+    """Return vectors in the order of time, equal ones once."""
+    order = np.argsort(time, kind="stable")
+    time, state = time[order], state[order]
+    is_new = np.ones(time.size, dtype=bool)
+    is_new[1:] = (np.diff(time) > np.timedelta64(0, "ns")) | (np.diff(state, axis=0) != 0).any(axis=1)
+    return time[is_new], state[is_new]
 
 
 def from_text(text: object, *, source: str) -> StateVectors:

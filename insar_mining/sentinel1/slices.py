@@ -25,8 +25,7 @@ _SAME = (
     "adsHeader/missionId",
     "adsHeader/swath",
     "adsHeader/polarisation",
-    "adsHeader/absoluteOrbitNumber",
-    "adsHeader/missionDataTakeId",
+    "adsHeader/missionDataTakeId",  # not the absolute orbit, which changes at the ascending node
     "swathTiming/linesPerBurst",
     "swathTiming/samplesPerBurst",
 )

@@ -27,7 +27,6 @@ from insar_mining.display import table_html
 from insar_mining.errors import (
     CoverageError,
     OptionError,
-    OrbitError,
     PairError,
     PartialCoverageWarning,
     UnlikeScenesWarning,
@@ -37,7 +36,9 @@ from insar_mining.geo.elevation_window import Heights
 from insar_mining.geo.grid import MapGrid
 from insar_mining.geometry.terrain import heights_for, probe
 from insar_mining.sentinel1.baselines import perpendicular_baseline_m
-from insar_mining.sentinel1.product import Product, open_product
+from insar_mining.sentinel1.orbit import orbit_files
+from insar_mining.sentinel1.product import Product, open_product, with_orbit
+from insar_mining.sentinel1.track import on_one_track
 
 Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0..1."""
@@ -355,39 +356,16 @@ def check_track(one: Product, other: Product) -> None:
     ------
     PairError
     """
-    for what, ours, theirs in (
-        ("relative orbit", one.relative_orbit, other.relative_orbit),
-        ("direction", one.direction, other.direction),
-    ):
-        if ours is not None and theirs is not None and ours != theirs:
-            raise PairError(
-                f"{one.name} and {other.name} are of different tracks ({what} {ours} and {theirs}); "
-                "only scenes of one track interfere"
-            )
-
-
-def with_orbit(product: Product, orbits: Sequence[Path | str]) -> tuple[Product, Path | None]:
-    """Return the product with the first orbit file that covers it, and that file.
-
-    Raises
-    ------
-    OrbitError
-        Files are given and none covers the product.
-    """
-    reasons = []
-    for path in orbits:
-        try:
-            return product.with_orbit_file(Path(path)), Path(path)
-        except OrbitError as error:
-            reasons.append(str(error))
-    if reasons:
-        raise OrbitError(f"no orbit file fits {product.name}: " + "; ".join(reasons))
-    return product, None
+    if not on_one_track(one, other):
+        raise PairError(
+            f"{one.name} and {other.name} are of different tracks (relative orbit {one.relative_orbit} "
+            f"{one.direction} and {other.relative_orbit} {other.direction}); only scenes of one track interfere"
+        )
 
 
 def _open(product: Path | str | Product, orbits: Sequence[Path | str]) -> tuple[Product, Path | None]:
     opened = product if isinstance(product, Product) else open_product(product, require_manifest=False)
-    return with_orbit(opened, orbits)
+    return with_orbit(opened, orbit_files(orbits))
 
 
 def _named(product: Product, swaths: Sequence[str] | None, polarisation: str) -> tuple[str, ...]:

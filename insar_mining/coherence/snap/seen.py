@@ -12,11 +12,11 @@ import numpy as np
 
 from insar_mining.arrays import BoolArray
 from insar_mining.coherence.plan.bursts import burst_cuts, cut_of_each
-from insar_mining.coherence.plan.model import CoherencePlan, Window, with_orbit
+from insar_mining.coherence.plan.model import CoherencePlan, Window
 from insar_mining.geometry.geocode import Look, look_up
 from insar_mining.geometry.terrain import dem_arrays, heights_for
 from insar_mining.sentinel1.annotation import SPEED_OF_LIGHT_M_S, SubSwath
-from insar_mining.sentinel1.product import open_product
+from insar_mining.sentinel1.product import open_product, with_orbit
 
 
 def seen_cells(plan: CoherencePlan) -> BoolArray:

@@ -181,7 +181,7 @@ def test_other_spans() -> None:
 def test_tracks_directions_and_platforms_do_not_mix() -> None:
     scenes = [
         scene(0),
-        scene(12, relative_orbit=30),
+        scene(12, relative_orbit=131),
         scene(12, direction="ascending", relative_orbit=131),
         scene(12, platform="S1B"),
         scene(24),
@@ -191,6 +191,48 @@ def test_tracks_directions_and_platforms_do_not_mix() -> None:
     assert days_of(pairs) == [(0, 24), (12, 24)]
     assert pairs["platforms"].tolist() == ["S1A", "S1B"]
     assert "its images are of S1A and S1B (allow_mixed_platforms is off)" in reasons(pairs)
+
+
+@pytest.mark.parametrize(("before", "after"), [(29, 30), (175, 1)])
+@given(across=st.lists(st.booleans(), min_size=6, max_size=6))
+@settings(max_examples=20, deadline=None)
+def test_dates_on_both_sides_of_the_ascending_node_are_of_one_track(
+    before: int, after: int, across: list[bool]
+) -> None:
+    """The slice of some dates begins after the node: the same pairs, whichever they are."""
+    tracks = [after if beyond else before for beyond in across]
+    scenes = [scene(12 * k, direction="ascending", relative_orbit=track) for k, track in enumerate(tracks)]
+    assert days_of(select(scenes)) == [(12 * k, 12 * k + 12) for k in range(5)]
+    two = [
+        scene(6 * k, platform=platform, direction="ascending", relative_orbit=track)
+        for k, (platform, track) in enumerate(zip(["S1A", "S1C"] * 3, tracks, strict=True))
+    ]
+    mixed = select(two, temporal_baseline_days=(6, 12), allow_mixed_platforms=True)
+    assert days_of(mixed) == [(6 * k, 6 * k + 6) for k in range(5)]
+
+
+def test_the_next_relative_orbit_elsewhere_is_another_track() -> None:
+    """It passes 98.7 minutes later, 25 degrees further west."""
+    later = START + np.timedelta64(round(98.7 * 60), "s")
+    there = box(-5.0, -30.0, -3.0, -28.0)
+    scenes = [
+        scene(0),
+        scene(12),
+        scene(1, relative_orbit=30, start=later, geometry=there),
+        scene(13, relative_orbit=30, start=later + np.timedelta64(12, "D"), geometry=there),
+        scene(6, platform="S1B", relative_orbit=30, geometry=there),
+    ]
+    pairs = select(scenes)
+    assert sorted(pairs["relative_orbit"]) == [29, 30]
+
+
+def test_slices_on_both_sides_of_the_node_are_one_pass() -> None:
+    scenes = [
+        scene(day, direction="ascending", relative_orbit=track, start=START + np.timedelta64(day * 86400 + late, "s"))
+        for day in (0, 12)
+        for track, late in ((29, 0), (30, 25))
+    ]
+    assert days_of(select(scenes)) == [(0, 12)]
 
 
 def test_platforms_mix_when_asked() -> None:

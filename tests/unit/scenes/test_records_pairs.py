@@ -5,10 +5,14 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import itertools
+import json
+import lzma
 import math
 import re
+import shutil
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
@@ -22,8 +26,9 @@ from scipy.optimize import brentq
 from shapely.geometry import box
 
 from insar_mining.errors import CoverageError, OptionError, OrbitError, SkippedInputWarning
+from insar_mining.scenes.orbits import SceneBaselines
 from insar_mining.scenes.pairs import select_pairs
-from insar_mining.scenes.records import records_table
+from insar_mining.scenes.records import records_table, without_doubles
 from insar_mining.scenes.tracks import choose_track, gaps, suggest_spacing
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.baselines import baseline, incidence_deg, measured_baseline
@@ -113,6 +118,50 @@ def test_places_far_along_the_track_are_refused() -> None:
     vectors = from_text(TEXT, source="x")
     with pytest.raises(CoverageError, match="limit 60 s"):
         vectors.abeam(np.array(TO_XYZ.transform(-73.8, 60.0, 0)))
+
+
+def test_vectors_in_any_order_and_more_than_once_are_the_same() -> None:
+    first, second = json.loads(TEXT)
+    for rows in ([second, first], [first, second, first], [second, first, second]):
+        again = from_text(json.dumps(rows), source="x")
+        assert again.to_text() == from_text(TEXT, source="x").to_text()
+    with pytest.raises(OrbitError):
+        from_text(json.dumps([first, first]), source="x")
+
+
+@pytest.mark.parametrize("spoil", ["AZIMUTH_TIME", "PGEVersionClass", "SpatialExtent", "Platforms", "umm"])
+def test_a_record_that_lacks_a_field_is_listed_and_stops_no_other(records: Load, spoil: str) -> None:
+    three = copy.deepcopy(records("burst_166")[:3])
+    umm = three[1]["umm"]
+    if spoil == "AZIMUTH_TIME":
+        umm["AdditionalAttributes"] = [a for a in umm["AdditionalAttributes"] if a["Name"] != spoil]
+    elif spoil == "umm":
+        three[1]["umm"] = None
+    else:
+        umm[spoil] = None
+    with pytest.warns(SkippedInputWarning):
+        table = without_doubles(records_table(three))
+    assert len(table) == 2
+    assert len(table.attrs["skipped"]) == 1
+
+
+def test_an_orbit_file_counts_instead_of_a_record(records: Load, tmp_path: Path) -> None:
+    """Two dates with one and the same orbit: a baseline of centimetres, whatever the records say."""
+    (row,) = records_table(records("pair_scene_reference")).to_dict("records")
+    start = np.datetime64("2022-09-18T07:49:21", "ns")
+    rows = [pd.Series({**row, "scene": name, "platform": "S1A", "start": start}) for name in ("one", "other")]
+    (packed,) = (Path(__file__).parents[2] / "data" / "azores").glob("*.EOF.xz")
+    azores_orbit_file = tmp_path / packed.stem
+    azores_orbit_file.write_bytes(lzma.decompress(packed.read_bytes()))
+    (tmp_path / "orbits").mkdir()
+    shutil.copy(azores_orbit_file, tmp_path / "orbits")
+    for orbits in ([azores_orbit_file], [tmp_path / "orbits"]):
+        found = SceneBaselines("VV", orbits)(rows[0], rows[1], -27.2, 38.7)
+        assert abs(found.perpendicular_m) < 0.01
+        assert (found.source, found.sd_m) == ("RESORB", pytest.approx(0.1 * math.sqrt(2)))
+    rows[1]["start"] = start + np.timedelta64(12, "D")
+    with pytest.raises(OrbitError):
+        SceneBaselines("VV", [azores_orbit_file])(rows[0], rows[1], -27.2, 38.7)
 
 
 # Baselines -------------------------------------------------------------------------------------
@@ -351,16 +400,16 @@ def test_the_track_that_shows_all_of_the_mine_most_often_is_chosen() -> None:
     mine = box(0, 0, 1, 1)
     half, whole = box(0, 0, 0.5, 1), box(-1, -1, 2, 2)
     often_half = series(1, "ascending", list(range(0, 360, 12)), half)
-    few = series(2, "descending", list(range(0, 240, 12)), whole)
-    many = series(3, "descending", list(range(0, 300, 12)), whole)
-    holes = series(4, "ascending", [*range(0, 120, 12), *range(240, 420, 12)], whole)
+    few = series(5, "descending", list(range(0, 240, 12)), whole)
+    many = series(7, "descending", list(range(0, 300, 12)), whole)
+    holes = series(10, "ascending", [*range(0, 120, 12), *range(240, 420, 12)], whole)
     choice = choose_track(table(often_half, few, many, holes), mine)
-    assert choice.relative_orbit == 3
-    assert choice.table["relative_orbit"].tolist() == [3, 4, 2, 1]
+    assert choice.relative_orbit == 7
+    assert choice.table["relative_orbit"].tolist() == [7, 10, 5, 1]
     assert "shows the whole mine on 25 dates, 0 repeats missing" in choice.reasons[0]
     assert any("track 1 (ascending) shows only 50% of the mine" in r for r in choice.reasons)
-    assert any("track 2 (descending) has fewer dates (20)" in r for r in choice.reasons)
-    assert any("track 4 (ascending) misses more repeats" in r for r in choice.reasons)
+    assert any("track 5 (descending) has fewer dates (20)" in r for r in choice.reasons)
+    assert any("track 10 (ascending) misses more repeats" in r for r in choice.reasons)
 
 
 def test_slices_of_a_pass_cover_together() -> None:

@@ -255,3 +255,40 @@ def test_half_an_annotation_is_named_wherever_it_ends(morocco_annotation: Callab
     for length in np.linspace(0, len(xml) - 20, 12).astype(int):
         with pytest.raises(ProductError, match="fetch the product again"):
             parse_annotation(xml[:length], source="x")
+
+
+def without_tie_points(xml: bytes, gone: Callable[[int], bool]) -> bytes:
+    root = etree.fromstring(xml)
+    grid = root.find("geolocationGrid/geolocationGridPointList")
+    for number, point in enumerate(list(grid)):
+        if gone(number):
+            grid.remove(point)
+    for point in list(grid):
+        grid.insert(0, point)
+    return bytes(etree.tostring(root))
+
+
+def test_missing_tie_points_are_taken_from_their_row(morocco_annotation: Callable[..., bytes]) -> None:
+    """Two of 210, one at a rim, and the others in reverse: the grid is whole, and wrong by metres at most."""
+    xml = morocco_annotation("20230904", "IW1")
+    whole = parse_annotation(xml, source="x").geolocation
+    found = parse_annotation(without_tie_points(xml, lambda k: k in (50, 62)), source="x").geolocation
+    for name in ("line", "sample", "azimuth_time_s"):
+        np.testing.assert_allclose(getattr(found, name), getattr(whole, name), atol=1e-4)
+    for name, tolerance in (("latitude_deg", 2e-3), ("longitude_deg", 2e-3), ("incidence_deg", 0.05)):
+        difference = np.abs(getattr(found, name) - getattr(whole, name))
+        assert 0 < difference.max() < tolerance
+        assert np.count_nonzero(difference) == 2
+
+
+def test_a_grid_that_lacks_a_tenth_of_its_points_is_refused(morocco_annotation: Callable[..., bytes]) -> None:
+    with pytest.raises(ProductError):
+        parse_annotation(without_tie_points(morocco_annotation("20230904", "IW1"), lambda k: k % 10 == 1), source="x")
+
+
+def test_where_the_vectors_are_from_is_read(morocco_annotation: Callable[..., bytes]) -> None:
+    xml = morocco_annotation("20230904", "IW1")
+    assert not parse_annotation(xml, source="x").orbit.is_downlink
+    said = xml.replace(b"<orbitSource>Auxiliary<", b"<orbitSource>Downlink<")
+    assert said != xml
+    assert parse_annotation(said, source="x").orbit.is_downlink

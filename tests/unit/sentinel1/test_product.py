@@ -73,6 +73,52 @@ def test_every_form_says_and_holds_the_same(form: str, forms: dict[str, Path]) -
         )
 
 
+def test_a_zip_with_backslashes_is_read(small_safe: Path, tmp_path: Path) -> None:
+    """As some writers on Windows make them, with an entry for the folder itself."""
+    target = tmp_path / f"{NAME}.zip"
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{NAME}.SAFE\\", b"")
+        for path in sorted(p for p in small_safe.rglob("*") if p.is_file()):
+            info = zipfile.ZipInfo("x")
+            info.filename = f"{NAME}.SAFE\\" + str(path.relative_to(small_safe)).replace("/", "\\")
+            archive.writestr(info, path.read_bytes())
+    product, folder = open_product(target), open_product(small_safe)
+    assert (product.name, product.identity()) == (NAME, folder.identity())
+    np.testing.assert_array_equal(product.read_burst("IW1", "VV", 3), folder.read_burst("IW1", "VV", 3))
+
+
+def test_a_sub_swath_without_bursts_is_not_held(safe_copy: Path, small_xml: bytes) -> None:
+    """Products cut to a few bursts may list the annotations of all sub-swaths."""
+    for k, empty in enumerate((b'<burstList count="0"/>', b'<burstList count="0">\n</burstList>'), start=2):
+        head, _, rest = small_xml.partition(b"<burstList")
+        _, _, tail = rest.partition(b"</burstList>")
+        name = STEM.replace("iw1", f"iw{k}").replace("-004", f"-00{3 + k}")
+        text = (head + empty + tail).replace(b"<swath>IW1<", f"<swath>IW{k}<".encode())
+        (safe_copy / "annotation" / f"{name}.xml").write_bytes(text)
+    product = open_product(safe_copy)
+    assert (product.swaths, product.images) == (("IW1",), (("IW1", "VV"),))
+    with pytest.raises(ProductError):
+        product.sub_swath("IW2", "VV")
+    (safe_copy / "manifest.safe").unlink()  # then start, stop and footprint come from the annotations
+    assert open_product(safe_copy, require_manifest=False).swaths == ("IW1",)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("S1A_EW_SLC__1SDH_20230904T063730_20230904T063757_050174_0609E3_DAA1.SAFE", "EW SLC"),
+        ("S1A_WV_SLC__1SSV_20230904T063730_20230904T063757_050174_0609E3_DAA1.SAFE", "WV SLC"),
+        ("S1A_IW_GRDH_1SDV_20230904T063730_20230904T063757_050174_0609E3_DAA1.SAFE", "IW GRD"),
+        ("S2A_MSIL2A_20230904T110621_N0509_R137_T29RPQ_20230904T170602.SAFE", "Sentinel-2A"),
+    ],
+)
+def test_products_of_other_kinds_are_named_as_such(name: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / name / "annotation").mkdir(parents=True)
+    (tmp_path / name / "manifest.safe").write_text("<x/>")
+    with pytest.raises(ProductError, match=said):
+        open_product(tmp_path / name)
+
+
 def test_the_manifest_may_be_named_itself(forms: dict[str, Path]) -> None:
     assert open_product(forms["folder"] / "manifest.safe").name == NAME
 

@@ -120,6 +120,26 @@ def test_a_missing_slice_is_named(cuts: tuple[Path, ...]) -> None:
         joined.sub_swath(*KEY)
 
 
+def test_slices_on_both_sides_of_the_ascending_node_are_joined(
+    small_safe: Path, cuts: tuple[Path, ...], tmp_path: Path
+) -> None:
+    """The absolute and the relative orbit change inside the data take."""
+    folder = Path(shutil.copytree(cuts[1], tmp_path / cuts[1].name.replace("_050174_", "_050175_")))
+    manifest = folder / "manifest.safe"
+    text = manifest.read_text("utf-8").replace("50174", "50175")
+    manifest.write_text(re.sub(r"(relativeOrbitNumber[^>]*>)52<", r"\g<1>53<", text), encoding="utf-8")
+    for path in list(folder.rglob("s1a-*")):
+        path.rename(path.with_name(path.name.replace("-050174-", "-050175-")))
+    for path in (folder / "annotation").glob("*.xml"):
+        path.write_text(path.read_text("utf-8").replace("Number>50174<", "Number>50175<"), encoding="utf-8")
+    second = open_product(folder)
+    assert (second.relative_orbit, second.absolute_orbit) == (53, 50175)
+    for order in ([open_product(cuts[0]), second], [second, open_product(cuts[0])]):
+        joined = join(order)
+        assert_same(joined, open_product(small_safe))
+        assert (joined.relative_orbit, joined.absolute_orbit) == (52, 50174)
+
+
 def test_two_dates_are_no_slices(cuts: tuple[Path, ...], small_safe: Path, tmp_path: Path) -> None:
     """Also where a folder of several dates is given for one product."""
     other = tmp_path / "both" / cuts[1].name.replace("_050174_", "_050349_")

@@ -1,0 +1,85 @@
+"""The track of a pass: the relative orbit is a hint, the time and the ground tell.
+
+The relative orbit is counted from the ascending node: slices of one pass on either side of the
+node have other numbers, and so have scenes of the same ground on two dates whose slices begin a
+few seconds apart.  One satellite returns to its track after 12 days to a second or so, while
+neighbouring numbers pass 98.7 minutes apart.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from shapely.geometry.base import BaseGeometry
+
+TRACKS = 175
+"""Relative orbits of a repeat cycle, 1 to 175."""
+
+REPEAT_S = 12 * 86_400.0
+SAME_TIME_S = 600.0
+"""By how much passes of one track may miss the repeat: slices of one pass begin minutes apart."""
+
+SAME_GROUND = 0.5
+"""Share of a footprint that scenes of two satellites on one track have in common, at least."""
+
+
+class Acquisition(Protocol):
+    """What tells the track of a scene."""
+
+    @property
+    def platform(self) -> str:
+        """Satellite, such as S1A."""
+
+    @property
+    def relative_orbit(self) -> int | None:
+        """Number of the track as the product states it."""
+
+    @property
+    def direction(self) -> str:
+        """Ascending or descending."""
+
+    @property
+    def start(self) -> np.datetime64:
+        """First line, UTC."""
+
+    @property
+    def footprint(self) -> BaseGeometry:
+        """Outline in longitude and latitude."""
+
+
+def next_track(track: int) -> int:
+    """Return the relative orbit that begins at the next ascending node."""
+    return track % TRACKS + 1
+
+
+def neighbours(track: int) -> tuple[int, int, int]:
+    """Return the relative orbits that scenes of a track may have: before its node, its own, after its last node."""
+    return (track - 2) % TRACKS + 1, track, next_track(track)
+
+
+def is_repeat(seconds: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Tell which spans of time are whole repeat cycles of one satellite, 0 included."""
+    off = (np.asarray(seconds, dtype=np.float64) + REPEAT_S / 2) % REPEAT_S - REPEAT_S / 2
+    return np.asarray(np.abs(off) < SAME_TIME_S)
+
+
+def sees_same_ground(one: BaseGeometry | None, other: BaseGeometry | None) -> bool:
+    """Tell whether two footprints have at least half of the smaller one in common."""
+    if one is None or other is None or min(one.area, other.area) == 0:
+        return False
+    return bool(one.intersection(other).area >= SAME_GROUND * min(one.area, other.area))
+
+
+def on_one_track(one: Acquisition, other: Acquisition) -> bool:
+    """Tell whether two scenes lie on one track, which an unknown relative orbit does not deny."""
+    if one.direction != other.direction:
+        return False
+    if one.relative_orbit is None or other.relative_orbit is None or one.relative_orbit == other.relative_orbit:
+        return True
+    if other.relative_orbit not in neighbours(one.relative_orbit):
+        return False
+    if one.platform == other.platform:
+        return bool(is_repeat((other.start - one.start) / np.timedelta64(1, "s")))
+    return sees_same_ground(one.footprint, other.footprint)
