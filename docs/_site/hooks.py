@@ -13,6 +13,7 @@ from mkdocs.structure.pages import Page
 
 sys.path.insert(0, str(Path(__file__).parent))
 import figures
+import licences
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,6 +65,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages: dict[str, str | bytes] = {
         "api.md": api_page(),
         "cli.md": command_page(),
+        "licences.md": licences.licences_page(),
         "changelog.md": (ROOT / "CHANGELOG.md").read_text("utf-8"),
     }
     for path in sorted((ROOT / "benchmarks" / "results").glob("*.md")):

@@ -1,8 +1,10 @@
-"""The documentation site shows every public name."""
+"""The documentation site shows every public name, and every licence that it lists is permissive."""
 
 from __future__ import annotations
 
 import ast
+import importlib.util
+import re
 from pathlib import Path
 
 import insar_mining
@@ -19,3 +21,17 @@ def shown_names() -> set[str]:
 
 def test_every_public_name_is_on_the_python_page() -> None:
     assert shown_names() == set(insar_mining.__all__) - {"__version__"}
+
+
+def test_nothing_is_installed_that_binds_its_users() -> None:
+    spec = importlib.util.spec_from_file_location("licences", HOOKS.with_name("licences.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    licences = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(licences)
+    found = {name: licences.licence_of(dist) for name, dist in licences.installed_closure().items()}
+    assert {"numpy", "rasterio", "typer"} <= set(found)
+    permissive = re.compile(r"MIT|BSD|Apache|ISC|PSF|Python Software|Mozilla|0BSD|Unlicense|HPND", re.IGNORECASE)
+    assert not {
+        name: text for name, text in found.items() if not permissive.search(text) or re.search(r"\bA?GPL", text)
+    }
