@@ -3,46 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from insar_mining.cli import parameters
+from insar_mining.cli.generated import with_options
 from insar_mining.cli.run import print_result
 from insar_mining.cli.speech import speech_of
 from insar_mining.errors import OptionError
-from insar_mining.options.models import ActivityOptions, AnalyseOptions, read_options
+from insar_mining.options.models import AnalyseOptions
 
 app = parameters.new_app()
 
+OFFERED = (
+    "folder",
+    "mine",
+    "mine_id",
+    "years",
+    "activity.method",
+    "activity.zero",
+    "activity.stable_mean_min",
+    "activity.stable_std_max",
+    "activity.scene_mean_min",
+    "activity.scene_std_max",
+    "activity.ceiling",
+)
+
 
 @app.command()
+@with_options(AnalyseOptions, OFFERED, arguments=["folder"], config=True)
 def analyse(
     ctx: typer.Context,
-    folder: Annotated[Path | None, typer.Argument(help="Folder of coherence GeoTIFFs; may come from --config.")] = None,
-    mine: Annotated[Path | None, parameters.option(AnalyseOptions, "mine", "--mine", metavar="FILE")] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", help="Folder of the result (default <mine's file>-result).", show_default=False),
-    ] = None,
-    mine_id: parameters.MineId = None,
-    years: Annotated[list[int] | None, parameters.option(AnalyseOptions, "years", "--years", metavar="YEAR")] = None,
-    method: parameters.Method = None,
-    zero: Annotated[str | None, parameters.option(ActivityOptions, "zero", "--zero", metavar="MEANING")] = None,
-    stable_mean_min: Annotated[
-        float | None, parameters.option(ActivityOptions, "stable_mean_min", "--stable-mean-min", metavar="COHERENCE")
-    ] = None,
-    stable_std_max: Annotated[
-        float | None, parameters.option(ActivityOptions, "stable_std_max", "--stable-std-max", metavar="COHERENCE")
-    ] = None,
-    scene_mean_min: Annotated[
-        float | None, parameters.option(ActivityOptions, "scene_mean_min", "--scene-mean-min", metavar="COHERENCE")
-    ] = None,
-    scene_std_max: Annotated[
-        float | None, parameters.option(ActivityOptions, "scene_std_max", "--scene-std-max", metavar="COHERENCE")
-    ] = None,
-    ceiling: Annotated[float | None, parameters.option(ActivityOptions, "ceiling", "--ceiling", metavar="NDAI")] = None,
-    config: parameters.Config = None,
+    options: AnalyseOptions,
+    out: parameters.ResultFolder = None,
     as_json: parameters.Json = False,
 ) -> None:
     """From a folder of coherence GeoTIFFs, whoever made them, to yearly activity and a report.
@@ -53,32 +46,11 @@ def analyse(
     """
     from insar_mining.pipeline import analyse as do
 
-    base = AnalyseOptions() if config is None else read_options(config, AnalyseOptions)
-    options = base.replace(
-        folder=folder,
-        mine=mine,
-        mine_id=mine_id,
-        years=years,
-        activity=base.activity.replace(
-            method=method,
-            zero=zero,
-            stable_mean_min=stable_mean_min,
-            stable_std_max=stable_std_max,
-            scene_mean_min=scene_mean_min,
-            scene_std_max=scene_std_max,
-            ceiling=ceiling,
-        ),
-    )
     if options.folder is None or options.mine is None:
         missing = "a folder of coherence maps" if options.folder is None else "a mine (--mine)"
         raise OptionError(f"an analysis needs {missing}; give it here or in the options file")
     speech = speech_of(ctx)
+    target = out or Path(f"{options.mine.stem}-result")
     with speech.progress() as show:
-        result = do(
-            options.folder,
-            options.mine,
-            out=out or Path(f"{options.mine.stem}-result"),
-            options=options,
-            progress=show,
-        )
+        result = do(options.folder, options.mine, out=target, options=options, progress=show)
     print_result(result, speech, as_json=as_json)

@@ -6,60 +6,55 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import Field
 
 from insar_mining.cli import parameters
-from insar_mining.cli.inputs import area_of
+from insar_mining.cli.generated import with_options
+from insar_mining.cli.inputs import AreaOptions
 from insar_mining.cli.speech import print_record, speech_of
-from insar_mining.options.models import CoherenceOptions, PairOptions
+from insar_mining.options.models import RunOptions
 
 if TYPE_CHECKING:
-    from shapely.geometry.base import BaseGeometry
-
     from insar_mining.coherence.plan.model import CoherencePlan
 
 app = parameters.new_app()
 
+OFFERED = (
+    "pairs.polarisation",
+    "coherence.window",
+    "coherence.swaths",
+    "coherence.spacing_m",
+    "coherence.orbits",
+    "coherence.dem_heights",
+    "coherence.window_anchor",
+    "coherence.engine",
+    "coherence.estimator",
+    "coherence.bands",
+    "coherence.remove_fringes",
+    "coherence.common_band",
+    "coherence.refine",
+    "coherence.goldstein_alpha",
+    "coherence.remove_topography",
+    "coherence.threads",
+)
+
+
+class PairOfProducts(AreaOptions):
+    """The two products of one map, their elevation model and the area."""
+
+    reference: Path = Field(description="The earlier product: SAFE folder, zip, or burst product.")
+    secondary: Path = Field(description="The later product.")
+    dem: Path = Field(description="Elevation model that covers the area.")
+
 
 @app.command()
+@with_options(RunOptions, OFFERED)
+@with_options(PairOfProducts, into="pair", arguments=["reference", "secondary"])
 def coherence(
     ctx: typer.Context,
-    reference: Annotated[Path, typer.Argument(help="The earlier product: SAFE folder, zip, or burst product.")],
-    secondary: Annotated[Path, typer.Argument(help="The later product.")],
+    pair: PairOfProducts,
+    options: RunOptions,
     out: Annotated[Path, typer.Option("-o", "--out", help="GeoTIFF to write; its STAC item comes beside it.")],
-    dem: Annotated[Path, typer.Option("--dem", help="Elevation model that covers the area.")],
-    mine: Annotated[Path | None, typer.Option("--mine", help="Vector file whose polygon is the area.")] = None,
-    mine_id: parameters.MineId = None,
-    bbox: Annotated[
-        tuple[float, float, float, float] | None,
-        typer.Option("--bbox", help="The area as a box: west south east north, degrees.", metavar="W S E N"),
-    ] = None,
-    pol: parameters.Polarisation = None,
-    window: parameters.Window = None,
-    swath: parameters.Swaths = None,
-    spacing: parameters.Spacing = None,
-    orbit: parameters.Orbits = None,
-    dem_heights: parameters.DemHeights = None,
-    window_anchor: Annotated[
-        str | None, parameters.option(CoherenceOptions, "window_anchor", "--window-anchor", metavar="WHERE")
-    ] = None,
-    engine: parameters.Engine = None,
-    estimator: Annotated[
-        str | None, parameters.option(CoherenceOptions, "estimator", "--estimator", metavar="NAME")
-    ] = None,
-    band: Annotated[list[str] | None, parameters.option(CoherenceOptions, "bands", "--band", metavar="NAME")] = None,
-    remove_fringes: Annotated[
-        bool | None, parameters.option(CoherenceOptions, "remove_fringes", "--remove-fringes")
-    ] = None,
-    common_band: Annotated[bool | None, parameters.option(CoherenceOptions, "common_band", "--common-band")] = None,
-    refine: Annotated[str | None, parameters.option(CoherenceOptions, "refine", "--refine", metavar="HOW")] = None,
-    goldstein_alpha: Annotated[
-        float | None, parameters.option(CoherenceOptions, "goldstein_alpha", "--goldstein-alpha", metavar="ALPHA")
-    ] = None,
-    keep_topography: Annotated[
-        bool, typer.Option("--keep-topography", help="Leave the topographic phase in (see remove_topography).")
-    ] = False,
-    threads: Annotated[int | None, parameters.option(CoherenceOptions, "threads", "--threads", metavar="N")] = None,
-    snap: parameters.Snap = None,
     dry_run: parameters.DryRun = False,
     as_json: parameters.Json = False,
 ) -> None:
@@ -71,34 +66,16 @@ def coherence(
     from insar_mining.coherence.engine import engine_for
     from insar_mining.coherence.snap.settings import snap_options
 
-    running = parameters.snap_of(snap)
     speech = speech_of(ctx)
-    options = CoherenceOptions().replace(
-        engine=engine,
-        window=window,
-        spacing_m=spacing,
-        swaths=swath,
-        orbits=orbit,
-        dem_heights=dem_heights,
-        window_anchor=window_anchor,
-        estimator=estimator,
-        bands=band,
-        remove_fringes=remove_fringes,
-        common_band=common_band,
-        refine=refine,
-        goldstein_alpha=goldstein_alpha,
-        remove_topography=False if keep_topography else None,
-        threads=threads,
-    )
-    polarisation = PairOptions().replace(polarisation=pol).polarisation
-    plan = _plan(reference, secondary, area_of(mine, mine_id, bbox), dem, out, polarisation, options)
+    plan = _plan(pair, options, out)
     if dry_run:
         print_record(plan.describe(), as_json=as_json)
         return
-    if options.engine == "builtin" and not _compiled():
+    engine = engine_for(options.coherence)
+    if options.coherence.engine == "builtin" and not _compiled():
         speech.say("compiling the kernels, once on this machine: about a minute")
-    with speech.progress() as show, snap_options(running):
-        path = carry_out(plan, engine_for(options), progress=lambda share: show("coherence", round(100 * share), 100))
+    with speech.progress() as show, snap_options(options.snap):
+        path = carry_out(plan, engine, progress=lambda share: show("coherence", round(100 * share), 100))
     print_record({"pair": plan.pair, "path": str(path), **_summary(path)}, as_json=as_json)
 
 
@@ -108,40 +85,20 @@ def _compiled() -> bool:
     return are_compiled()
 
 
-def _plan(
-    reference: Path,
-    secondary: Path,
-    area: BaseGeometry | None,
-    dem: Path,
-    out: Path,
-    polarisation: str,
-    options: CoherenceOptions,
-) -> CoherencePlan:
-    from insar_mining.coherence.plan.model import Window, make_plan
-    from insar_mining.coherence.plan.recipe import Recipe
+def _plan(pair: PairOfProducts, options: RunOptions, out: Path) -> CoherencePlan:
+    from insar_mining.coherence.plan.model import make_plan
     from insar_mining.errors import PairError
     from insar_mining.sentinel1.product import open_product
 
-    first, second = (open_product(path, require_manifest=False) for path in (reference, secondary))
+    first, second = (open_product(path, require_manifest=False) for path in (pair.reference, pair.secondary))
+    area = pair.geometry()
     if area is None:
         area = first.footprint.intersection(second.footprint)
         if area.is_empty:
             raise PairError(f"{first.name} and {second.name} see no common ground; choose two scenes of one track")
+    polarisation = options.pairs.polarisation
     return make_plan(
-        first,
-        second,
-        area=area,
-        dem=dem,
-        out=out,
-        polarisation=polarisation,
-        window=Window(*options.window),
-        spacing_m=options.spacing_m,
-        swaths=options.swaths or None,
-        orbits=options.orbits,
-        dem_heights=options.dem_heights,
-        remove_topography=options.remove_topography,
-        window_anchor=options.window_anchor,
-        recipe=Recipe.of(options),
+        first, second, area=area, dem=pair.dem, out=out, options=options.coherence, polarisation=polarisation
     )
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from insar_mining.cli import parameters
+from insar_mining.cli.generated import with_options
 from insar_mining.cli.run import print_result
 from insar_mining.cli.speech import print_table, print_text, speech_of
+from insar_mining.options.models import RunOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,13 +24,14 @@ SIMULATED = "simulated"
 
 
 @app.command()
+@with_options(RunOptions, ["coherence.engine"])
 def demo(
     ctx: typer.Context,
+    options: RunOptions,
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Folder of the result; the simulated scenes come into it too.")
     ] = Path("demo-mine"),
     seed: Annotated[int, typer.Option("--seed", help="Seed of the simulation.", min=0)] = 20230904,
-    engine: parameters.Engine = None,
     as_json: parameters.Json = False,
 ) -> None:
     """Simulate a small open-pit mine under a real orbit and do the whole job on it, offline.
@@ -51,7 +54,7 @@ def demo(
             scenes=scene.scenes,
             dem=scene.dem,
             out=out,
-            engine=engine,
+            engine=options.coherence.engine,
             progress=show,
             truth=Truth.read(scene.truth, scene.active_area_m2),
         )

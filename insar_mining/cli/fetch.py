@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
+import pydantic
 import typer
+from pydantic import Field
 
 from insar_mining.cli import inputs, parameters
+from insar_mining.cli.generated import with_options
+from insar_mining.cli.inputs import MineOptions
 from insar_mining.cli.speech import Speech, print_record, speech_of
-from insar_mining.errors import ArchiveError, OptionError, ProductError
+from insar_mining.errors import ArchiveError, ProductError
+from insar_mining.options.models import RunOptions
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -21,45 +26,45 @@ if TYPE_CHECKING:
 app = parameters.new_app()
 
 
+class Also(MineOptions):
+    """What is fetched beside the products."""
+
+    orbits: bool = Field(False, description="Also fetch the orbit file of every product, into DIR/orbits.")
+    dem: Literal["glo30", "srtm1"] | None = Field(
+        None, description="Also fetch the elevation model around --mine, into DIR/dem."
+    )
+    safe: bool = Field(False, description="Also make SAFE products of bursts, into DIR/safe (SNAP reads no others).")
+
+    @pydantic.model_validator(mode="after")
+    def _around_a_mine(self) -> Self:
+        if self.dem is not None and self.mine is None:
+            raise ValueError("--dem fetches the elevation model around a mine: name it with --mine")
+        return self
+
+
 @app.command()
+@with_options(RunOptions, ["archive.connections", "archive.bandwidth_mb_s", "archive.line_mb_s"])
+@with_options(Also, into="also")
 def fetch(
     ctx: typer.Context,
     pairs: Annotated[
         Path, typer.Argument(help="Pairs (`pairs -o`) made of a table of scenes, or the table of scenes (`search -o`).")
     ],
     to: Annotated[Path, typer.Option("--to", help="Folder for the products.", metavar="DIR")],
-    orbits: Annotated[
-        bool, typer.Option("--orbits", help="Also fetch the orbit file of every product, into DIR/orbits.")
-    ] = False,
-    dem: Annotated[
-        str | None,
-        typer.Option("--dem", help="Also fetch the elevation model around --mine, into DIR/dem: glo30 or srtm1."),
-    ] = None,
-    mine: Annotated[Path | None, typer.Option("--mine", help="Vector file with the mine, for --dem.")] = None,
-    mine_id: parameters.MineId = None,
-    safe: Annotated[
-        bool, typer.Option("--safe", help="Also make SAFE products of bursts, into DIR/safe (SNAP reads no others).")
-    ] = False,
-    connections: parameters.Connections = None,
-    bandwidth: parameters.Bandwidth = None,
-    line: parameters.Line = None,
+    options: RunOptions,
+    also: Also,
     dry_run: parameters.DryRun = False,
     as_json: parameters.Json = False,
 ) -> None:
     """Fetch products; what is there and whole is kept, what was begun is continued."""
     from insar_mining.download.files import check_space
     from insar_mining.download.products import plan_fetch
-    from insar_mining.options.models import ArchiveOptions
 
-    if dem is not None and mine is None:
-        raise OptionError("--dem fetches the elevation model around a mine: name it with --mine")
-    options = ArchiveOptions().replace(
-        connections=connections, bandwidth_mb_s=bandwidth, line_mb_s=line, dem_source=dem, folder=to
-    )
+    archive = options.archive
     speech = speech_of(ctx)
     records, names = read_wanted(pairs)
     plan = plan_fetch(records, only=names)
-    rate = min(options.line_mb_s, options.bandwidth_mb_s or options.line_mb_s) * 1e6
+    rate = min(archive.line_mb_s, archive.bandwidth_mb_s or archive.line_mb_s) * 1e6
     estimate = plan.estimate(to, rate)
     for scene, reason in plan.unobtainable:
         speech.warn(f"{scene}: {reason}")
@@ -69,19 +74,19 @@ def fetch(
     check_space(plan.items, to)
     speech.say(f"{estimate['gigabytes_missing']} GB to fetch, about {estimate['hours']} hours at {rate / 1e6:g} MB/s")
     network = inputs.open_network()
-    limits = network.limits_of(options)
+    limits = network.limits_of(archive)
     said, failed, paths = _products(plan, to, network, limits, speech)
     lacking: list[str] = []
-    if mine is not None and dem is not None:
-        from insar_mining.options.models import RunOptions
+    mine = also.read()
+    if mine is not None and also.dem is not None:
         from insar_mining.pipeline.acquisition import elevation
-        from insar_mining.pipeline.inputs import mine_of
 
-        said["dem"] = str(elevation(mine_of(mine, mine_id), RunOptions(archive=options), to, network))
-    if orbits:
+        wanted = options.replace(archive=options.archive.replace(dem_source=also.dem, folder=to))
+        said["dem"] = str(elevation(mine, wanted, to, network))
+    if also.orbits:
         said["orbits"], without = _orbits(paths, to, network, limits, speech)
         lacking += without
-    if safe:
+    if also.safe:
         said["safe_products"], unmade = _safe_products(paths, to, speech)
         lacking += unmade
     print_record(said, as_json=as_json)

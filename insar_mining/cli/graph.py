@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from insar_mining.cli import parameters
+from insar_mining.cli.generated import snap_values
 from insar_mining.cli.speech import print_json, print_record, speech_of
 from insar_mining.errors import OptionError, SnapGraphError
+from insar_mining.options.models import SnapOptions
 
 app = parameters.new_app()
 
@@ -100,7 +102,7 @@ def run(
     from insar_mining.coherence.snap.single import run_graph
 
     wanted = _pairs(values or [])
-    with speech_of(ctx).progress() as show, snap_options(parameters.snap_of(snap)):
+    with speech_of(ctx).progress() as show, snap_options(SnapOptions(**snap_values(snap))):
         product = run_graph(
             name, wanted, orbits=orbit or [], folder=folder, progress=lambda share: show(name, round(100 * share), 100)
         )

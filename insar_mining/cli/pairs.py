@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from insar_mining.cli import parameters
+from insar_mining.cli.generated import with_options
+from insar_mining.cli.inputs import MineOptions
 from insar_mining.cli.speech import print_table, speech_of
 from insar_mining.files import write_text
-from insar_mining.options.models import PairOptions
+from insar_mining.options.models import RunOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,32 +22,31 @@ app = parameters.new_app()
 TABLES = (".geojson", ".json", ".parquet")
 SHOWN = ("pair", "days", "perpendicular_baseline_m", "relative_orbit", "reference", "secondary")
 
+OFFERED = (
+    "pairs.max_perp_baseline_m",
+    "pairs.temporal_baseline_days",
+    "pairs.polarisation",
+    "pairs.relative_orbit",
+    "pairs.exclude",
+    "pairs.network",
+    "pairs.connections",
+    "pairs.max_pairs",
+    "pairs.allow_mixed_platforms",
+    "coherence.orbits",
+)
+
 
 @app.command()
+@with_options(RunOptions, OFFERED)
+@with_options(MineOptions, into="seen_from")
 def pairs(
     ctx: typer.Context,
     scenes: Annotated[
         Path, typer.Argument(help="Folder of Sentinel-1 SLC products, or a table of scenes (`search -o`).")
     ],
+    options: RunOptions,
+    seen_from: MineOptions,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="GeoJSON to write, one feature per pair.")] = None,
-    mine: Annotated[
-        Path | None, typer.Option("--mine", help="Vector file: only scenes that see this mine, baselines there.")
-    ] = None,
-    mine_id: parameters.MineId = None,
-    max_perp_baseline: parameters.MaxBaseline = None,
-    temporal_baseline: parameters.TemporalBaselines = None,
-    pol: parameters.Polarisation = None,
-    relative_orbit: parameters.RelativeOrbit = None,
-    exclude: parameters.Exclude = None,
-    network: Annotated[str | None, parameters.option(PairOptions, "network", "--network", metavar="NAME")] = None,
-    connections: Annotated[
-        int | None, parameters.option(PairOptions, "connections", "--connections", metavar="N")
-    ] = None,
-    max_pairs: Annotated[int | None, parameters.option(PairOptions, "max_pairs", "--max-pairs", metavar="N")] = None,
-    orbit: parameters.Orbits = None,
-    mixed_platforms: Annotated[
-        bool, typer.Option("--mixed-platforms", help="Also pair images of different satellites.")
-    ] = False,
     rejected: Annotated[
         Path | None, typer.Option("--rejected", help="CSV to write: every candidate that is not used, and why.")
     ] = None,
@@ -53,28 +54,16 @@ def pairs(
     as_json: parameters.Json = False,
 ) -> None:
     """List the pairs that a folder of products gives: consecutive dates, 12 days apart or else 24."""
-    from insar_mining.pipeline.inputs import mine_of
     from insar_mining.scenes.network import choose_pairs
     from insar_mining.scenes.pairs import rejected_candidates
     from insar_mining.scenes.passes import with_one_track
     from insar_mining.scenes.products import scan_products
     from insar_mining.scenes.records import read_records, write_pairs
 
-    options = PairOptions().replace(
-        polarisation=pol,
-        max_perp_baseline_m=max_perp_baseline,
-        temporal_baseline_days=temporal_baseline,
-        relative_orbit=relative_orbit,
-        exclude=exclude,
-        network=network,
-        connections=connections,
-        max_pairs=max_pairs,
-        allow_mixed_platforms=mixed_platforms or None,
-    )
-    chosen_mine = None if mine is None else mine_of(mine, mine_id)
+    chosen_mine = seen_from.read()
     area = None if chosen_mine is None else chosen_mine.geometry
     found = read_records(scenes) if scenes.is_file() and scenes.suffix.lower() in TABLES else scan_products(scenes)
-    table = choose_pairs(found, options, area=area, orbits=orbit or ())
+    table = choose_pairs(found, options.pairs, area=area, orbits=options.coherence.orbits)
     shown = table[list(SHOWN)]
     print_table(shown if as_json else for_people(shown), as_json=as_json, title=f"{len(table)} pairs in {scenes}")
     unused = rejected_candidates(table)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from insar_mining.cli import inputs, parameters
+from insar_mining.cli.generated import with_options
 from insar_mining.cli.pairs import for_people
 from insar_mining.cli.speech import Speech, print_json, print_table, print_text, speech_of
 from insar_mining.errors import OptionError
-from insar_mining.options.models import ActivityOptions, ArchiveOptions, RunOptions, read_options
+from insar_mining.options.models import RunOptions
 
 if TYPE_CHECKING:
     from insar_mining.pipeline import Result, RunPlan
@@ -21,46 +22,42 @@ app = parameters.new_app()
 
 ACTIVITY_SHOWN = ("year", "n_pairs", "n_pixels", "active_pixels", "area_m2", "area_nominal_m2")
 
+OFFERED = (
+    "mine",
+    "start",
+    "end",
+    "scenes",
+    "dem",
+    "mine_id",
+    "coherence.engine",
+    "activity.method",
+    "pairs.max_perp_baseline_m",
+    "pairs.temporal_baseline_days",
+    "pairs.polarisation",
+    "pairs.relative_orbit",
+    "pairs.exclude",
+    "coherence.window",
+    "coherence.spacing_m",
+    "coherence.swaths",
+    "coherence.orbits",
+    "coherence.dem_heights",
+    "archive.folder",
+    "archive.product",
+    "archive.dem_source",
+    "archive.orbit_files",
+    "archive.connections",
+    "archive.bandwidth_mb_s",
+    "archive.line_mb_s",
+    "activity.ceiling",
+)
+
 
 @app.command()
+@with_options(RunOptions, OFFERED, arguments=["mine"], config=True)
 def run(
     ctx: typer.Context,
-    mine: Annotated[Path | None, typer.Argument(help="Vector file with the mine; may come from --config.")] = None,
-    start: Annotated[str | None, parameters.option(RunOptions, "start", "--start", metavar="DATE")] = None,
-    end: Annotated[str | None, parameters.option(RunOptions, "end", "--end", metavar="DATE")] = None,
-    scenes: Annotated[Path | None, parameters.option(RunOptions, "scenes", "--scenes", metavar="DIR")] = None,
-    dem: parameters.Dem = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", help="Folder of the result (default <mine's file>-result).", show_default=False),
-    ] = None,
-    mine_id: parameters.MineId = None,
-    engine: parameters.Engine = None,
-    method: parameters.Method = None,
-    config: parameters.Config = None,
-    max_perp_baseline: parameters.MaxBaseline = None,
-    temporal_baseline: parameters.TemporalBaselines = None,
-    pol: parameters.Polarisation = None,
-    relative_orbit: parameters.RelativeOrbit = None,
-    exclude: parameters.Exclude = None,
-    window: parameters.Window = None,
-    spacing: parameters.Spacing = None,
-    swath: parameters.Swaths = None,
-    orbit: parameters.Orbits = None,
-    dem_heights: parameters.DemHeights = None,
-    snap: parameters.Snap = None,
-    archive: Annotated[Path | None, parameters.option(ArchiveOptions, "folder", "--archive", metavar="DIR")] = None,
-    product: Annotated[str | None, parameters.option(ArchiveOptions, "product", "--product", metavar="KIND")] = None,
-    dem_source: Annotated[
-        str | None, parameters.option(ArchiveOptions, "dem_source", "--dem-source", metavar="NAME")
-    ] = None,
-    annotation_orbits: Annotated[
-        bool, typer.Option("--annotation-orbits", help="Fetch no orbit files: use the products' own state vectors.")
-    ] = False,
-    connections: parameters.Connections = None,
-    bandwidth: parameters.Bandwidth = None,
-    line: parameters.Line = None,
-    ceiling: Annotated[float | None, parameters.option(ActivityOptions, "ceiling", "--ceiling", metavar="NDAI")] = None,
+    options: RunOptions,
+    out: parameters.ResultFolder = None,
     dry_run: parameters.DryRun = False,
     as_json: parameters.Json = False,
 ) -> None:
@@ -73,36 +70,6 @@ def run(
     from insar_mining.pipeline import plan
     from insar_mining.pipeline import run as do
 
-    base = RunOptions() if config is None else read_options(config, RunOptions)
-    options = base.replace(
-        mine=mine,
-        mine_id=mine_id,
-        start=start,
-        end=end,
-        scenes=scenes,
-        dem=dem,
-        archive=base.archive.replace(
-            folder=archive,
-            product=product,
-            dem_source=dem_source,
-            orbit_files=False if annotation_orbits else None,
-            connections=connections,
-            bandwidth_mb_s=bandwidth,
-            line_mb_s=line,
-        ),
-        pairs=base.pairs.replace(
-            polarisation=pol,
-            max_perp_baseline_m=max_perp_baseline,
-            temporal_baseline_days=temporal_baseline,
-            relative_orbit=relative_orbit,
-            exclude=exclude,
-        ),
-        coherence=base.coherence.replace(
-            engine=engine, window=window, spacing_m=spacing, swaths=swath, orbits=orbit, dem_heights=dem_heights
-        ),
-        activity=base.activity.replace(method=method, ceiling=ceiling),
-        snap=parameters.snap_of(snap, base.snap),
-    )
     if options.mine is None:
         raise OptionError("a run needs a mine: give its vector file as the first argument, or in the options file")
     folder = out or Path(f"{options.mine.stem}-result")

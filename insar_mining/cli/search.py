@@ -3,41 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+from pydantic import Field
 
 from insar_mining.cli import parameters
+from insar_mining.cli.generated import with_options
 from insar_mining.cli.speech import print_record, print_table, speech_of
 from insar_mining.errors import ArchiveError
+from insar_mining.options.base import Options, flag
+from insar_mining.options.models import Polarisation, Upper
 
 app = parameters.new_app()
 
 
+class Wanted(Options):
+    """Which images are searched for, and which of them are written."""
+
+    mine: Path = Field(description="Vector file with the mine's polygon.")
+    mine_id: str | None = Field(None, description="Identifier of the mine, where the file holds several.")
+    start: str = Field(description="First day (UTC), as 2023-01-01.")
+    end: str = Field(description="Last day (UTC), inclusive.")
+    product: Literal["burst", "scene"] = Field("burst", description="Only the bursts over the mine, or whole scenes.")
+    direction: Literal["ascending", "descending"] | None = Field(None, description="Direction of flight.")
+    relative_orbit: int | None = Field(
+        None, ge=1, le=175, description="Track (relative orbit) to use; by default the one that gives most pairs."
+    )
+    polarisation: Annotated[Polarisation, Upper] = Field(
+        "VV", description="Polarisation that images must have.", json_schema_extra=flag("--pol")
+    )
+    platform: str | None = Field(None, description="One satellite, as S1A; by default all.")
+    all_tracks: bool = Field(False, description="Write every track, not only the one that is chosen.")
+
+
 @app.command()
+@with_options(Wanted, into="wanted", arguments=["mine"])
 def search(
     ctx: typer.Context,
-    mine: Annotated[Path, typer.Argument(help="Vector file with the mine's polygon.")],
-    start: Annotated[str, typer.Option("--start", help="First day (UTC), as 2023-01-01.", metavar="DATE")],
-    end: Annotated[str, typer.Option("--end", help="Last day (UTC), inclusive.", metavar="DATE")],
+    wanted: Wanted,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Table of scenes to write (.geojson or .parquet).")
     ] = None,
-    mine_id: parameters.MineId = None,
-    product: Annotated[
-        str, typer.Option("--product", help="burst (only those over the mine) or scene.", metavar="KIND")
-    ] = "burst",
-    direction: Annotated[
-        str | None, typer.Option("--direction", help="ascending or descending.", metavar="NAME")
-    ] = None,
-    relative_orbit: parameters.RelativeOrbit = None,
-    pol: Annotated[str, typer.Option("--pol", help="Polarisation that images must have.", metavar="VV")] = "VV",
-    platform: Annotated[
-        str | None, typer.Option("--platform", help="One satellite, as S1A; by default all.", metavar="NAME")
-    ] = None,
-    all_tracks: Annotated[
-        bool, typer.Option("--all-tracks", help="Write every track, not only the one that is chosen.")
-    ] = False,
     plot: parameters.Plot = None,
     as_json: parameters.Json = False,
 ) -> None:
@@ -47,22 +54,22 @@ def search(
     from insar_mining.scenes.records import write_records
     from insar_mining.scenes.tracks import choose_track, gaps, suggest_spacing
 
-    found_mine = mine_of(mine, mine_id)
+    mine = mine_of(wanted.mine, wanted.mine_id)
     table = archive.search(
-        found_mine,
-        start,
-        end,
-        kind=product,  # type: ignore[arg-type]  # search checks it, with its own words
-        direction=direction,
-        relative_orbit=relative_orbit,
-        polarisation=pol,
-        platform=platform,
+        mine,
+        wanted.start,
+        wanted.end,
+        kind=wanted.product,
+        direction=wanted.direction,
+        relative_orbit=wanted.relative_orbit,
+        polarisation=wanted.polarisation,
+        platform=wanted.platform,
     )
     if table.empty:
         raise ArchiveError(
-            f"no image of {found_mine.id} from {start} to {end}; widen the dates or the other conditions"
+            f"no image of {mine.id} from {wanted.start} to {wanted.end}; widen the dates or the other conditions"
         )
-    choice = choose_track(table, found_mine.geometry)
+    choice = choose_track(table, mine.geometry)
     chosen = table[(table["relative_orbit"] == choice.relative_orbit) & (table["direction"] == choice.direction)]
     holes = gaps(chosen)
     speech = speech_of(ctx)
@@ -87,12 +94,12 @@ def search(
         }
         print_record(record, as_json=True)
     else:
-        print_table(choice.table, as_json=False, title=f"{len(table)} images over {found_mine.id}")
+        print_table(choice.table, as_json=False, title=f"{len(table)} images over {mine.id}")
         print_table(holes.astype({"after": str, "before": str}), as_json=False, title="longer than a repeat")
         speech.say(f"pairs: {days}")
     if out is not None:
-        write_records(table if all_tracks else chosen, out)
+        write_records(table if wanted.all_tracks else chosen, out)
     if plot is not None:
         from insar_mining.report.plots_archive import figure_of_images, save_figure
 
-        save_figure(figure_of_images(chosen, found_mine.geometry, name=found_mine.name), plot)
+        save_figure(figure_of_images(chosen, mine.geometry, name=mine.name), plot)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
+import pydantic
 import typer
+from pydantic import Field
 
 from insar_mining.cli import parameters
-from insar_mining.cli.inputs import area_of
+from insar_mining.cli.generated import with_options
+from insar_mining.cli.inputs import AreaOptions
 from insar_mining.cli.speech import print_record, speech_of
 from insar_mining.errors import OptionError
+from insar_mining.options.base import flag
+from insar_mining.options.models import Polarisation, SwathName, Upper
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
@@ -23,39 +28,45 @@ app = parameters.new_app()
 HALF_BOX_DEG = 0.01
 
 
+class Simulated(AreaOptions):
+    """What is simulated."""
+
+    coherence: str = Field("0.8", description="Temporal coherence of 12 days: a number, or a raster.")
+    dates: int = Field(2, ge=1, le=500, description="Number of dates, 12 days apart.")
+    baseline: tuple[float, ...] | None = Field(
+        None, description="Metres that a further date's orbit lies off; once per date after the first, else 0."
+    )
+    terrain: str = Field("flat", description="flat, hills (900 m of relief), or an elevation model (GeoTIFF).")
+    template: Path | None = Field(
+        None, description="SAFE folder with the metadata to use; by default a scene in Morocco."
+    )
+    swaths: tuple[Annotated[SwathName, Upper], ...] = Field(
+        ("IW1",), min_length=1, description="Sub-swaths to write.", json_schema_extra=flag("--swath")
+    )
+    polarisation: Annotated[Polarisation, Upper] = Field(
+        "VV", description="Polarisation.", json_schema_extra=flag("--pol")
+    )
+    snr: float = Field(20.0, description="Signal-to-noise ratio of flat ground, dB.")
+    whole: bool = Field(False, description="Write whole sub-swaths, not what sees the area.")
+    zipped: bool = Field(False, description="Write zips instead of folders.", json_schema_extra=flag("--zip"))
+    seed: int = Field(0, ge=0, description="Seed of the simulation.")
+
+    @pydantic.model_validator(mode="after")
+    def _one_baseline_a_date(self) -> Self:
+        if self.baseline is not None and len(self.baseline) != self.dates - 1:
+            raise ValueError(
+                f"{len(self.baseline)} baselines are given; {self.dates} dates need {self.dates - 1}, one per further "
+                "date"
+            )
+        return self
+
+
 @app.command()
+@with_options(Simulated, into="wanted")
 def simulate(
     ctx: typer.Context,
     out: Annotated[Path, typer.Argument(help="Folder for scenes/, dem.tif, truth/ and the area.")],
-    mine: Annotated[Path | None, typer.Option("--mine", help="Vector file whose polygon is the area.")] = None,
-    mine_id: parameters.MineId = None,
-    bbox: Annotated[
-        tuple[float, float, float, float] | None,
-        typer.Option("--bbox", help="The area as a box: west south east north, degrees.", metavar="W S E N"),
-    ] = None,
-    coherence: Annotated[
-        str, typer.Option("--coherence", help="Temporal coherence of 12 days: a number, or a raster.")
-    ] = "0.8",
-    dates: Annotated[int, typer.Option("--dates", help="Number of dates, 12 days apart.", min=1, max=500)] = 2,
-    baseline: Annotated[
-        list[float] | None,
-        typer.Option(
-            "--baseline", help="Metres that a further date's orbit lies off; once per date after the first, else 0."
-        ),
-    ] = None,
-    terrain: Annotated[
-        str, typer.Option("--terrain", help="flat, hills (900 m of relief), or an elevation model (GeoTIFF).")
-    ] = "flat",
-    template: Annotated[
-        Path | None,
-        typer.Option("--template", help="SAFE folder with the metadata to use; by default a scene in Morocco."),
-    ] = None,
-    swath: Annotated[list[str] | None, typer.Option("--swath", help="Sub-swaths to write (default IW1).")] = None,
-    pol: Annotated[str, typer.Option("--pol", help="Polarisation.")] = "VV",
-    snr: Annotated[float, typer.Option("--snr", help="Signal-to-noise ratio of flat ground, dB.")] = 20.0,
-    whole: Annotated[bool, typer.Option("--whole", help="Write whole sub-swaths, not what sees the area.")] = False,
-    zipped: Annotated[bool, typer.Option("--zip", help="Write zips instead of folders.")] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the simulation.", min=0)] = 0,
+    wanted: Simulated,
     as_json: parameters.Json = False,
 ) -> None:
     """Write simulated products of known coherence under a real orbit.
@@ -80,30 +91,26 @@ def simulate(
         uniform,
     )
 
-    if baseline is not None and len(baseline) != dates - 1:
-        raise OptionError(f"{len(baseline)} baselines are given; {dates} dates need {dates - 1}, one per further date")
-    metadata = morocco_template() if template is None else load_template(template)
-    names = [name.upper() for name in swath or ["IW1"]]
-    tie_points = parse_annotation(metadata.annotation(names[0], pol.upper()), source="template").geolocation
-    area = area_of(mine, mine_id, bbox) or _middle(tie_points)
-    ground = _terrain(terrain, area, tie_points)
-    value = _number(coherence)
-    step = raster(Path(coherence), ground.epsg, background=0.0) if value is None else uniform(value)
+    metadata = morocco_template() if wanted.template is None else load_template(wanted.template)
+    annotation = metadata.annotation(wanted.swaths[0], wanted.polarisation)
+    tie_points = parse_annotation(annotation, source="template").geolocation
+    area = wanted.geometry() or _middle(tie_points)
+    ground = _terrain(wanted.terrain, area, tie_points)
+    value = _number(wanted.coherence)
+    step = raster(Path(wanted.coherence), ground.epsg, background=0.0) if value is None else uniform(value)
+    baselines = (0.0, *(wanted.baseline or (0.0,) * (wanted.dates - 1)))
     speech = speech_of(ctx)
     with speech.progress() as show:
         made = simulate_stack(
             out,
-            [
-                Acquisition(metadata, 12 * n, perpendicular_m=(baseline or [])[n - 1] if n and baseline else 0.0)
-                for n in range(dates)
-            ],
-            swaths=names,
-            polarisation=pol.upper(),
+            [Acquisition(metadata, 12 * n, perpendicular_m=metres) for n, metres in enumerate(baselines)],
+            swaths=list(wanted.swaths),
+            polarisation=wanted.polarisation,
             area=area,
             terrain=ground,
             coherence=lambda index: step,
-            rng=np.random.default_rng(seed),
-            settings=Settings(snr_db=snr, crop=not whole, zipped=zipped),
+            rng=np.random.default_rng(wanted.seed),
+            settings=Settings(snr_db=wanted.snr, crop=not wanted.whole, zipped=wanted.zipped),
             progress=lambda done, total: show("simulation", done, total),
         )
     outline = write_text(out / "area.geojson", json.dumps(mapping(area)))

@@ -82,17 +82,34 @@ def fields_of(model: type[Options], prefix: str = "") -> Iterator[tuple[str, pyd
             yield f"{prefix}{name}", field
 
 
-def help_of(model: type[Options], name: str) -> str:
+def field_at(model: type[Options], path: str) -> pydantic.fields.FieldInfo:
+    """Return the field of an option by its dotted name."""
+    section, _, rest = path.partition(".")
+    field = model.model_fields[section]
+    if not rest:
+        return field
+    inner = field.annotation
+    assert isinstance(inner, type), path
+    assert issubclass(inner, Options), path
+    return field_at(inner, rest)
+
+
+def flag(name: str) -> dict[str, pydantic.JsonValue]:
+    """Name the flag of an option on the command line, where that is not the option's own name."""
+    return {"flag": name}
+
+
+def help_of(model: type[Options], path: str) -> str:
     """Return the description of an option with its limits, as the command line shows it."""
-    field = model.model_fields[name]
+    field = field_at(model, path)
     limits = limits_of(field)
     return f"{field.description}{f' [{limits}]' if limits else ''}"
 
 
-def default_of(model: type[Options], name: str) -> str | None:
-    """Return an option's default as text, None where there is none."""
-    value = model.model_fields[name].get_default(call_default_factory=True, validated_data={})
-    return None if value is None or value == () else plain_text(name, value)
+def default_of(model: type[Options], path: str) -> str | None:
+    """Return an option's default as text, None if it has none."""
+    value = field_at(model, path).get_default(call_default_factory=True, validated_data={})
+    return None if value is None or value == () else plain_text(path, value)
 
 
 def plain_text(name: str, value: object) -> str:

@@ -22,8 +22,8 @@ from insar_mining.options.base import ENGINE_VARIABLE as ENGINE_VARIABLE
 from insar_mining.options.base import Options as Options
 from insar_mining.options.base import default_of as default_of
 from insar_mining.options.base import fields_of as fields_of
+from insar_mining.options.base import flag, limits_of, plain, plain_text
 from insar_mining.options.base import help_of as help_of
-from insar_mining.options.base import limits_of, plain, plain_text
 
 # what run.yaml records beside the options; of no effect when the file is used again
 PROVENANCE_KEY = "made_by"
@@ -99,7 +99,11 @@ Model = TypeVar("Model", bound=Options)
 class PairOptions(Options):
     """Which scenes form pairs."""
 
-    polarisation: Annotated[Polarisation, Upper] = Field("VV", description="Polarisation of the pairs.")
+    polarisation: Annotated[Polarisation, Upper] = Field(
+        "VV",
+        description="Polarisation of the pairs.",
+        json_schema_extra=flag("--pol"),
+    )
     max_perp_baseline_m: float = Field(
         250.0, gt=0, le=5000, description="Largest perpendicular baseline of a pair, metres, without its sign."
     )
@@ -113,7 +117,9 @@ class PairOptions(Options):
     )
     exclude: tuple[Day, ...] = Field((), description="Dates not to use; a longer pair bridges each.")
     allow_mixed_platforms: bool = Field(
-        False, description="Also pair scenes of two satellites; each such pair is warned of and tagged."
+        False,
+        description="Also pair scenes of two satellites; each such pair is warned of and tagged.",
+        json_schema_extra=flag("--mixed-platforms"),
     )
     network: Literal["consecutive", "all", "small-baseline"] = Field(
         "consecutive", description="Pairs of each image: the next; every one up to the longest span; the shortest few."
@@ -128,6 +134,7 @@ class ArchiveOptions(Options):
     folder: Path | None = Field(
         None,
         description="Folder for what is fetched, which several mines may share; by default archive in the result's.",
+        json_schema_extra=flag("--archive"),
     )
     product: Literal["burst", "scene"] = Field(
         "burst", description="What is fetched of each date: the bursts over the mine, or whole scenes."
@@ -136,7 +143,9 @@ class ArchiveOptions(Options):
         "glo30", description='Elevation model: Copernicus GLO-30, or SRTM 1" as the published method has it.'
     )
     orbit_files: bool = Field(
-        True, description="Fetch the orbit file of each date (POEORB, else RESORB); else annotations' vectors serve."
+        True,
+        description="Fetch the orbit file of each date (POEORB, else RESORB); else annotations' vectors serve.",
+        json_schema_extra=flag("--annotation-orbits"),
     )
     connections: int = Field(4, ge=1, le=16, description="Connections to the archive at the same time.")
     bandwidth_mb_s: float | None = Field(
@@ -157,14 +166,18 @@ class CoherenceOptions(Options):
     )
     spacing_m: float = Field(20.0, ge=1, le=1000, description="Cell size of the map grid, metres.")
     swaths: tuple[Annotated[SwathName, Upper], ...] = Field(
-        (), description="Sub-swaths to use (IW1, IW2, IW3); by default those that see the area."
+        (),
+        description="Sub-swaths to use (IW1, IW2, IW3); by default those that see the area.",
+        json_schema_extra=flag("--swath"),
     )
     dem_heights: Literal["auto", "orthometric", "ellipsoid"] = Field(
         "auto",
         description="What the elevation model's heights refer to; auto reads its vertical CRS, orthometric if none.",
     )
     remove_topography: bool = Field(
-        True, description="Remove the flat-earth and topographic phase before the coherence window."
+        True,
+        description="Remove the flat-earth and topographic phase before the coherence window.",
+        json_schema_extra=flag("--keep-topography"),
     )
     window_anchor: Literal["centre", "snap"] = Field(
         "centre",
@@ -195,9 +208,12 @@ class CoherenceOptions(Options):
         (),
         description="Bands beside coherence: unbiased, standard_error, lower, upper, phase, filtered_phase, "
         "amplitude_reference, amplitude_secondary, mask, incidence, baseline.",
+        json_schema_extra=flag("--band"),
     )
     orbits: tuple[Path, ...] = Field(
-        (), description="Orbit files (EOF) or folders of them, instead of the annotation's vectors."
+        (),
+        description="Orbit files (EOF) or folders of them, instead of the annotation's vectors.",
+        json_schema_extra=flag("--orbit"),
     )
     common_geometry: bool = Field(
         True,

@@ -161,8 +161,9 @@ def find_images(mine: Mine, options: RunOptions, network: Network) -> Found:
     """
     if options.start is None or options.end is None:
         raise OptionError("a search needs the start and the end of the period; give both (--start, --end)")
+    ground = mapped_ground(mine, options.activity.margin_m)
     records = search(
-        mapped_ground(mine, options.activity.margin_m),
+        ground,
         options.start,
         options.end,
         kind=options.archive.product,
@@ -183,7 +184,7 @@ def find_images(mine: Mine, options: RunOptions, network: Network) -> Found:
     pairs = choose_pairs(
         chosen,
         options.pairs.replace(relative_orbit=choice.relative_orbit),
-        area=mine.geometry,
+        area=ground.geometry,
         orbits=options.coherence.orbits,
     )
     fetch = plan_fetch(chosen, only={*pairs["reference"], *pairs["secondary"]})

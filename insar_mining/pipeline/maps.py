@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from insar_mining.coherence.current import is_current
 from insar_mining.coherence.engine import Engine, coherence, engine_for
-from insar_mining.coherence.plan.model import CoherencePlan, Window, make_plan
-from insar_mining.coherence.plan.recipe import Recipe
+from insar_mining.coherence.plan.model import CoherencePlan, make_plan
 from insar_mining.coherence.plan.stack import choose_stack_reference
 from insar_mining.errors import (
     CoverageError,
@@ -95,6 +94,29 @@ class Planner:
         """Fix the grid that all pairs share."""
         self.grid = MapGrid.around(self.area, self.options.coherence.spacing_m)
 
+    def choose_pairs(self, scenes: gpd.GeoDataFrame, without: Sequence[dt.date] = ()) -> gpd.GeoDataFrame:
+        """Choose the pairs to map, for a run and for a dry run alike: baselines are those of the mapped ground.
+
+        Parameters
+        ----------
+        scenes : GeoDataFrame
+            As :func:`insar_mining.scenes.network.scenes_for` gives it.
+        without : sequence of date
+            Dates not to use, beside those of the options.
+
+        Raises
+        ------
+        PairError
+            No two scenes form a pair.
+        """
+        options = self.options.pairs
+        return choose_pairs(
+            scenes,
+            options.replace(exclude=(*options.exclude, *without)),
+            area=self.area,
+            orbits=self.options.coherence.orbits,
+        )
+
     def settle_stack(self, pairs: gpd.GeoDataFrame) -> None:
         """Choose the scene to whose geometry all dates are brought, once for the folder.
 
@@ -160,7 +182,6 @@ class Planner:
 
     def plan(self, pair: Mapping[str, object]) -> CoherencePlan:
         """Plan one row of a pair table."""
-        options = self.options.coherence
         return make_plan(
             self._product(str(pair["reference_path"])),
             self._product(str(pair["secondary_path"])),
@@ -168,15 +189,9 @@ class Planner:
             dem=self.dem,
             out=self.folder / f"{pair['pair']}.tif",
             stack_reference=self.stack_reference,
-            polarisation=self.options.pairs.polarisation,
-            window=Window(*options.window),
             grid=self.grid,
-            swaths=options.swaths or None,
-            orbits=options.orbits,
-            dem_heights=options.dem_heights,
-            remove_topography=options.remove_topography,
-            window_anchor=options.window_anchor,
-            recipe=Recipe.of(options),
+            options=self.options.coherence,
+            polarisation=self.options.pairs.polarisation,
         )
 
     def _product(self, path: str) -> Product:
@@ -208,14 +223,8 @@ def make_maps(scenes: gpd.GeoDataFrame, planner: Planner, progress: ProgressCall
     kept = 0
     engine = planner.engine()
     while True:
-        exclude = (*planner.options.pairs.exclude, *bad)
         try:
-            pairs = choose_pairs(
-                scenes,
-                planner.options.pairs.replace(exclude=exclude),
-                area=planner.area,
-                orbits=planner.options.coherence.orbits,
-            )
+            pairs = planner.choose_pairs(scenes, without=bad)
         except PairError:
             if not failed:
                 raise

@@ -28,7 +28,7 @@ from insar_mining.pipeline.costs import ArchivePlan, plan_archive
 from insar_mining.pipeline.estimate import Estimate, estimate
 from insar_mining.pipeline.inputs import mine_of
 from insar_mining.pipeline.maps import FAULTS_OF_A_PAIR, Planner, ProgressCallback
-from insar_mining.scenes.network import choose_pairs, scenes_for
+from insar_mining.scenes.network import scenes_for
 from insar_mining.scenes.products import scan_products
 from insar_mining.sentinel1.orbit import orbit_files
 
@@ -202,9 +202,7 @@ def plan_only(
 
 def plan_run(start: Start, out: Path, progress: ProgressCallback) -> RunPlan:
     """Plan every pair of a run; nothing is written."""
-    pairs = choose_pairs(
-        start.scenes, start.options.pairs, area=start.mine.geometry, orbits=start.options.coherence.orbits
-    )
+    pairs = start.planner.choose_pairs(start.scenes)
     start.planner.settle_stack(pairs)
     plans, states = [], []
     for done, pair in enumerate(pairs.to_dict("records"), start=1):

@@ -49,7 +49,7 @@ def plain(stack):
 @pytest.fixture(scope="module")
 def full(stack):
     """All bands of the pair of dates 1 and 2, 240 m apart, on the geometry of date 0."""
-    return _layers(_plan(stack, recipe=Recipe(bands=ALL_BANDS)))
+    return _layers(_plan(stack, bands=ALL_BANDS))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_bands_leave_coherence_untouched(plain, full):
 
 def test_the_product_names_its_bands(stack, tmp_path):
     """Bands follow coherence in the order of the recipe, described in the GeoTIFF and in the STAC item."""
-    plan = _plan(stack, recipe=Recipe(bands=("incidence", "unbiased")), out=tmp_path / "map.tif")
+    plan = _plan(stack, bands=("incidence", "unbiased"), out=tmp_path / "map.tif")
     with rasterio.open(coherence(plan)) as source:
         assert source.descriptions == ("coherence", "incidence", "unbiased")
         assert source.tags()["ESTIMATOR"] == "boxcar"
@@ -132,18 +132,18 @@ def test_phase_of_still_ground_is_flat(full, truth):
 
 def test_the_phase_filter_takes_its_parameters(stack, full):
     """Exponent 0 gives the phase back; a threshold leaves ground of less coherence unfiltered, the rest filtered."""
-    still = _layers(_plan(stack, recipe=Recipe(bands=("phase", "filtered_phase"), goldstein_alpha=0.0)))
+    still = _layers(_plan(stack, bands=("phase", "filtered_phase"), goldstein_alpha=0.0))
     difference = np.angle(np.exp(1j * (still["filtered_phase"] - still["phase"])))
     assert np.nanmax(np.abs(difference)) < 1e-3
-    recipe = Recipe(bands=("phase", "filtered_phase"), goldstein_fft_size=32, goldstein_coherence_threshold=0.7)
-    masked = _layers(_plan(stack, recipe=recipe))
+    recipe = dict(bands=("phase", "filtered_phase"), goldstein_fft_size=32, goldstein_coherence_threshold=0.7)
+    masked = _layers(_plan(stack, **recipe))
     low, high = full["coherence"] < 0.3, full["coherence"] > 0.9
     change = np.abs(np.angle(np.exp(1j * (masked["filtered_phase"] - masked["phase"]))))
     assert np.nanmedian(change[low]) < 0.02
     assert np.nanmedian(change[high]) > 0.03
     # where coherence decides, coherent ground is filtered less than the rest; with the exponent 1 more
-    recipe = Recipe(bands=("phase", "filtered_phase"), goldstein_adaptive_alpha=True)
-    decided = _layers(_plan(stack, recipe=recipe))
+    recipe = dict(bands=("phase", "filtered_phase"), goldstein_adaptive_alpha=True)
+    decided = _layers(_plan(stack, **recipe))
     gentle = np.abs(np.angle(np.exp(1j * (decided["filtered_phase"] - full["phase"]))))
     usual = np.abs(np.angle(np.exp(1j * (full["filtered_phase"] - full["phase"]))))
     assert 0.005 < np.nanmedian(gentle[high]) < 0.8 * np.nanmedian(usual[high])
@@ -182,7 +182,7 @@ def test_intervals_hold_the_truth(full, truth):
 
 def test_common_band_returns_what_the_baseline_takes(stack, plain, truth):
     """At 240 m still ground gains what theory says its range spectra have lost, 0.01, to 0.003."""
-    plan = _plan(stack, recipe=Recipe(common_band=True))
+    plan = _plan(stack, common_band=True)
     engine = BuiltinEngine()
     got = engine.map_layers(plan, lambda share: None)["coherence"]
     swath = open_product(plan.reference).sub_swath("IW2", "VV")
@@ -210,12 +210,12 @@ def test_common_band_returns_what_the_baseline_takes(stack, plain, truth):
 
 @pytest.mark.parametrize(
     ("recipe", "band"),
-    [(Recipe(), "coherence"), (Recipe(estimator="adaptive"), "coherence"), (Recipe(bands=AMPLITUDES), AMPLITUDES[0])],
+    [(dict(), "coherence"), (dict(estimator="adaptive"), "coherence"), (dict(bands=AMPLITUDES), AMPLITUDES[0])],
     ids=["boxcar", "adaptive", "amplitude"],
 )
 def test_windows_of_any_size_leave_a_point_in_its_place(stack, monkeypatch, recipe, band):
     """A bright still point among noise: what it raises has its middle at the point, to a tenth of a line and sample."""
-    plan = _plan(stack, recipe=recipe, spacing_m=5.0)
+    plan = _plan(stack, **recipe, spacing_m=5.0)
     engine = BuiltinEngine()
     scene = engine._scene_of(plan)
     burst = max(plan.bursts, key=lambda pair: scene.shown_by(pair).chosen.sum())
@@ -256,21 +256,21 @@ def test_windows_of_any_size_leave_a_point_in_its_place(stack, monkeypatch, reci
 @pytest.mark.parametrize(
     "recipe",
     [
-        Recipe(estimator="adaptive"),
-        Recipe(remove_fringes=True, bands=("phase",)),
-        Recipe(common_band=True),
-        Recipe(bands=ALL_BANDS),
-        Recipe(bands=("filtered_phase",), goldstein_adaptive_alpha=True, goldstein_fft_size=32),
+        dict(estimator="adaptive"),
+        dict(remove_fringes=True, bands=("phase",)),
+        dict(common_band=True),
+        dict(bands=ALL_BANDS),
+        dict(bands=("filtered_phase",), goldstein_adaptive_alpha=True, goldstein_fft_size=32),
     ],
     ids=["adaptive", "fringes", "common band", "bands", "exponent by coherence"],
 )
 def test_a_part_of_the_map_is_the_same(stack, recipe):
     """Whatever the recipe, cells do not depend on how much is mapped."""
-    whole = _plan(stack, recipe=recipe)
+    whole = _plan(stack, **recipe)
     top, left, height, width = 31, 40, 25, 30
     grid = whole.grid
     part = MapGrid(grid.epsg, grid.west_m + 20 * left, grid.north_m - 20 * top, 20.0, width, height)
-    got, all_ = _layers(_plan(stack, recipe=recipe, grid=part)), _layers(whole)
+    got, all_ = _layers(_plan(stack, **recipe, grid=part)), _layers(whole)
     for name, values in got.items():
         expected = all_[name][top : top + height, left : left + width]
         difference = values - expected
@@ -304,8 +304,8 @@ def test_what_does_not_go_together_is_refused(how, words):
 def test_a_window_that_would_not_be_used_is_refused(stack, tmp_path):
     """Adaptive windows have their own size, and the product says so and claims no looks."""
     with pytest.raises(OptionError, match="8x28: the estimator adaptive cuts its own"):
-        _plan(stack, window=Window(8, 28), recipe=Recipe(estimator="adaptive"))
-    plan = _plan(stack, recipe=Recipe(estimator="adaptive"), out=tmp_path / "map.tif")
+        _plan(stack, window=Window(8, 28), estimator="adaptive")
+    plan = _plan(stack, estimator="adaptive", out=tmp_path / "map.tif")
     with rasterio.open(coherence(plan)) as source:
         assert source.tags()["WINDOW"] == "at most 5x15"
         assert not {"LOOKS", "LOOKS_MEASURED"} & set(source.tags())
@@ -314,19 +314,19 @@ def test_a_window_that_would_not_be_used_is_refused(stack, tmp_path):
 def test_common_band_needs_the_phase(stack):
     """Without the topographic phase there is no shift to filter by."""
     with pytest.raises(OptionError, match="common_band"):
-        _plan(stack, recipe=Recipe(common_band=True), remove_topography=False)
+        _plan(stack, common_band=True, remove_topography=False)
 
 
 def test_snap_refuses_what_it_cannot_do(stack):
     """Another engine makes plain coherence only, and says so before it starts."""
     with pytest.raises(EngineError, match="--engine builtin"):
-        SnapEngine().map_layers(_plan(stack, recipe=Recipe(bands=("mask",))), lambda share: None)
+        SnapEngine().map_layers(_plan(stack, bands=("mask",)), lambda share: None)
     assert set(DESCRIPTIONS) == {"coherence", *ALL_BANDS}
 
 
 def test_refinement_is_recorded_and_changes_little_where_geometry_is_right(stack, plain, tmp_path):
     """Orbits of the simulation are exact: measured shifts are below 0.003, and coherence stays as it was."""
-    plan = _plan(stack, recipe=Recipe(refine="auto"), out=tmp_path / "map.tif")
+    plan = _plan(stack, refine="auto", out=tmp_path / "map.tif")
     engine = BuiltinEngine()
     with rasterio.open(coherence(plan, engine)) as source:
         tags, values = source.tags(), source.read(1)
@@ -358,7 +358,7 @@ def test_a_wrong_orbit_is_mended(stack, plain, monkeypatch):
     monkeypatch.setattr(Product, "sub_swath", displaced)
     engine = BuiltinEngine()
     wrong = engine.map_layers(plan, lambda share: None)["coherence"]
-    mended = engine.map_layers(_plan(stack, pair=(0, 1), recipe=Recipe(refine="auto")), lambda share: None)["coherence"]
+    mended = engine.map_layers(_plan(stack, pair=(0, 1), refine="auto"), lambda share: None)["coherence"]
     lines, samples = (float(part.split()[0]) for part in engine.notes["SECONDARY_SHIFT"].split(", ")[:2])
     assert (lines, samples) == (pytest.approx(0.08, abs=0.002), pytest.approx(0.1, abs=0.002))
     assert np.nanmean(np.abs(mended - right)) < 0.3 * np.nanmean(np.abs(wrong - right))
@@ -373,6 +373,6 @@ def test_the_mask_knows_weak_ground_where_noise_is_annotated(stack, monkeypatch,
             return np.full(np.broadcast(line, sample).shape, noise)
 
     monkeypatch.setattr(mapbands, "read_noise", lambda product, swath, polarisation: Field())
-    mask = _layers(_plan(stack, recipe=Recipe(bands=("mask",))))["mask"].astype(int)
+    mask = _layers(_plan(stack, bands=("mask",)))["mask"].astype(int)
     assert (mask & 16 == bit).all()
     assert not (mask & 32).any()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insar_mining.activity import annual_ndai, classify, filter_scenes, open_stack, rgb_composite, stable_points
-from insar_mining.coherence.plan.model import Window, make_plan
+from insar_mining.coherence.plan.model import Window
 from insar_mining.errors import OptionError
 from insar_mining.options.activity import NOT_PUBLISHED, NOT_SIGNIFICANT
 from insar_mining.options.models import (
@@ -289,5 +289,3 @@ def test_options_and_functions_have_the_same_defaults():
     assert activity.scene_mean_min == default(filter_scenes, "mean_min")
     assert activity.scene_std_max == default(filter_scenes, "std_max")
     assert Window(*coherence.window) == Window()
-    for name in ("spacing_m", "dem_heights", "remove_topography", "window_anchor"):
-        assert getattr(coherence, name) == default(make_plan, name)

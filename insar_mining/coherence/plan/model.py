@@ -10,11 +10,13 @@ import dataclasses
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 from shapely.affinity import translate
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
@@ -35,6 +37,7 @@ from insar_mining.files import sha256
 from insar_mining.geo.elevation_window import Heights
 from insar_mining.geo.grid import MapGrid
 from insar_mining.geometry.terrain import heights_for, probe
+from insar_mining.options.models import CoherenceOptions, Polarisation, Upper
 from insar_mining.sentinel1.baselines import perpendicular_baseline_m
 from insar_mining.sentinel1.orbit import orbit_files
 from insar_mining.sentinel1.product import Product, open_product, with_orbit
@@ -189,6 +192,15 @@ class CoherencePlan:
         return table_html(f"Plan of {self.pair}", self.describe())
 
 
+class PlanOptions(CoherenceOptions):
+    """What a plan takes beside products, area, elevation and grid."""
+
+    polarisation: Annotated[Polarisation, Upper] = Field("VV", description="Polarisation of both products.")
+    remove_flat_earth: bool = Field(
+        True, description="Remove the flat-earth phase before the coherence window; needed to remove topography."
+    )
+
+
 def make_plan(
     reference: Path | str | Product,
     secondary: Path | str | Product,
@@ -197,17 +209,9 @@ def make_plan(
     dem: Path | str,
     out: Path | str,
     stack_reference: Path | str | Product | None = None,
-    polarisation: str = "VV",
-    window: Window | None = None,
-    spacing_m: float = 20.0,
     grid: MapGrid | None = None,
-    swaths: Sequence[str] | None = None,
-    orbits: Sequence[Path | str] = (),
-    dem_heights: Heights = "auto",
-    remove_flat_earth: bool = True,
-    remove_topography: bool = True,
-    window_anchor: str = "centre",
-    recipe: Recipe | None = None,
+    options: CoherenceOptions | None = None,
+    **changes: Any,
 ) -> CoherencePlan:
     """Plan the coherence map of a pair over an area.
 
@@ -217,22 +221,19 @@ def make_plan(
         SAFE folders, zips or burst products; the reference is the earlier one.
     area : shapely geometry, longitude and latitude
     dem : path
-        Elevation model; orthometric unless it says otherwise or `dem_heights` does.
+        Elevation model; orthometric unless it says otherwise or ``dem_heights`` does.
     out : path
         GeoTIFF to write.
     stack_reference : path or Product, optional
         Any scene of the track, to whose geometry both dates are brought; by default the reference.
         Pairs that share it share the work (see :mod:`insar_mining.coherence.builtin.engine`).
     grid : MapGrid, optional
-        By default the UTM grid around the area with `spacing_m`.
-    swaths : sequence of str, optional
-        By default all that the stack reference holds; neighbours are merged in the middle of their overlap.
-    orbits : sequence of path
-        EOF files; each product takes the first that covers it.  Without any, the
-        annotation's state vectors are used.
-
-    recipe : Recipe, optional
-        What is done beyond the published estimator, and bands to write beside coherence.
+        By default the UTM grid around the area with ``spacing_m``.
+    options : CoherenceOptions, optional
+        How the pair becomes a map: ``window``, ``swaths``, ``orbits``, ``estimator``, ``bands`` and so on.
+    **changes
+        Values of :class:`PlanOptions` that differ from `options`, such as ``polarisation="VH"`` or
+        ``window=Window(3, 9)``.
 
     Raises
     ------
@@ -243,15 +244,15 @@ def make_plan(
         The stack reference does not see the area.
     DemError, OrbitError, ProductError, OptionError
     """
-    if window_anchor not in ("centre", "snap"):
-        raise OptionError(f'window_anchor {window_anchor!r}: choose "centre" or "snap"')
-    if remove_topography and not remove_flat_earth:
+    chosen = _plan_options(options, changes)
+    window, recipe = Window(*chosen.window), Recipe.of(chosen)
+    polarisation, swaths, orbits = chosen.polarisation, chosen.swaths or None, chosen.orbits
+    if chosen.remove_topography and not chosen.remove_flat_earth:
         raise OptionError(
             "topographic phase without flat-earth phase cannot be removed; remove both, or only flat earth"
         )
-    recipe = recipe or Recipe()
-    recipe.refuse_window(window or Window())
-    if recipe.common_band and not remove_topography:
+    recipe.refuse_window(window)
+    if recipe.common_band and not chosen.remove_topography:
         raise OptionError("common_band takes the shift from the topographic phase; remove that, or leave the full band")
     first, first_orbit = _open(reference, orbits)
     second, second_orbit = _open(secondary, orbits)
@@ -266,12 +267,10 @@ def make_plan(
             UnlikeScenesWarning,
             stacklevel=2,
         )
-    polarisation = polarisation.upper()
-
-    grid = grid or MapGrid.around(area, spacing_m)
+    grid = grid or MapGrid.around(area, chosen.spacing_m)
     if _apart_deg(stack, grid) > FAR_DEG:
         raise CoverageError(_not_seen(stack, grid, swaths))
-    heights = heights_for(grid, Path(dem), dem_heights)
+    heights = heights_for(grid, Path(dem), chosen.dem_heights)
     available = [stack.sub_swath(name, polarisation) for name in _named(stack, swaths, polarisation)]
     time, slant_range = probe(available[0], heights)
     seen = bursts_over(burst_cuts(available), time, slant_range)
@@ -320,15 +319,23 @@ def make_plan(
         orbit_identity=(_orbit_identity(first_orbit), _orbit_identity(second_orbit), _orbit_identity(stack_orbit)),
         dem=Path(dem),
         dem_identity=heights.identity,
-        dem_heights=dem_heights,
+        dem_heights=chosen.dem_heights,
         grid=grid,
-        window=window or Window(),
-        remove_flat_earth=remove_flat_earth,
-        remove_topography=remove_topography,
-        window_anchor=window_anchor,
+        window=window,
+        remove_flat_earth=chosen.remove_flat_earth,
+        remove_topography=chosen.remove_topography,
+        window_anchor=chosen.window_anchor,
         recipe=recipe,
         out=Path(out),
     )
+
+
+def _plan_options(options: CoherenceOptions | None, changes: Mapping[str, Any]) -> PlanOptions:
+    """Return the options of a plan; sizes of windows may be `Window`, and None means "as it was"."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    if isinstance(given.get("window"), Window):
+        given["window"] = dataclasses.astuple(given["window"])
+    return PlanOptions(**{**dict(options or ()), **given})
 
 
 def check_pair(reference: Product, secondary: Product) -> None:
