@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import hashlib
 import json
 from collections.abc import Callable
@@ -25,7 +24,6 @@ from insar_mining.geo.raster import write_cog
 from insar_mining.options.models import RunOptions
 from insar_mining.pipeline import jobs, maps, preparation, result
 from insar_mining.scenes import network
-from insar_mining.scenes.pairs import select_pairs
 
 AREA = box(-8.79, 31.79, -8.77, 31.81)
 FIRST = dt.date(2021, 1, 20)
@@ -162,7 +160,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
             return bool(source.tags()["PLAN_SHA256"] == plan_.sha256)
 
     fixed_baseline: Callable[..., float] = lambda *_: 12.5  # noqa: E731
-    monkeypatch.setattr(network, "select_pairs", functools.partial(select_pairs, baseline_of=fixed_baseline))
+    monkeypatch.setattr(network, "SceneBaselines", lambda *_: fixed_baseline)
     monkeypatch.setattr(maps, "make_plan", make_plan)
     monkeypatch.setattr(maps, "coherence", coherence)
     monkeypatch.setattr(maps, "is_current", is_current)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from insar_mining.pipeline.acquisition import mapped_ground
 from insar_mining.pipeline.maps import make_maps
 from insar_mining.pipeline.preparation import prepare
 from insar_mining.scenes import network
-from insar_mining.scenes.pairs import select_pairs
 
 from .conftest import Bench
 
@@ -39,7 +37,7 @@ def test_a_dry_run_chooses_the_pairs_of_the_run(
         """Within the limit near the middle of what is mapped, beyond it anywhere else."""
         return 12.5 if near.distance(Point(lon, lat)) < 1e-6 else 9999.0
 
-    monkeypatch.setattr(network, "select_pairs", functools.partial(select_pairs, baseline_of=baseline))
+    monkeypatch.setattr(network, "SceneBaselines", lambda *_: baseline)
     monkeypatch.setattr(estimate, "samples_needed", lambda plan: 1)  # it opens the products
     file = tmp_path / "bent.geojson"
     file.write_text(json.dumps(mapping(MINE)), encoding="utf-8")
