@@ -23,6 +23,7 @@ from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from insar_mining.display import table_html
+from insar_mining.doors import guarded
 from insar_mining.errors import AssumedCrsWarning, MineError, RepairedGeometryWarning, SkippedInputWarning
 from insar_mining.geo.grid import utm_epsg
 from insar_mining.geo.polygons import SWAPPED, WGS84, CheckedPolygons, check_polygons
@@ -162,7 +163,8 @@ def read_mines(
     layers = read_vector(path, layer)
     several = sum(len(found.geometry) for found in layers) > 1
     for found in layers:
-        checked = check_polygons(found.geometry, _crs_of(found), found.mended, found.source)
+        with guarded(MineError, found.source, "Repair its polygons, or export the file again."):
+            checked = check_polygons(found.geometry, _crs_of(found), found.mended, found.source)
         _check_swapped_attributes(checked, found.columns)
         _check_swapped_file(checked, found.source)
         ids, names = _ids_and_names(found, id_field, name_field, several, total, taken)

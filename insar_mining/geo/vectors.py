@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 import tempfile
 import warnings
 import zipfile
@@ -26,6 +27,7 @@ import shapely
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
+from insar_mining.doors import FEATURE_MB, check_unpacked_size, check_vector, guarded, one_line, opened_zip
 from insar_mining.errors import MineError
 
 logger = logging.getLogger(__name__)
@@ -148,21 +150,27 @@ def _unpacked(path: Path, source: str, layer: str | None) -> Iterator[tuple[Path
     differently: a plain name avoids that.
     """
     try:
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+        with opened_zip(path) as archive, tempfile.TemporaryDirectory() as folder:
             names = [
                 n for n in archive.namelist() if not n.startswith("__MACOSX/") and not Path(n).name.startswith(".")
             ]
             vectors = [n for n in names if Path(n).suffix.lower() in SUFFIXES and Path(n).suffix.lower() != ".zip"]
             member, inner = _chosen_member(vectors, source, layer)
             stem = str(Path(member).with_suffix("")).casefold()
-            for name in names:
-                if str(Path(name).with_suffix("")).casefold() == stem:
-                    (Path(folder) / f"layer{Path(name).suffix.lower()}").write_bytes(archive.read(name))
-            yield Path(folder) / f"layer{Path(member).suffix.lower()}", inner
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise MineError(f"{source}: is not a whole zip archive ({error}); download or export it again") from error
-    except RuntimeError as error:  # zipfile says so when a member is encrypted
-        raise MineError(f"{source}: cannot be unpacked ({error}); zip it again without a password") from error
+            parts = [name for name in names if str(Path(name).with_suffix("")).casefold() == stem]
+            check_unpacked_size(archive, parts, path.stat().st_size)
+            for name in parts:
+                with archive.open(name) as packed, _plain(folder, name).open("wb") as unpacked:
+                    shutil.copyfileobj(packed, unpacked)
+            yield _plain(folder, member), inner
+    except (zipfile.BadZipFile, OSError) as error:
+        again = "zip it again without a password" if "encrypted" in str(error) else "download or export it again"
+        raise MineError(f"{source}: is not a whole zip archive ({one_line(error)}); {again}") from error
+
+
+def _plain(folder: str, member: str) -> Path:
+    """Where a member is unpacked: a name that needs no encoding, with its suffix."""
+    return Path(folder) / f"layer{re.sub(r'[^.a-z0-9]', '', Path(member).suffix.lower())}"
 
 
 def _chosen_member(vectors: list[str], source: str, layer: str | None) -> tuple[str, str | None]:
@@ -187,12 +195,18 @@ def _read_gdal(path: Path, source: str, stem: str, layer: str | None) -> list[Ve
     if path.suffix.lower() in CSV_SUFFIXES:  # out of a zip
         return [_read_csv(path, source, stem)]
     try:
-        names = _chosen_layers(path, source, layer)
-        return [_read_layer(path, name, f"{source}, layer {name}" if layer else source, stem) for name in names]
-    except pyogrio.errors.DataSourceError as error:
-        missing = ".shx" in str(error).lower()
-        advice = "put the .shx and .dbf that belong to the .shp beside it" if missing else REMEDY
-        raise MineError(f"{source}: cannot be read as a vector file; {advice} (GDAL: {_one_line(error)})") from error
+        check_vector(path)
+    except ValueError as error:
+        raise MineError(f"{source}: cannot be read as a vector file; {REMEDY} ({error})") from error
+    path = path.absolute()  # a relative name could be taken for that of a service
+    with _bounded_gdal(), guarded(MineError, source, "Export the file again."):
+        try:
+            names = _chosen_layers(path, source, layer)
+            return [_read_layer(path, name, f"{source}, layer {name}" if layer else source, stem) for name in names]
+        except pyogrio.errors.DataSourceError as error:
+            missing = ".shx" in str(error).lower()
+            advice = "put the .shx and .dbf that belong to the .shp beside it" if missing else REMEDY
+            raise MineError(f"{source}: cannot be read as a vector file; {advice} (GDAL: {one_line(error)})") from error
 
 
 def _chosen_layers(path: Path, source: str, layer: str | None) -> list[str]:
@@ -223,11 +237,9 @@ def _read_layer(path: Path, name: str, source: str, stem: str) -> VectorLayer:
         try:
             meta, _, wkb, fields = pyogrio.raw.read(path, layer=name, force_2d=True)
         except (pyogrio.errors.FeatureError, pyogrio.errors.GeometryError, UnicodeDecodeError) as error:
-            raise MineError(
-                f"{source}: a feature cannot be read ({_one_line(error)}); export the file again"
-            ) from error
+            raise MineError(f"{source}: a feature cannot be read ({one_line(error)}); export the file again") from error
     for remark in caught:
-        logger.info("%s: %s", source, _one_line(remark.message))
+        logger.info("%s: %s", source, one_line(remark.message))
     if wkb is None:
         raise MineError(f"{source}: has no geometry, only a table; {REMEDY}")
     geometry, mended = _decoded(list(wkb))
@@ -242,7 +254,7 @@ def _crs(text: str | None, source: str) -> CRS | None:
         crs = CRS.from_user_input(text)
     except CRSError as error:
         raise MineError(
-            f"{source}: its CRS is not understood ({_one_line(error)}); set a CRS with an EPSG code"
+            f"{source}: its CRS is not understood ({one_line(error)}); set a CRS with an EPSG code"
         ) from error
     return None if crs.name.lower().startswith(("undefined", "unknown engineering")) else crs
 
@@ -262,12 +274,20 @@ def _decoded(wkb: list[Any]) -> tuple[ObjectArray, dict[int, str]]:
 
 def _plain_values(values: npt.NDArray[Any]) -> list[Any]:
     """Turn a column into Python values, with None for NaN and NaT."""
-    plain = values.tolist()
-    return [None if v is None or v != v else v for v in plain]  # only NaN differs from itself
+    plain = [v.tolist() if isinstance(v, np.ndarray) else v for v in values.tolist()]
+    return [None if v is None or (isinstance(v, float) and v != v) or v is pd.NaT else v for v in plain]
 
 
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())
+@contextmanager
+def _bounded_gdal() -> Iterator[None]:
+    """Keep GDAL from fetching schemas and from features that memory cannot hold."""
+    wanted = {"GML_DOWNLOAD_WFS_SCHEMA": "NO", "OGR_GEOJSON_MAX_OBJ_SIZE": str(FEATURE_MB)}
+    before = {name: pyogrio.get_gdal_config_option(name) for name in wanted}
+    pyogrio.set_gdal_config_options(wanted)
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options(before)
 
 
 # -- CSV ----------------------------------------------------------------------------
@@ -284,7 +304,7 @@ def _read_csv(path: Path, source: str, stem: str) -> VectorLayer:
     try:
         crs = CRS.from_epsg(srids.pop() if srids else 4326)
     except CRSError as error:
-        raise MineError(f"{source}: its SRID is not an EPSG code ({_one_line(error)}); write EPSG:4326") from error
+        raise MineError(f"{source}: its SRID is not an EPSG code ({one_line(error)}); write EPSG:4326") from error
     columns: dict[str, list[Any]] = {
         str(name): [v if v != "" else None for v in table[name].tolist()] for name in table.columns if name != column
     }
@@ -307,7 +327,7 @@ def _table(path: Path, source: str) -> pd.DataFrame:
         raise MineError(f"{source}: is not UTF-8 text ({error.reason}); save it as 'CSV UTF-8'") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, ValueError) as error:
         raise MineError(
-            f"{source}: cannot be read as a table ({_one_line(error)}); quote geometries that hold the separator"
+            f"{source}: cannot be read as a table ({one_line(error)}); quote geometries that hold the separator"
         ) from error
     return table.fillna("")
 

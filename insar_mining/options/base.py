@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union, get_args
 import pydantic
 from pydantic import BaseModel, ConfigDict
 
+from insar_mining.doors import one_line
 from insar_mining.errors import OptionError
 
 ENGINE_VARIABLE = "INSAR_MINING_ENGINE"
@@ -34,6 +35,16 @@ class Options(BaseModel):
         # sections are then validated in place, so that a fault knows its whole dotted name
         __init__.__pydantic_base_init__ = True
 
+    @pydantic.field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: object, info: pydantic.ValidationInfo) -> object:
+        """Refuse true and false where a number is meant: they would be taken for 1 and 0."""
+        field = cls.model_fields[str(info.field_name)]
+        parts = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(part, bool) for part in parts) and not _takes_bool(field.annotation):
+            raise ValueError("must be a number or text, not true or false")
+        return value
+
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some values changed, validated like new ones.
 
@@ -52,7 +63,11 @@ def _fault(model: type[Options], detail: Any) -> str:
         return str(detail["msg"]).removeprefix("Value error, ")
     source = f" (from the environment's {ENGINE_VARIABLE})" if _is_from_environment(name, detail["input"]) else ""
     problem = str(detail["msg"]).replace("Input should be", "must be").replace("Value error, ", "")
-    return f"option {name!r} is {detail['input']!r}{source}: {problem}"
+    return f"option {name!r} is {one_line(repr(detail['input']))}{source}: {problem}"
+
+
+def _takes_bool(annotation: object) -> bool:
+    return annotation in (bool, Any) or any(_takes_bool(part) for part in get_args(annotation))
 
 
 def _is_from_environment(name: str, value: object) -> bool:

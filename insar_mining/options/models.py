@@ -16,6 +16,7 @@ import pydantic
 import yaml
 from pydantic import AfterValidator, Field
 
+from insar_mining.doors import one_line, parse_yaml
 from insar_mining.errors import OptionError
 from insar_mining.options.activity import ActivityOptions as ActivityOptions
 from insar_mining.options.base import ENGINE_VARIABLE as ENGINE_VARIABLE
@@ -395,23 +396,6 @@ def _yaml_lines(options: Options, indent: str) -> Iterator[str]:
             yield f"{indent}{name}: {one_line.rstrip().removesuffix('...').rstrip()}"  # ... ends a bare scalar
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A loader that refuses a key given twice instead of keeping the last."""
-
-
-def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
-
-
 def read_options(path: Path | str, model: type[Model]) -> Model:
     """Read an options file (YAML) into a model; relative paths in it are kept as they are.
 
@@ -423,12 +407,11 @@ def read_options(path: Path | str, model: type[Model]) -> Model:
     """
     path = Path(path)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"{path}: the options file cannot be read ({error})") from error
     except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise OptionError(f"{path}: the options file is not valid YAML ({problem})") from error
+        raise OptionError(f"{path}: the options file is not valid YAML ({one_line(error)})") from error
     if content is None:
         content = {}
     if not isinstance(content, dict):
