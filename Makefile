@@ -10,8 +10,11 @@ DEV := $(VENV)/.installed-dev
 OUT ?= demo-mine
 # processes that share the tests
 WORKERS ?= 2
+# the environment of the lowest versions; with newer ones around them they announce the end of what they use
+OLDEST := .venv-oldest
+AGED := -W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning
 
-.PHONY: help demo test stress lint format bench docs docs-check clean clean-venv
+.PHONY: help demo test test-oldest stress lint format bench docs docs-check clean clean-venv
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -22,6 +25,15 @@ demo: $(CORE)  ## simulate a mine and do the whole job on it (OUT=folder)
 
 test: $(DEV)  ## run the whole test suite, campaigns at a tenth of their size
 	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup
+
+test-oldest:  ## run the quick tests on the lowest versions of libraries that pyproject.toml allows
+	$(MAKE) --no-print-directory VENV=$(OLDEST) $(OLDEST)/bin/python
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(OLDEST)/bin/python -m uv pip compile --quiet --python $(OLDEST)/bin/python --resolution lowest-direct \
+	    --extra stac --extra parquet --extra scale pyproject.toml --output-file $(OLDEST)/oldest.txt
+	$(OLDEST)/bin/python -m uv pip install --quiet --python $(OLDEST)/bin/python --constraint $(OLDEST)/oldest.txt \
+	    --editable '.[dev]'
+	$(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow" $(AGED) tests/unit
 
 stress: $(DEV)  ## run the whole test suite with campaigns in full
 	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup --stress
@@ -50,7 +62,7 @@ clean: clean-venv  ## remove the environment, caches and the demo's folder
 	find insar_mining tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-venv:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(OLDEST)
 
 # PYTHON if it is given, else the first interpreter that works, is new enough and can make environments.
 $(RUN):

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, cast
 from xml.etree import ElementTree
 
 from insar_mining.errors import InsarMiningError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MIB = 2**20
 
 # a joined metadata file of an extracted burst is the largest XML, about 20 MB with 0.7 million tags
+DOCTYPE = re.compile(rb"<\0?!\0?D\0?O\0?C\0?T\0?Y\0?P\0?E")  # also of two bytes a letter
 XML_BYTES, XML_TAGS, XML_ATTRIBUTES = 64 * MIB, 1_500_000, 1_500_000
 MEMBER_BYTES = XML_BYTES
 # of an archive of vectors: small files may be unpacked in full, larger ones as far as such files are compressed;
@@ -91,7 +92,7 @@ def parse_xml(data: bytes) -> ElementTree.Element:
     tags, attributes = data.count(b"<"), data.count(b"=")
     if tags > XML_TAGS or attributes > XML_ATTRIBUTES:
         raise ElementTree.ParseError(f"{tags:,} tags and {attributes:,} attributes (limit {XML_TAGS:,} each)")
-    if b"<!DOCTYPE" in data or b"<!\0D\0O\0C\0" in data:
+    if DOCTYPE.search(data):
         raise ElementTree.ParseError("it has a document type, which no file of this kind has")
     try:
         return ElementTree.fromstring(data)
@@ -163,6 +164,14 @@ def check_unpacked_size(archive: zipfile.ZipFile, names: Sequence[str], packed_b
 # -- YAML -------------------------------------------------------------------------------
 
 YAML_BYTES, YAML_NODES, YAML_DEPTH = MIB, 50_000, 32
+# type, first characters and form of values that are not text (https://yaml.org/spec/1.2.2, core schema)
+YAML_CORE = (
+    ("null", ["~", "n", "N", ""], r"~|null|Null|NULL|"),
+    ("bool", [*"tTfF"], r"true|True|TRUE|false|False|FALSE"),
+    ("int", [*"-+0123456789"], r"[-+]?(?:0|[1-9][0-9]*)"),
+    ("float", [*"-+.0123456789"], r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"),
+    ("float", [*"-+."], r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"),
+)
 
 
 def parse_yaml(text: str) -> Any:
@@ -222,8 +231,6 @@ def _yaml_loader() -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        yaml_implicit_resolvers: ClassVar = {}
-
         def mapping(self, node: yaml.MappingNode) -> dict[Any, Any]:
             """Refuse a key given twice instead of keeping the last."""
             seen: set[Any] = set()
@@ -236,21 +243,9 @@ def _yaml_loader() -> Any:
                 seen.add(key)
             return self.construct_mapping(node, deep=True)
 
-    core = (
-        ("null", r"~|null|Null|NULL|", "~nN", True),
-        ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF", False),
-        ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789", False),
-        (
-            "float",
-            r"[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)",
-            "-+.0123456789",
-            False,
-        ),
-        ("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", "-+.", False),
-    )
-    for tag, pattern, first, empty in core:
-        starts = [*first, *([""] if empty else [])]
-        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), starts)
+    Loader.yaml_implicit_resolvers = {}
+    for tag, first, pattern in YAML_CORE:
+        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), first)
     Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, Loader.mapping)
     return Loader
 
@@ -275,7 +270,6 @@ def open_raster(path: Path | str, formats: Sequence[str], *, inside: bool = Fals
         Missing, of another format, damaged, with blocks that memory cannot hold, or with side files that lead
         elsewhere.
     """
-    import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
     if not inside:
@@ -288,13 +282,27 @@ def open_raster(path: Path | str, formats: Sequence[str], *, inside: bool = Fals
         _check_side_files(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # whoever needs a place on the map checks for one
-        dataset = rasterio.open(path, driver=list(formats))
+        dataset = _first_that_opens(path, formats)
     largest = max((rows * columns for rows, columns in dataset.block_shapes), default=0)
     size = largest * max(_bytes_of(name) for name in dataset.dtypes)
     if size > BLOCK_BYTES:
         dataset.close()
         raise RasterioIOError(f"a block of {size:,} bytes (limit {BLOCK_BYTES:,}); write it in tiles")
     return cast("rasterio.io.DatasetReader", dataset)
+
+
+def _first_that_opens(path: Path | str, formats: Sequence[str]) -> rasterio.io.DatasetReader:
+    """Open a raster by the first driver that takes it; the error is that of the first driver."""
+    import rasterio
+    from rasterio.errors import RasterioIOError
+
+    first: RasterioIOError | None = None
+    for name in formats:
+        try:
+            return rasterio.open(path, driver=name)
+        except RasterioIOError as error:
+            first = first or error
+    raise first or RasterioIOError("no format is allowed")
 
 
 def _bytes_of(dtype: str) -> int:
@@ -318,7 +326,6 @@ def _check_side_files(path: Path) -> None:
 
 def _check_virtual(path: Path, formats: Sequence[str]) -> None:
     """Refuse a virtual raster that is more than a mosaic of plain files of these formats."""
-    import rasterio
     from rasterio.errors import RasterioIOError
 
     try:
@@ -334,7 +341,7 @@ def _check_virtual(path: Path, formats: Sequence[str]) -> None:
             raise RasterioIOError(f"names {text!r}, which is no file; write it as a GeoTIFF (gdal_translate)")
         if DESCRIPTIONS.search(_head(source)):
             raise RasterioIOError(f"names {text!r}, which describes other sources; write it as a GeoTIFF")
-        rasterio.open(source, driver=[form for form in formats if form != "VRT"]).close()
+        _first_that_opens(source, [form for form in formats if form != "VRT"]).close()
 
 
 # -- vectors ----------------------------------------------------------------------------
@@ -391,7 +398,7 @@ def check_vector(path: Path) -> None:
         if path.stat().st_size > XML_BYTES:
             raise ValueError(f"it has {path.stat().st_size:,} bytes (limit {XML_BYTES:,})")
         root = ROOT.match(text)
-        if b"<!DOCTYPE" in head or root is None or XML_ROOTS[suffix] not in (None, root[1].rpartition(b":")[2]):
+        if DOCTYPE.search(head) or root is None or XML_ROOTS[suffix] not in (None, root[1].rpartition(b":")[2]):
             raise ValueError("it has a document type, or another root than files of this kind")
 
 
