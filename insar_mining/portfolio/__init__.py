@@ -1,0 +1,1 @@
+"""Many mines: read, planned and run together, every shared burst fetched once."""
