@@ -26,6 +26,8 @@ COMMANDS = {
     "coherence": ("coherence", "Map the coherence of one pair."),
     "analyse": ("analyse", "From coherence maps to yearly activity and a report."),
     "emissions": ("emissions", "From active area to ore and emissions."),
+    "portfolio": ("portfolio", "Plan, run and report many mines together."),
+    "update": ("update", "Add new dates to a result, and tell what changed."),
     "simulate": ("simulate", "Write simulated products of known coherence."),
     "compare": ("compare", "Compare two maps of coherence on one grid."),
     "graph": ("graph", "Show, fill in and check the graphs that run in ESA SNAP."),

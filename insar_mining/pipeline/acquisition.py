@@ -21,9 +21,9 @@ import requests
 
 from insar_mining.download.elevation import SOURCES as DEM_SOURCES
 from insar_mining.download.elevation import DemSource, fetch_dem
-from insar_mining.download.files import is_whole
+from insar_mining.download.files import Outcome, is_whole
 from insar_mining.download.orbits import SOURCES as ORBIT_SOURCES
-from insar_mining.download.orbits import OrbitSource, find_orbits
+from insar_mining.download.orbits import FoundOrbit, OrbitSource, find_orbits
 from insar_mining.download.products import FetchPlan, fetch_products, open_session, plan_fetch
 from insar_mining.download.safe import assembled
 from insar_mining.download.session import EarthdataSession
@@ -62,6 +62,9 @@ class Network:
         Returns a session without an account, for orbits and elevation.
     catalogue : requests.Session, optional
         What the search talks through.
+    search, fetch, orbits, elevation : callable
+        What finds images, fetches products and finds orbits and heights: the package's own functions, or
+        others of the same signature (a portfolio's share what several mines need).
     """
 
     login: Callable[[int], requests.Session] = open_session
@@ -70,6 +73,10 @@ class Network:
     orbit_sources: Sequence[OrbitSource] = ORBIT_SOURCES
     dem_sources: Mapping[str, DemSource] = field(default_factory=lambda: DEM_SOURCES)
     limits: Limits = field(default_factory=Limits)
+    search: Callable[..., gpd.GeoDataFrame] = search
+    fetch: Callable[..., list[Outcome]] = fetch_products
+    orbits: Callable[..., tuple[dict[Path, FoundOrbit], dict[Path, str]]] = find_orbits
+    elevation: Callable[..., Path] = fetch_dem
 
     def limits_of(self, options: ArchiveOptions) -> Limits:
         """Return how hard servers may be asked."""
@@ -162,7 +169,7 @@ def find_images(mine: Mine, options: RunOptions, network: Network) -> Found:
     if options.start is None or options.end is None:
         raise OptionError("a search needs the start and the end of the period; give both (--start, --end)")
     ground = mapped_ground(mine, options.activity.margin_m)
-    records = search(
+    records = network.search(
         ground,
         options.start,
         options.end,
@@ -237,7 +244,7 @@ def elevation(mine: Mine, options: RunOptions, folder: Path, network: Network) -
     """
     source = network.dem_sources[options.archive.dem_source]
     try:
-        return fetch_dem(
+        return network.elevation(
             mapped_ground(mine, options.activity.margin_m).geometry.bounds,
             folder / DEM,
             network.public(),
@@ -259,7 +266,7 @@ def _fetched(
     session = network.login(options.archive.connections)
     limits = network.limits_of(options.archive)
     bad: dict[str, str] = {}
-    for outcome in fetch_products(plan, folder, session, limits=limits, progress=progress):
+    for outcome in network.fetch(plan, folder, session, limits=limits, progress=progress):
         if outcome.refused:
             raise ArchiveError(outcome.reason)
         if outcome.path is None:
@@ -277,7 +284,7 @@ def _with_orbits(
     progress: ProgressCallback,
 ) -> tuple[Path, ...]:
     """Find an orbit file for every product; a product without one is taken out of `paths`."""
-    found, missing = find_orbits(
+    found, missing = network.orbits(
         list(paths.values()),
         folder / ORBITS,
         session=network.public(),

@@ -62,7 +62,9 @@ def read_assets(path: Path | str) -> Assets:
             raise MineError(f"{path}: cannot be read as a table ({error}). Save it as CSV, UTF-8") from error
         x, y = (_field(table, fields) for fields in (LONGITUDE_FIELDS, LATITUDE_FIELDS))
         if x is None or y is None:
-            raise MineError(f"{path}: has no columns longitude and latitude ({', '.join(table)}). Name them so")
+            raise MineError(
+                f"{path}: has no columns longitude and latitude ({', '.join(map(str, table))}). Name them so"
+            )
         lon, lat = (pd.to_numeric(table[name], errors="coerce").to_numpy(float) for name in (x, y))
     else:
         import geopandas as gpd
@@ -76,7 +78,9 @@ def read_assets(path: Path | str) -> Assets:
         table = pd.DataFrame(frame.drop(columns=frame.geometry.name)).astype(str)
     bad = np.flatnonzero(~((np.abs(lon) <= 180) & (np.abs(lat) <= 90)))
     if len(bad):
-        raise MineError(f"{path}: row {bad[0] + 1}: no place ({lon[bad[0]]}, {lat[bad[0]]}, limits 180 and 90). Mend it")
+        raise MineError(
+            f"{path}: row {bad[0] + 1}: no place ({lon[bad[0]]}, {lat[bad[0]]}, limits 180 and 90). Mend it"
+        )
     numbered = [str(number + 1) for number in range(len(table))]
     id_field, name_field = (_field(table, fields) for fields in (ID_FIELDS, NAME_FIELDS))
     ids = numbered if id_field is None else [v or n for v, n in zip(table[id_field], numbered, strict=True)]

@@ -180,7 +180,7 @@ def widths_m(polygons: Geometries, labels: IntArray) -> FloatArray:
         np.minimum.at(low, owner, along)
         np.maximum.at(high, owner, along)
         sides.append(high - low)
-    return np.maximum(*sides)
+    return np.asarray(np.maximum(*sides))
 
 
 def _components(count: int, first: IntArray, second: IntArray) -> IntArray:
@@ -208,7 +208,7 @@ class _Map:
 
 def _maps(polygons: Geometries, distance_m: float) -> Iterator[_Map]:
     """Draw polygons on every map that they belong to; near the antimeridian on both sides of Mercator's."""
-    west, south, east, north = shapely.bounds(polygons).T
+    _, south, east, north = shapely.bounds(polygons).T
     farthest = np.maximum(np.abs(south), np.abs(north))
     step = distance_m / EARTH_RADIUS_M
     chosen = np.flatnonzero(farthest <= MERCATOR_TO_DEG)

@@ -18,10 +18,10 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from insar_mining.errors import AssumedCrsWarning, MineError, RepairedGeometryWarning, SkippedInputWarning
 from insar_mining.files import sha256
-from insar_mining.mines import Mine
-from insar_mining.polygons import WGS84, check_polygons
+from insar_mining.geo.mines import Mine
+from insar_mining.geo.polygons import WGS84, check_polygons
+from insar_mining.geo.vectors import VectorLayer, read_vector
 from insar_mining.portfolio.clusters import DEFAULT_DISTANCE_M, MAX_WIDTH_M, cluster
-from insar_mining.vectors import VectorLayer, read_vector
 
 ID_DIGITS = 12  # of a mine's hash: among 20,000 mines two are alike with a chance of 1e-6
 COUNTRY_FIELDS = ("iso3_code", "iso_a3", "iso3", "gid_0", "country_code", "country_name", "country", "adm0_name")
@@ -205,7 +205,9 @@ def _union(polygons: npt.NDArray[np.object_]) -> Polygon | MultiPolygon:
     )  # fmt: skip
 
 
-def _summed(values: list[str] | None, areas: npt.NDArray[np.float64], members: npt.NDArray[np.int64]) -> dict[str, float]:
+def _summed(
+    values: list[str] | None, areas: npt.NDArray[np.float64], members: npt.NDArray[np.int64]
+) -> dict[str, float]:
     sums: dict[str, float] = {}
     for i in members if values is not None else ():
         assert values is not None

@@ -30,6 +30,7 @@ LAYERS = (
     {"emissions"},
     {"report"},
     {"pipeline"},
+    {"portfolio"},
     {"cli", "accessor", "__init__", "__main__"},
 )
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}

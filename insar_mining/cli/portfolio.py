@@ -1,0 +1,382 @@
+"""``insar-mining portfolio``: many mines, planned, run and reported together."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from insar_mining.cli import inputs, parameters
+from insar_mining.cli.speech import Speech, print_json, print_record, print_table, print_text, speech_of
+from insar_mining.errors import ArchiveError, OptionError
+from insar_mining.options.models import RunOptions, read_options
+
+if TYPE_CHECKING:
+    from insar_mining.portfolio.ledger import Task
+    from insar_mining.portfolio.plan import Portfolio
+
+app = parameters.new_app()
+
+Folder = Annotated[Path, typer.Argument(help="Folder of a planned portfolio.")]
+Source = Annotated[Path, typer.Argument(help="Vector file of polygons, or the folder of a planned portfolio.")]
+Start = Annotated[str | None, parameters.option(RunOptions, "start", "--start", metavar="DATE")]
+End = Annotated[str | None, parameters.option(RunOptions, "end", "--end", metavar="DATE")]
+Scenes = Annotated[Path | None, parameters.option(RunOptions, "scenes", "--scenes", metavar="DIR")]
+Out = Annotated[
+    Path | None,
+    typer.Option("-o", "--out", help="The portfolio's folder (default <file>-portfolio).", show_default=False),
+]
+Distance = Annotated[float, typer.Option("--distance", metavar="KM", help="Polygons nearer than this are one mine.")]
+Assets = Annotated[
+    Path | None, typer.Option("--assets", help="Points with names to link to the mines (CSV or vector).")
+]
+Catalogue = Annotated[Path | None, typer.Option("--catalogue", help="Records of `search -o`, instead of a search.")]
+Layer = Annotated[str | None, typer.Option("--layer", help="Layer of the file, where it has several.")]
+PLANNING_ONLY = ("start", "end", "scenes", "dem", "config", "assets", "catalogue", "out")
+
+
+@app.command()
+def plan(
+    ctx: typer.Context,
+    portfolio: Annotated[Path | None, typer.Argument(help="Vector file of polygons of mines.")] = None,
+    start: Start = None,
+    end: End = None,
+    scenes: Scenes = None,
+    dem: parameters.Dem = None,
+    out: Out = None,
+    config: parameters.Config = None,
+    method: parameters.Method = None,
+    distance: Distance = 5.0,
+    assets: Assets = None,
+    catalogue: Catalogue = None,
+    layer: Layer = None,
+    world: Annotated[
+        Path | None,
+        typer.Option(
+            "--world", metavar="FILE", help="Only estimate what the mines of a file cost, without a catalogue."
+        ),
+    ] = None,
+    years: Annotated[float, typer.Option("--years", help="Length of the period for --world.")] = 9.0,
+    as_json: parameters.Json = False,
+) -> None:
+    """Read polygons, make mines of them, choose tracks, and tell bursts, bytes, hours and disk."""
+    if world is not None:
+        print_record(_world(world, years, distance, layer), as_json=as_json)
+        return
+    if portfolio is None:
+        raise OptionError("portfolio plan: has no file of polygons. Give one as the first argument, or --world FILE")
+    made = _planned(
+        portfolio, _options(config, start, end, scenes, dem, method), out, distance, assets, catalogue, layer
+    )
+    _print_plan(made, speech_of(ctx), as_json=as_json)
+
+
+@app.command()
+def run(
+    ctx: typer.Context,
+    portfolio: Source,
+    start: Start = None,
+    end: End = None,
+    scenes: Scenes = None,
+    dem: parameters.Dem = None,
+    out: Out = None,
+    config: parameters.Config = None,
+    method: parameters.Method = None,
+    distance: Distance = 5.0,
+    assets: Assets = None,
+    catalogue: Catalogue = None,
+    layer: Layer = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", min=0, help="Processes (default as many as the machine carries); 0 works in this one."
+        ),
+    ] = None,
+    dask: Annotated[bool, typer.Option("--dask", help="Start the workers with dask.distributed.")] = False,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", metavar="tcp://HOST:PORT", help="Workers of this dask scheduler.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="I/N", help="Only one part of several, for array jobs.")
+    ] = None,
+    keep: Annotated[str, typer.Option("--keep", help="What stays of the pixels: all, or none after use.")] = "all",
+    retry: Annotated[bool, typer.Option("--retry", help="Do mines again of which dates could not be fetched.")] = False,
+    performance_report: Annotated[
+        Path | None, typer.Option("--performance-report", metavar="FILE", help="dask's report (HTML).")
+    ] = None,
+    publish: Annotated[
+        str | None, typer.Option("--publish", metavar="URL", help="Copy results to this URL (file, s3, gs).")
+    ] = None,
+    json_lines: Annotated[
+        bool, typer.Option("--json-lines", help="Print one JSON object for every finished mine.")
+    ] = False,
+) -> None:
+    """Run every mine of a portfolio; begun again, it goes on where it was."""
+    from insar_mining.portfolio import executors
+    from insar_mining.portfolio.runs import run_mine
+
+    if keep not in ("all", "none"):
+        raise OptionError(f"--keep: unknown ({keep!r}, limit all or none). Choose one of these")
+    if portfolio.is_dir():
+        made = _opened(
+            portfolio,
+            start=start,
+            end=end,
+            scenes=scenes,
+            dem=dem,
+            config=config,
+            assets=assets,
+            catalogue=catalogue,
+            out=out,
+        )
+    else:
+        chosen = _options(config, start, end, scenes, dem, method)
+        made = _planned(portfolio, chosen, out, distance, assets, catalogue, layer)
+    tasks = made.tasks if shard is None else executors.shard_of(made.tasks, shard)
+    job = functools.partial(run_mine, keep=keep, attempt=os.urandom(8).hex(), network=inputs.open_network)
+    speech = speech_of(ctx)
+    with speech.progress() as show:
+        event = _reporter(tasks, show, json_lines=json_lines)
+        states = _execute(made, tasks, job, event, workers, dask, scheduler, performance_report, retry)
+    if keep == "none":
+        _drop_shared(made)
+    if publish is not None:
+        from insar_mining.portfolio.objects import publish as copy
+
+        speech.say(f"{copy(made, publish)} files copied to {publish}")
+    _tell_end(made, states, speech)
+
+
+@app.command()
+def status(portfolio: Folder, as_json: parameters.Json = False) -> None:
+    """Tell what is done, running and failed, and why."""
+    import pandas as pd
+
+    made = _open(portfolio)
+    rows = []
+    for mine in made.mines:
+        task = _task_of(made, str(mine["id"]))
+        state, reason = ("not run", mine["problem"]) if task is None else made.ledger.state(task)
+        record = None if task is None else made.ledger.record(task.id)
+        seconds = record.measured.get("seconds") if record is not None else None
+        rows.append({"mine": mine["id"], "name": mine["name"], "state": state, "seconds": seconds, "why": reason})
+    table = pd.DataFrame(rows, columns=["mine", "name", "state", "seconds", "why"])
+    counts = ", ".join(f"{count} {state}" for state, count in table["state"].value_counts().items())
+    print_table(table, as_json=as_json, title=f"{len(table)} mines: {counts}")
+
+
+@app.command()
+def explain(
+    portfolio: Folder,
+    mine: Annotated[str | None, typer.Argument(help="Id of a mine; by default all that will be done.")] = None,
+    as_json: parameters.Json = False,
+) -> None:
+    """Tell why a mine will be done (again), or what it took."""
+    made = _open(portfolio)
+    if mine is None:
+        told = [{"mine": t.id.removeprefix("mine-"), "why": made.ledger.why_again(t)} for t in made.tasks]
+        again = [one for one in told if one["why"]]
+        if as_json:
+            print_json(again)
+        for one in () if as_json else again:
+            print_text(f"{one['mine']}: {one['why']}")
+        if not again and not as_json:
+            print_text("nothing will be done: every mine is finished")
+        return
+    known = next((row for row in made.mines if row["id"] == mine), None)
+    if known is None:
+        raise OptionError(f"mine {mine!r}: is not in the portfolio. `portfolio status` lists its mines")
+    task = _task_of(made, mine)
+    record = None if task is None else made.ledger.record(task.id)
+    why = known["problem"] if task is None else made.ledger.why_again(task)
+    answer: dict[str, Any] = {
+        "mine": mine,
+        "state": "not run" if task is None else made.ledger.state(task)[0],
+        "why": why,
+    }
+    if record is not None:
+        answer |= {
+            "error": record.error,
+            "lost": list(record.lost),
+            "measured": record.measured,
+            "finished": record.finished,
+        }
+    print_record(answer, as_json=as_json)
+
+
+@app.command()
+def clean(
+    portfolio: Folder,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it; without this only list it.")] = False,
+    as_json: parameters.Json = False,
+) -> None:
+    """List what may go: pixels of finished mines, with bytes."""
+    from insar_mining.portfolio.cleaning import may_go
+
+    made = _open(portfolio)
+    found = may_go(made, now=delete)
+    if as_json:
+        print_json(found)
+        return
+    for one in found:
+        print_text(f"{one['bytes'] / 1e6:10.1f} MB  {one['what']}{'  (deleted)' if delete else ''}")
+    total = sum(int(one["bytes"]) for one in found)
+    print_text(f"{total / 1e6:10.1f} MB in all" + ("" if delete else "; --delete takes it away"))
+
+
+@app.command()
+def report(portfolio: Folder) -> None:
+    """Write the report of all mines (report.html) and the sums of countries (countries.csv)."""
+    from insar_mining.portfolio.report import write_portfolio_report
+
+    print_text(str(write_portfolio_report(_open(portfolio))))
+
+
+def _options(
+    config: Path | None, start: str | None, end: str | None, scenes: Path | None, dem: Path | None, method: str | None
+) -> RunOptions:
+    base = RunOptions() if config is None else read_options(config, RunOptions)
+    absolute = [None if path is None else path.absolute() for path in (scenes, dem)]
+    return base.replace(
+        start=start, end=end, scenes=absolute[0], dem=absolute[1], activity=base.activity.replace(method=method)
+    )
+
+
+def _planned(
+    source: Path,
+    options: RunOptions,
+    out: Path | None,
+    distance_km: float,
+    assets: Path | None,
+    catalogue: Path | None,
+    layer: str | None,
+) -> Portfolio:
+    from insar_mining.portfolio.plan import plan_portfolio
+
+    session = inputs.open_network().catalogue
+    folder = (out or Path(f"{Path(str(source).partition('|')[0]).stem}-portfolio")).absolute()
+    return plan_portfolio(
+        source, folder, options, distance_m=1000 * distance_km, assets=assets, catalogue=catalogue, layer=layer,
+        session=session,
+    )  # fmt: skip
+
+
+def _opened(folder: Path, **given: object) -> Portfolio:
+    """Open a planned portfolio; what belongs to its plan cannot be given again."""
+    extra = [f"--{name}" for name, value in given.items() if value is not None]
+    if extra:
+        raise OptionError(
+            f"{folder}: is planned already, so {', '.join(extra)} have no effect. Plan the polygons again"
+        )
+    return _open(folder)
+
+
+def _open(folder: Path) -> Portfolio:
+    from insar_mining.portfolio.plan import open_portfolio
+
+    return open_portfolio(folder.absolute())
+
+
+def _task_of(made: Portfolio, mine: str) -> Task | None:
+    return next((task for task in made.tasks if task.id == f"mine-{mine}"), None)
+
+
+def _execute(
+    made: Portfolio, tasks: list[Task], job: Any, event: Any, workers: int | None, dask: bool, scheduler: str | None,
+    performance: Path | None, retry: bool,
+) -> dict[str, str]:  # fmt: skip
+    """Choose who does the tasks."""
+    from insar_mining.portfolio import executors
+
+    count = executors.workers_here(workers) if workers != 0 else 0
+    if scheduler is not None or dask or performance is not None:
+        with executors.dask_pool(scheduler, max(count, 1), report=performance) as pool:
+            return executors.execute(tasks, made.folder, job, pool, event, again=retry)
+    if count == 0:
+        return executors.execute(tasks, made.folder, job, None, event, again=retry)
+    with executors.local_pool(count) as processes:
+        return executors.execute(tasks, made.folder, job, processes, event, again=retry)
+
+
+def _reporter(tasks: list[Task], show: Callable[[str, int, int], None], *, json_lines: bool) -> Any:
+    """Return what is called for every finished mine: one bar with the time left, and a JSON line if asked."""
+    begun, total = time.monotonic(), sum(task.seconds for task in tasks) or 1.0
+    finished: list[Task] = []
+
+    def event(task: Task, state: str, seconds: float) -> None:
+        finished.append(task)
+        share = sum(one.seconds for one in finished) / total
+        left = (time.monotonic() - begun) * (1 - share) / share if share > 0 else 0.0
+        show("mines", len(finished), len(tasks))
+        if json_lines:
+            line = {"mine": task.id.removeprefix("mine-"), "state": state, "seconds": round(seconds, 2),
+                    "done": len(finished), "of": len(tasks), "seconds_left": round(left)}  # fmt: skip
+            sys.stdout.write(json.dumps(line) + "\n")
+            sys.stdout.flush()
+
+    show("mines", 0, len(tasks))
+    return event
+
+
+def _drop_shared(made: Portfolio) -> None:
+    from insar_mining.portfolio.cleaning import may_go
+
+    may_go(made, now=True)
+
+
+def _tell_end(made: Portfolio, states: dict[str, str], speech: Speech) -> None:
+    """Say how it ended; a failed mine is an error of the command, after all others are done."""
+    from collections import Counter
+
+    counts = Counter(states.values())
+    speech.say(", ".join(f"{count} mines {state}" for state, count in sorted(counts.items())) or "no mine to run")
+    for row in made.mines:
+        if row["problem"]:
+            speech.say(f"{row['id']} {row['name']}: not run: {row['problem']}")
+    failed = [task for task, state in states.items() if state == "failed"]
+    if failed:
+        record = made.ledger.record(failed[0])
+        reason = "" if record is None else f" ({failed[0]}: {record.error.get('message', '')})"
+        raise ArchiveError(
+            f"portfolio: {len(failed)} of {len(states)} mines failed{reason}. See `portfolio status {made.folder}`"
+        )
+
+
+def _print_plan(made: Portfolio, speech: Speech, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {"folder": str(made.folder), "made_from": made.made_from, "totals": made.totals, "mines": made.mines}
+        )
+        return
+    totals = made.totals
+    print_text(f"{made.made_from['polygons']} polygons are {totals['mines']} mines; {totals['not_run']} cannot be run")
+    print_text(
+        f"{totals['tracks']} tracks, {totals['burst_stacks']} burst stacks, each for {totals['shared_by']:.2f} mines"
+    )
+    print_text(
+        f"{totals['burst_files']} burst files, {totals['download_bytes'] / 1e9:,.2f} GB; "
+        f"{totals['disk_bytes'] / 1e9:,.2f} GB on the disk"
+    )
+    print_text(f"{totals['core_hours']:,.2f} core-hours, by {totals['costs_from']}; plan: {made.folder}")
+    for row in made.mines:
+        if row["problem"]:
+            speech.say(f"{row['id']} {row['name']}: {row['problem']}")
+
+
+def _world(file: Path, years: float, distance_km: float, layer: str | None) -> dict[str, Any]:
+    """Estimate what the mines of a file cost."""
+    import dataclasses
+
+    from insar_mining.portfolio.costs import world_cost
+    from insar_mining.portfolio.footprints import mines_of, read_footprints
+
+    mines = mines_of(read_footprints(file, layer=layer), distance_m=1000 * distance_km)
+    cost = world_cost(mines, years=years)
+    return {"years": years, **dataclasses.asdict(cost)}

@@ -1,0 +1,241 @@
+"""The ledger of a portfolio: one small file per task, written when its result is complete.
+
+There is no other state: what is done is what has a record of the task's present identity and its files; what runs is
+what some process holds the lock of.  The operating system frees a lock when its process ends, however it ends.
+Nothing depends on a clock: times are recorded, never compared.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from insar_mining.errors import OutputError
+from insar_mining.files import delete, sha256, write_text
+
+FORMAT = 1
+FOLDER = "ledger"
+LOCK = re.compile(r"[\w.-]+\.lock")
+RECORD = re.compile(r"[\w.-]+\.json")
+
+State = Literal["done", "partial", "failed", "running", "waiting"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece of work.
+
+    Attributes
+    ----------
+    id : str
+        Name, usable as that of a file.
+    inputs : mapping
+        Plain values that decide the result.
+    seconds : float
+        Planned time, to begin with the longest and to tell the time left.
+    how : mapping
+        Further plain values that do not decide the result: connections, threads, places of caches.
+    """
+
+    id: str
+    inputs: Mapping[str, Any]
+    seconds: float = 0.0
+    how: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """Hash of the inputs, 64 hexadecimal digits."""
+        return hashlib.sha256(json.dumps(self.inputs, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of a task.
+
+    Attributes
+    ----------
+    state : str
+        ``"done"``; ``"partial"``: done without some dates; ``"failed"``.
+    inputs : mapping
+        Those that the result was made from.
+    outputs : mapping of str to (size, sha256)
+        Files of the result, by their path in the portfolio's folder.
+    error : mapping
+        ``type`` and ``message`` of a failure.
+    lost : sequence of mappings
+        ``what`` was left out and the ``reason``.
+    measured : mapping
+        seconds, processor_seconds, peak_bytes, fetched_bytes and steps (seconds of each).
+    """
+
+    task: str
+    identity: str
+    state: State
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    error: Mapping[str, str] = field(default_factory=dict)
+    lost: tuple[Mapping[str, str], ...] = ()
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    made_by: Mapping[str, str] = field(default_factory=dict)
+    finished: str = ""
+    format: int = FORMAT
+
+
+class Ledger:
+    """The records and locks of a portfolio's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder
+        self.folder = folder / FOLDER
+
+    def record(self, task_id: str) -> Record | None:
+        """Return the last record of a task; None without one, or of another format."""
+        try:
+            values = json.loads((self.folder / f"{task_id}.json").read_text(encoding="utf-8"))
+            if not isinstance(values, dict) or values.get("format") != FORMAT:
+                return None
+            outputs = {name: (int(size), str(digest)) for name, (size, digest) in values.pop("outputs").items()}
+            return Record(**{**values, "outputs": outputs, "lost": tuple(values["lost"])})
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, record: Record) -> None:
+        """Write a record, whole or not at all.
+
+        Raises
+        ------
+        OutputError
+            The folder is gone or full.
+        """
+        self._check_there()
+        text = json.dumps(asdict(record), indent=1, sort_keys=True, ensure_ascii=False, default=str)
+        write_text(self.folder / f"{record.task}.json", text + "\n")
+
+    def state(self, task: Task) -> tuple[State, str]:
+        """Tell how a task stands, and why it is not done."""
+        reason = self.why_again(task)
+        record = self.record(task.id)
+        if not reason and record is not None:
+            return record.state, "; ".join(f"{one['what']}: {one['reason']}" for one in record.lost)
+        if self.holder(task.id) is not None:
+            return "running", self.holder(task.id) or ""
+        if record is not None and record.state == "failed" and record.identity == task.identity:
+            return "failed", f"{record.error['type']}: {record.error['message']}"
+        return "waiting", reason
+
+    def why_again(self, task: Task) -> str:
+        """Say why a task will be done (again); empty if its result is current."""
+        path = self.folder / f"{task.id}.json"
+        record = self.record(task.id)
+        if record is None:
+            return "its record is of another version, or damaged" if path.exists() else "it was never finished"
+        if record.identity != task.identity:
+            return f"its inputs changed: {'; '.join(differences(record.inputs, task.inputs)) or 'in their form'}"
+        if record.state == "failed":
+            return f"it failed ({record.error['type']}: {record.error['message']})"
+        for name, (size, _) in record.outputs.items():
+            try:
+                found = (self.root / name).stat().st_size
+            except OSError:
+                return f"{name} is gone"
+            if found != size:
+                return f"{name} has {found} bytes instead of {size}"
+        return ""
+
+    def holder(self, task_id: str) -> str | None:
+        """Say which process works at a task now; None if none does."""
+        try:
+            with (self.folder / f"{task_id}.lock").open("r+", encoding="utf-8") as handle:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except OSError as error:
+                    if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                        return handle.read().strip() or "just started"
+                    raise
+        except OSError:
+            return None
+        return None
+
+    @contextmanager
+    def claimed(self, task_id: str, *, wait: bool = True) -> Iterator[bool]:
+        """Hold a task for this process; yields False if another holds it and `wait` is not set.
+
+        Raises
+        ------
+        OutputError
+            The ledger's folder cannot be written, or is gone.
+        """
+        self._check_there()
+        path = self.folder / f"{task_id}.lock"
+        try:
+            handle = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written ({error.strerror}). Mend the folder's rights") from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except OSError as error:
+                if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                    yield False
+                    return
+                raise OutputError(
+                    f"{path}: cannot be locked ({error.strerror}). Use a file system with locks"
+                ) from error
+            handle.truncate(0)
+            handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            handle.flush()
+            yield True
+
+    def _check_there(self) -> None:
+        if not self.folder.is_dir():
+            raise OutputError(f"{self.folder}: is gone. Put the portfolio's folder back, or plan it again")
+
+
+def outputs_of(folder: Path, root: Path, without: Sequence[str] = ()) -> dict[str, tuple[int, str]]:
+    """Return size and SHA-256 of the files of a result, by their path in the portfolio's folder.
+
+    Hidden files and folders and those of the names `without` are left out.
+    """
+    files = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in without)
+        files += [Path(parent) / name for name in sorted(names) if not name.startswith(".")]
+    return {path.relative_to(root).as_posix(): (path.stat().st_size, sha256(path)) for path in files}
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Name the values in which two mappings differ, with both values."""
+    found: list[str] = []
+    for key in sorted({*old, *new}):
+        one, other = (json.loads(json.dumps(side.get(key), default=str)) for side in (old, new))
+        if one == other:
+            continue
+        if isinstance(one, dict) and isinstance(other, dict):
+            found += differences(one, other, f"{prefix}{key}.")
+        elif isinstance(one, list) and isinstance(other, list):
+            more, less = ([v for v in a if v not in b] for a, b in ((other, one), (one, other)))
+            found.append(f"{prefix}{key}: {len(more)} added ({_few(more)}), {len(less)} gone ({_few(less)})")
+        else:
+            found.append(f"{prefix}{key}: {_few([one])} became {_few([other])}")
+    return found
+
+
+def _few(values: list[Any]) -> str:
+    shown = ", ".join(str(value)[:60] for value in values[:3])
+    return shown + (", ..." if len(values) > 3 else "") or "none"
+
+
+def forget_lock(ledger: Ledger, task_id: str) -> None:
+    """Delete the lock file of a task that nobody holds."""
+    if ledger.holder(task_id) is None:
+        delete(ledger.folder / f"{task_id}.lock", LOCK)

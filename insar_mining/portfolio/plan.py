@@ -1,0 +1,259 @@
+"""Plan a portfolio: its mines, their tracks, the bursts they share, and what all of it costs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+
+from insar_mining.errors import OptionError, OutputError
+from insar_mining.files import write_text
+from insar_mining.options.models import RunOptions, to_yaml
+from insar_mining.portfolio import catalogue as catalogues
+from insar_mining.portfolio.assets import join_assets, read_assets
+from insar_mining.portfolio.clusters import DEFAULT_DISTANCE_M
+from insar_mining.portfolio.costs import MAP_BYTES_PER_CELL, METADATA_BYTES, CostModel, calibrated
+from insar_mining.portfolio.footprints import Footprints, PortfolioMine, mines_of, read_footprints
+from insar_mining.portfolio.ledger import FOLDER as LEDGER
+from insar_mining.portfolio.ledger import FORMAT, Ledger, Task
+
+PLAN, MINES, POLYGONS, LINKS, OPTIONS = "portfolio.json", "mines.geojson", "polygons.csv", "links.csv", "options.yaml"
+CATALOGUE = "catalogue"
+
+# options that decide how a result is made, and not what it is
+NOT_DECISIVE = {
+    "archive": ("folder", "connections", "bandwidth_mb_s", "line_mb_s"),
+    "coherence": ("cache_gb", "threads"),
+    "snap": ("memory", "parallelism", "idle_s", "wall_s", "scratch", "keep_failed"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Portfolio:
+    """A planned portfolio.
+
+    Attributes
+    ----------
+    folder : Path
+    mines : list of dict
+        id, name, country, area_m2, lon, lat, polygons, track, bursts, dates, pairs, bytes, seconds, problem (why it
+        is not run, empty if it is).
+    tasks : list of Task
+        One for each mine that is run.
+    made_from : mapping
+        The file of polygons, its sha256, the distance of clustering, the period.
+    totals : mapping
+        mines, tasks, tracks, burst_stacks, burst_files, shared_by, download_bytes, disk_bytes, core_hours.
+    """
+
+    folder: Path
+    mines: list[dict[str, Any]]
+    tasks: list[Task]
+    made_from: Mapping[str, Any]
+    totals: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The portfolio's ledger."""
+        return Ledger(self.folder)
+
+
+def plan_portfolio(
+    source: Path | str,
+    out: Path | str,
+    options: RunOptions,
+    *,
+    distance_m: float = DEFAULT_DISTANCE_M,
+    assets: Path | str | None = None,
+    catalogue: Path | str | None = None,
+    layer: str | None = None,
+    session: Any = None,
+) -> Portfolio:
+    """Plan a portfolio and write the plan into a folder; nothing is fetched but the catalogue's records.
+
+    Parameters
+    ----------
+    source : path
+        Polygons of mines: see :func:`insar_mining.portfolio.footprints.read_footprints`.
+    out : path
+        The portfolio's folder.
+    options : RunOptions
+        Of every mine: the period, local `scenes` and `dem` or what is fetched, the steps.
+    distance_m : float
+        Polygons nearer than this are one mine.
+    assets : path, optional
+        Points with names to link to the mines (``links.csv``).
+    catalogue : path, optional
+        Records that `insar-mining search` wrote; without them, and without local scenes, the archive is searched.
+
+    Raises
+    ------
+    OptionError
+        No period.
+    MineError, ArchiveError, OutputError
+    """
+    if options.start is None or options.end is None:
+        raise OptionError("portfolio: has no period. Give the first and the last day (--start, --end)")
+    footprints = read_footprints(source, layer=layer)
+    mines = mines_of(footprints, distance_m=distance_m)
+    seen = catalogues.seen_by(mines, options, catalogue=catalogue, session=session)
+    folder = Path(out)
+    try:
+        (folder / LEDGER).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror}). Choose another folder (--out)") from error
+    _write_mines(folder, footprints, mines)
+    if assets is not None:
+        links = join_assets(read_assets(assets), mines)
+        write_text(folder / LINKS, links.to_csv(index=False, lineterminator="\n"))
+    record_files = catalogues.write(seen, folder / CATALOGUE)
+    rows, tasks = _rows_and_tasks(mines, footprints, seen, options, record_files)
+    made_from = {
+        "source": str(footprints.source.absolute()), "sha256": footprints.sha256, "distance_m": distance_m,
+        "polygons": len(footprints.polygons), "start": str(options.start), "end": str(options.end),
+        "scenes": None if options.scenes is None else str(options.scenes),
+    }  # fmt: skip
+    made = Portfolio(folder, rows, tasks, made_from, _totals(rows, seen, tasks, folder))
+    write_text(folder / OPTIONS, to_yaml(options))
+    text = json.dumps(
+        {"format": FORMAT, "made_from": made_from, "totals": made.totals, "mines": rows,
+         "tasks": [dataclasses.asdict(task) for task in tasks]}, indent=0, default=str,
+    )  # fmt: skip
+    write_text(folder / PLAN, text + "\n")
+    return made
+
+
+def open_portfolio(folder: Path | str) -> Portfolio:
+    """Open a planned portfolio.
+
+    Raises
+    ------
+    OutputError
+        The folder holds no plan, or one of another version.
+    """
+    folder = Path(folder)
+    path = folder / PLAN
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        if said["format"] != FORMAT:
+            raise OutputError(
+                f"{path}: was written by another version (format {said['format']}, this one reads {FORMAT}). Plan the "
+                "portfolio again into the same folder: finished maps are kept"
+            )
+        tasks = [Task(**task) for task in said["tasks"]]
+        return Portfolio(folder, said["mines"], tasks, said["made_from"], said["totals"])
+    except OSError as error:
+        raise OutputError(f"{folder}: holds no portfolio ({error.strerror}). Plan one there first") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"{path}: cannot be read ({error}). Plan the portfolio again into the same folder") from error
+
+
+def _rows_and_tasks(
+    mines: Sequence[PortfolioMine],
+    footprints: Footprints,
+    seen: catalogues.Seen,
+    options: RunOptions,
+    record_files: Mapping[str, str],
+) -> tuple[list[dict[str, Any]], list[Task]]:
+    """Describe every mine, and make the tasks of those that can be run."""
+    model, rows, tasks = CostModel(), [], []
+    for number, mine in enumerate(mines):
+        view = seen.views[number]
+        centre = mine.geometry.representative_point()
+        cells = _cells(mine, options)
+        row: dict[str, Any] = {
+            "id": mine.id, "name": mine.name, "country": mine.country, "country_share": round(mine.country_share, 4),
+            "area_m2": round(mine.area_m2, 1), "lon": round(centre.x, 6), "lat": round(centre.y, 6),
+            "polygons": len(mine.members), "classes": {name: round(area) for name, area in mine.classes.items()},
+            "track": view.track, "direction": view.direction, "bursts": list(view.bursts), "dates": view.dates,
+            "pairs": view.pairs, "bytes": view.bytes, "problem": view.problem,
+            "seconds": round(model.seconds(view.dates, view.pairs, cells), 2) if not view.problem else 0.0,
+            "map_bytes": round(cells * MAP_BYTES_PER_CELL * view.pairs),
+        }  # fmt: skip
+        rows.append(row)
+        if not view.problem:
+            tasks.append(
+                _task(mine, view, options, row["seconds"], [record_files[b] for b in view.bursts if b in record_files])
+            )
+    return rows, tasks
+
+
+def _task(
+    mine: PortfolioMine, view: catalogues.View, options: RunOptions, seconds: float, records: Sequence[str]
+) -> Task:
+    of_mine = options.replace(pairs=options.pairs.replace(relative_orbit=view.track))
+    plain = of_mine.model_dump(mode="json", exclude={"mine", "mine_id"})
+    decisive = {k: _without(v, NOT_DECISIVE.get(k, ())) if isinstance(v, dict) else v for k, v in plain.items()}
+    inputs = {
+        "mine": {"id": mine.id, "name": mine.name, "country": mine.country, "geometry": mine.geometry.wkt},
+        "options": decisive,
+        "scenes": sorted(view.scenes),
+    }
+    return Task(f"mine-{mine.id}", inputs, seconds, {"options": plain, "records": list(records)})
+
+
+def _without(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in set(names)}
+
+
+def _cells(mine: PortfolioMine, options: RunOptions) -> float:
+    """Cells of a mine's map, from its box."""
+    west, south, east, north = mine.geometry.bounds
+    width = (east - west) * 111_320 * float(np.cos(np.deg2rad((south + north) / 2))) + 2 * options.activity.margin_m
+    height = (north - south) * 111_320 + 2 * options.activity.margin_m
+    spacing = options.coherence.spacing_m
+    return float(max(width, spacing) * max(height, spacing) / spacing**2)
+
+
+def _totals(
+    rows: Sequence[Mapping[str, Any]], seen: catalogues.Seen, tasks: Sequence[Task], folder: Path
+) -> dict[str, Any]:
+    """Sum what all mines need, bursts that they share once."""
+    run = [row for row in rows if not row["problem"]]
+    stacks = {(row["track"], burst) for row in run for burst in row["bursts"]}
+    factor = calibrated(Ledger(folder), tasks)
+    files, size = seen.files_of(run)
+    maps = sum(int(row["map_bytes"]) for row in run)
+    return {
+        "mines": len(rows),
+        "to_run": len(run),
+        "not_run": len(rows) - len(run),
+        "tracks": len({(row["track"], row["direction"]) for row in run}),
+        "burst_stacks": len(stacks),
+        "shared_by": round(sum(len(row["bursts"]) for row in run) / max(len(stacks), 1), 3),
+        "burst_files": files,
+        "download_bytes": size + files * METADATA_BYTES,
+        "disk_bytes": size + files * METADATA_BYTES + maps,
+        "core_hours": round(sum(float(row["seconds"]) for row in run) * factor / 3600, 4),
+        "costs_from": "the constants of the package"
+        if factor == 1
+        else f"finished mines of this ledger ({factor:.2f} times)",
+    }
+
+
+def _write_mines(folder: Path, footprints: Footprints, mines: Sequence[PortfolioMine]) -> None:
+    """Write the mines, and which polygon of the file belongs to which."""
+    table = gpd.GeoDataFrame(
+        {
+            "mine_id": [mine.id for mine in mines],
+            "name": [mine.name for mine in mines],
+            "country": [mine.country for mine in mines],
+            "country_share": [round(mine.country_share, 4) for mine in mines],
+            "area_m2": [round(mine.area_m2, 1) for mine in mines],
+            "polygons": [len(mine.members) for mine in mines],
+        },
+        geometry=[mine.geometry for mine in mines],
+        crs=4326,
+    )
+    write_text(folder / MINES, table.to_json(drop_id=True) + "\n")
+    owner = {int(member): mine.id for mine in mines for member in mine.members}
+    rows = [(int(footprints.rows[i]), footprints.keys[i], owner[i]) for i in range(len(footprints.polygons))]
+    listed = pd.DataFrame(rows, columns=["row", "geometry_sha256", "mine"])
+    write_text(folder / POLYGONS, listed.to_csv(index=False, lineterminator="\n"))

@@ -1,0 +1,142 @@
+"""What is done for one task, in whatever process: claimed, run, measured, recorded."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+import re
+import resource
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from insar_mining import __version__
+from insar_mining.errors import InsarMiningError, InsarMiningWarning
+from insar_mining.portfolio.ledger import Ledger, Record, Task, outputs_of
+
+RESULTS = "mines"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a job leaves: the folder of its result, what it lacks, what it took.
+
+    Attributes
+    ----------
+    folder : Path
+    lost : sequence of mappings
+    without : sequence of str
+        Folders in it that are no part of the result (products, say).
+    measured : mapping
+        Beside the times that every task has.
+    """
+
+    folder: Path
+    lost: Sequence[Mapping[str, str]] = ()
+    without: Sequence[str] = ()
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+
+Job = Callable[[Task, Path, "Steps"], Finished]
+"""Called with the task, the portfolio's folder and a clock of its steps; a top-level function, for other processes."""
+
+
+@dataclass
+class Steps:
+    """A clock of the steps of a task; it is also the progress callback of a run."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    _name: str = "start"
+    _since: float = field(default_factory=time.perf_counter)
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Count the time since the last call for the stage that ends or goes on."""
+        now = time.perf_counter()
+        self.seconds[self._name] = self.seconds.get(self._name, 0.0) + now - self._since
+        self._name, self._since = stage, now
+
+
+def do_task(task: Task, folder: Path, job: Job, *, wait: bool = True, again: bool = False) -> str:
+    """Do a task unless its result is there; return what its record is afterwards.
+
+    Parameters
+    ----------
+    wait : bool
+        Wait for another process that works at it; else return ``"running"``.
+    again : bool
+        Also do what is done without some dates.
+
+    Returns
+    -------
+    str
+        ``"there"``, ``"running"``, or the state of the new record.
+
+    Raises
+    ------
+    OutputError
+        The ledger cannot be written.
+    """
+    ledger = Ledger(folder)
+    with ledger.claimed(task.id, wait=wait) as is_mine:
+        if not is_mine:
+            return "running"
+        record = ledger.record(task.id)
+        if not ledger.why_again(task) and not (again and record is not None and record.state == "partial"):
+            return "there"
+        fresh = _run(task, folder, job)
+        ledger.write(fresh)
+        return fresh.state
+
+
+def _run(task: Task, folder: Path, job: Job) -> Record:
+    """Run a job and describe what came of it."""
+    steps, clock, before = Steps(), time.perf_counter(), os.times()
+    error: dict[str, str] = {}
+    done: Finished | None = None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", InsarMiningWarning)
+        try:
+            done = job(task, folder, steps)
+        except InsarMiningError as fault:
+            error = {"type": type(fault).__name__, "message": _plain(fault, folder)}
+        except MemoryError:
+            error = {"type": "MemoryError", "message": "not enough memory. Use fewer workers, or a larger machine"}
+        except Exception as fault:
+            trace = "".join(traceback.format_exception(fault))
+            error = {"type": type(fault).__name__, "message": _plain(fault, folder), "traceback": trace}
+        steps("end", 0, 0)
+    after = os.times()
+    measured: dict[str, Any] = {
+        "seconds": round(time.perf_counter() - clock, 3),
+        "processor_seconds": round(after.user + after.system - before.user - before.system, 3),
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "steps": {name: round(seconds, 3) for name, seconds in steps.seconds.items()},
+        "warnings": sorted(
+            {_plain(one.message, folder) for one in caught if issubclass(one.category, InsarMiningWarning)}
+        ),
+        "process": f"{os.getpid()} on {platform.node()}",
+    }
+    return Record(
+        task=task.id,
+        identity=task.identity,
+        state="failed" if done is None else "partial" if done.lost else "done",
+        inputs=task.inputs,
+        outputs={} if done is None else outputs_of(done.folder, folder, done.without),
+        error=error,
+        lost=() if done is None else tuple(done.lost),
+        measured=measured | dict(done.measured if done else {}),
+        made_by={"insar_mining": __version__, "python": platform.python_version()},
+        finished=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _plain(fault: object, folder: Path) -> str:
+    """Put a message on one line, without what differs from one place and process to another."""
+    text = " ".join(str(fault).split()).replace(f"{folder}/", "")
+    return re.sub(r"(127\.0\.0\.1|localhost):\d+", r"\1", text)
