@@ -15,6 +15,7 @@ import shapely
 
 from insar_mining.errors import ArchiveError
 from insar_mining.options.models import RunOptions
+from insar_mining.pipeline.acquisition import mapped_ground
 from insar_mining.portfolio.costs import BURST_BYTES
 from insar_mining.portfolio.footprints import PortfolioMine
 from insar_mining.scenes.network import NEAR_DEG
@@ -182,7 +183,8 @@ def _candidates(
     mines: Sequence[PortfolioMine], records: gpd.GeoDataFrame, options: RunOptions, local: bool
 ) -> list[list[_Candidate]]:
     """Return the tracks that see each mine."""
-    shapes = np.array([mine.geometry for mine in mines], dtype=object)
+    margin = options.activity.margin_m
+    shapes = np.array([mapped_ground(mine.as_mine(), margin).geometry for mine in mines], dtype=object)
     images = records.geometry.to_numpy()
     found: list[list[_Candidate]] = [[] for _ in mines]
     if not len(images):

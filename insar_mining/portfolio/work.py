@@ -17,6 +17,7 @@ from typing import Any
 
 from insar_mining import __version__
 from insar_mining.errors import InsarMiningError, InsarMiningWarning
+from insar_mining.files import delete_leftovers
 from insar_mining.portfolio.ledger import Ledger, Record, Task, outputs_of
 
 RESULTS = "mines"
@@ -85,6 +86,7 @@ def do_task(task: Task, folder: Path, job: Job, *, wait: bool = True, again: boo
     with ledger.claimed(task.id, wait=wait) as is_mine:
         if not is_mine:
             return "running"
+        delete_leftovers(ledger.folder, re.compile(re.escape(f"{task.id}.json")))
         record = ledger.record(task.id)
         if not ledger.why_again(task) and not (again and record is not None and record.state == "partial"):
             return "there"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import shapely
@@ -21,7 +23,9 @@ def triangles(lon: np.ndarray, lat: np.ndarray, side_m: float, rng: np.random.Ge
     for x, y in zip(lon, lat, strict=True):
         azimuth = rng.uniform(0, 360) + np.array([0.0, 110.0, 250.0])
         corners = GEOD.fwd(np.full(3, x), np.full(3, y), azimuth, np.full(3, side_m))
-        around = np.where(corners[0] - x > 180, corners[0] - 360, np.where(corners[0] - x < -180, corners[0] + 360, corners[0]))
+        around = np.where(
+            corners[0] - x > 180, corners[0] - 360, np.where(corners[0] - x < -180, corners[0] + 360, corners[0])
+        )
         around = around - 360 if around.max() > 180 else around + 360 if around.min() < -180 else around
         shapes.append(shapely.Polygon(np.column_stack([around, corners[1]])) if np.abs(around).max() <= 180 else None)
     return np.array([shape for shape in shapes if shape is not None], dtype=object)
@@ -30,7 +34,7 @@ def triangles(lon: np.ndarray, lat: np.ndarray, side_m: float, rng: np.random.Ge
 def dense(shape: shapely.Polygon) -> np.ndarray:
     """Points along an outline, some metres apart."""
     ring = shapely.get_coordinates(shape)
-    parts = [np.linspace(a, b, 16, endpoint=False) for a, b in zip(ring, ring[1:], strict=False)]
+    parts = [np.linspace(a, b, 16, endpoint=False) for a, b in itertools.pairwise(ring)]
     return np.concatenate(parts)
 
 
@@ -87,7 +91,9 @@ def test_lengths_of_links_and_the_limit_itself() -> None:
         assert measured == pytest.approx(exact, abs=1e-3)
         assert cluster(shapes, distance_m=exact - 0.01).tolist() == [0, 1]
         assert cluster(shapes, distance_m=exact + 0.01).tolist() == [0, 0]
-    first, second, length = spanning_links(np.array([shapely.box(0, 0, 1e-3, 1e-3), shapely.box(5e-4, 0, 2e-3, 1e-3)]), 100.0)
+    first, second, length = spanning_links(
+        np.array([shapely.box(0, 0, 1e-3, 1e-3), shapely.box(5e-4, 0, 2e-3, 1e-3)]), 100.0
+    )
     assert (first.tolist(), second.tolist(), length.tolist()) == ([0], [1], [0.0])
 
 
