@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from insar_mining.cli import inputs, parameters
+from insar_mining.cli.generated import with_options
+from insar_mining.cli.run import OFFERED as RUN_OFFERED
 from insar_mining.cli.speech import Speech, print_json, print_record, print_table, print_text, speech_of
 from insar_mining.errors import ArchiveError, OptionError
-from insar_mining.options.models import RunOptions, read_options
+from insar_mining.options.models import RunOptions
 
 if TYPE_CHECKING:
     from insar_mining.portfolio.ledger import Task
@@ -26,9 +28,6 @@ app = parameters.new_app()
 
 Folder = Annotated[Path, typer.Argument(help="Folder of a planned portfolio.")]
 Source = Annotated[Path, typer.Argument(help="Vector file of polygons, or the folder of a planned portfolio.")]
-Start = Annotated[str | None, parameters.option(RunOptions, "start", "--start", metavar="DATE")]
-End = Annotated[str | None, parameters.option(RunOptions, "end", "--end", metavar="DATE")]
-Scenes = Annotated[Path | None, parameters.option(RunOptions, "scenes", "--scenes", metavar="DIR")]
 Out = Annotated[
     Path | None,
     typer.Option("-o", "--out", help="The portfolio's folder (default <file>-portfolio).", show_default=False),
@@ -39,20 +38,16 @@ Assets = Annotated[
 ]
 Catalogue = Annotated[Path | None, typer.Option("--catalogue", help="Records of `search -o`, instead of a search.")]
 Layer = Annotated[str | None, typer.Option("--layer", help="Layer of the file, where it has several.")]
-PLANNING_ONLY = ("start", "end", "scenes", "dem", "config", "assets", "catalogue", "out")
+OFFERED = tuple(name for name in RUN_OFFERED if name not in ("mine", "mine_id"))
 
 
 @app.command()
+@with_options(RunOptions, OFFERED, config=True)
 def plan(
     ctx: typer.Context,
+    options: RunOptions,
     portfolio: Annotated[Path | None, typer.Argument(help="Vector file of polygons of mines.")] = None,
-    start: Start = None,
-    end: End = None,
-    scenes: Scenes = None,
-    dem: parameters.Dem = None,
     out: Out = None,
-    config: parameters.Config = None,
-    method: parameters.Method = None,
     distance: Distance = 5.0,
     assets: Assets = None,
     catalogue: Catalogue = None,
@@ -72,23 +67,17 @@ def plan(
         return
     if portfolio is None:
         raise OptionError("portfolio plan: has no file of polygons. Give one as the first argument, or --world FILE")
-    made = _planned(
-        portfolio, _options(config, start, end, scenes, dem, method), out, distance, assets, catalogue, layer
-    )
+    made = _planned(portfolio, options, out, distance, assets, catalogue, layer)
     _print_plan(made, speech_of(ctx), as_json=as_json)
 
 
 @app.command()
+@with_options(RunOptions, OFFERED, config=True)
 def run(
     ctx: typer.Context,
+    options: RunOptions,
     portfolio: Source,
-    start: Start = None,
-    end: End = None,
-    scenes: Scenes = None,
-    dem: parameters.Dem = None,
     out: Out = None,
-    config: parameters.Config = None,
-    method: parameters.Method = None,
     distance: Distance = 5.0,
     assets: Assets = None,
     catalogue: Catalogue = None,
@@ -125,20 +114,10 @@ def run(
     if keep not in ("all", "none"):
         raise OptionError(f"--keep: unknown ({keep!r}, limit all or none). Choose one of these")
     if portfolio.is_dir():
-        made = _opened(
-            portfolio,
-            start=start,
-            end=end,
-            scenes=scenes,
-            dem=dem,
-            config=config,
-            assets=assets,
-            catalogue=catalogue,
-            out=out,
-        )
+        _refuse_given(portfolio, options, assets, catalogue, out)
+        made = _open(portfolio)
     else:
-        chosen = _options(config, start, end, scenes, dem, method)
-        made = _planned(portfolio, chosen, out, distance, assets, catalogue, layer)
+        made = _planned(portfolio, options, out, distance, assets, catalogue, layer)
     tasks = made.tasks if shard is None else executors.shard_of(made.tasks, shard)
     job = functools.partial(run_mine, keep=keep, attempt=os.urandom(8).hex(), network=inputs.open_network)
     speech = speech_of(ctx)
@@ -239,16 +218,6 @@ def report(portfolio: Folder) -> None:
     print_text(str(write_portfolio_report(_open(portfolio))))
 
 
-def _options(
-    config: Path | None, start: str | None, end: str | None, scenes: Path | None, dem: Path | None, method: str | None
-) -> RunOptions:
-    base = RunOptions() if config is None else read_options(config, RunOptions)
-    absolute = [None if path is None else path.absolute() for path in (scenes, dem)]
-    return base.replace(
-        start=start, end=end, scenes=absolute[0], dem=absolute[1], activity=base.activity.replace(method=method)
-    )
-
-
 def _planned(
     source: Path,
     options: RunOptions,
@@ -261,6 +230,8 @@ def _planned(
     from insar_mining.portfolio.plan import plan_portfolio
 
     session = inputs.open_network().catalogue
+    placed = {name: path.absolute() for name in ("scenes", "dem") if (path := getattr(options, name)) is not None}
+    options = options.replace(**placed)  # workers may run in other folders
     folder = (out or Path(f"{Path(str(source).partition('|')[0]).stem}-portfolio")).absolute()
     return plan_portfolio(
         source, folder, options, distance_m=1000 * distance_km, assets=assets, catalogue=catalogue, layer=layer,
@@ -268,14 +239,13 @@ def _planned(
     )  # fmt: skip
 
 
-def _opened(folder: Path, **given: object) -> Portfolio:
-    """Open a planned portfolio; what belongs to its plan cannot be given again."""
-    extra = [f"--{name}" for name, value in given.items() if value is not None]
-    if extra:
+def _refuse_given(folder: Path, options: RunOptions, *others: Path | None) -> None:
+    """Refuse options of planning for a portfolio that is planned."""
+    if options != RunOptions() or any(value is not None for value in others):
         raise OptionError(
-            f"{folder}: is planned already, so {', '.join(extra)} have no effect. Plan the polygons again"
+            f"{folder}: is planned already, so options of planning have no effect. Plan the polygons again into it "
+            "(insar-mining portfolio plan FILE --out FOLDER)"
         )
-    return _open(folder)
 
 
 def _open(folder: Path) -> Portfolio:

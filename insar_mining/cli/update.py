@@ -9,7 +9,6 @@ import typer
 
 from insar_mining.cli import inputs, parameters
 from insar_mining.cli.speech import print_json, print_text, speech_of
-from insar_mining.options.models import RunOptions
 
 app = parameters.new_app()
 
@@ -18,7 +17,7 @@ app = parameters.new_app()
 def update(
     ctx: typer.Context,
     result: Annotated[Path, typer.Argument(help="Folder of a result of `run`.")],
-    end: Annotated[str | None, parameters.option(RunOptions, "end", "--end", metavar="DATE")] = None,
+    end: Annotated[str | None, typer.Option("--end", metavar="DATE", help="Last day to add (default today).")] = None,
     as_json: parameters.Json = False,
 ) -> None:
     """Add what is new to a result, and tell what changed.
