@@ -69,11 +69,18 @@ class Burst:
 
     @property
     def valid_samples(self) -> slice:
-        """Samples that are valid in every valid line (start inclusive, stop exclusive)."""
+        """Samples that are valid in any line (start inclusive, stop exclusive); a line may have fewer, or none."""
         lines = self.first_valid_sample >= 0
         if not lines.any():
             return slice(0, 0)
-        return slice(int(self.first_valid_sample[lines].max()), int(self.last_valid_sample[lines].min()) + 1)
+        return slice(int(self.first_valid_sample[lines].min()), int(self.last_valid_sample[lines].max()) + 1)
+
+    @property
+    def odd_lines(self) -> npt.NDArray[np.int64]:
+        """Lines between the first and the last valid one that are not valid, or in fewer samples than others."""
+        lines, samples = self.valid_lines, self.valid_samples
+        is_odd = (self.first_valid_sample != samples.start) | (self.last_valid_sample != samples.stop - 1)
+        return np.asarray(np.flatnonzero(is_odd[lines]) + lines.start, dtype=np.int64)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 
 from insar_mining.cli import app
 from insar_mining.coherence.engine import coherence
-from insar_mining.errors import EngineError, SkippedInputWarning
+from insar_mining.errors import EngineError, PartialCoverageWarning, SkippedInputWarning
 from insar_mining.options.models import CoherenceOptions, RunOptions
 from insar_mining.pipeline.maps import Maps, Planner, make_maps
 from insar_mining.scenes.network import scenes_for
@@ -307,6 +307,52 @@ def test_a_fault_costs_its_date_only(
         [f"{pair}{suffix}" for pair in whole for suffix in (".json", ".tif")] + ["stack_reference.json"]
     )
     assert not [path for path in tmp_path.rglob("*") if ".part" in path.name]
+
+
+def lost_lines(product: Path, *, is_annotated: bool) -> slice:
+    """Five lines of the burst over the mine are zero, and not valid by the annotation or without a word."""
+    burst, lines = 1, slice(170, 175)
+    swath = open_product(product).sub_swath("IW1", "VV")
+    path = measurement(product)
+    with rasterio.open(path) as source:
+        image, profile = source.read(), source.profile
+    image[:, burst * swath.lines_per_burst + lines.start : burst * swath.lines_per_burst + lines.stop] = 0
+    path.unlink()
+    with rasterio.open(path, "w", **profile) as target:
+        target.write(image)
+
+    def mark(root: ElementTree.Element) -> None:
+        element = root.findall("swathTiming/burstList/burst")[burst]
+        for name in ("firstValidSample", "lastValidSample"):
+            values = (element.findtext(name) or "").split()
+            values[lines] = ["-1"] * (lines.stop - lines.start)
+            found = element.find(name)
+            assert found is not None
+            found.text = " ".join(values)
+
+    if is_annotated:
+        edit_annotation(product, mark)
+    return lines
+
+
+@pytest.mark.parametrize("is_annotated", [True, False], ids=["annotated", "zeros only"])
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_lost_lines_are_nan_on_the_maps_of_their_date(
+    stack: Stack, whole: dict[str, np.ndarray], tmp_path: Path, is_annotated: bool
+) -> None:
+    """The third of four dates: cells near the lines are NaN, all others as without the loss."""
+    products = stack.copy(tmp_path, 4)
+    shutil.rmtree(products[1])
+    lost_lines(products[2], is_annotated=is_annotated)
+    with pytest.warns(PartialCoverageWarning, match="170-174"):
+        maps = run_maps(tmp_path / "scenes", stack.dem, tmp_path / "maps")
+    for path in maps.paths:
+        found, expected = read(path), whole[path.stem]
+        gone = np.isnan(found) & ~np.isnan(expected)
+        # five lines of 14 m, the taps of the interpolation and the window: 70 to 350 m of some 1100 m
+        assert 0.05 < gone.mean() < 0.35, path
+        kept = ~np.isnan(found)
+        np.testing.assert_array_equal(found[kept], expected[kept])
 
 
 @pytest.mark.parametrize("fault", [strip_elsewhere, nan_orbit, no_bursts], ids=lambda fault: fault.__name__)

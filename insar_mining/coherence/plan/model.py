@@ -46,7 +46,7 @@ from insar_mining.sentinel1.track import on_one_track
 Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0..1."""
 
-ALGORITHM = 4  # raised whenever the built-in engine gives other numbers for the same plan
+ALGORITHM = 5  # raised whenever the built-in engine gives other numbers for the same plan
 FAR_DEG = 0.5  # footprints are drawn for one height and may be kilometres off; beyond this an area is elsewhere
 
 
