@@ -230,7 +230,8 @@ def find_orbit(
                     return found
         for source in sources if session is not None else ():
             assert session is not None
-            for path in _from_source(source, session, cache, kind, swath.platform, start, fits, limits, problems):
+            wanted = _Wanted(kind, swath.platform, start, fits)
+            for path in _from_source(source, session, cache, wanted, limits, problems):
                 if (found := tested(path, kind)) is not None:
                     return found
                 drop_fetched(path)
@@ -333,21 +334,28 @@ class _Fits(Protocol):
     def __call__(self, name: OrbitName) -> bool: ...
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """Which orbit file is wanted."""
+
+    kind: str
+    platform: str
+    start: np.datetime64
+    fits: _Fits
+
+
 def _from_source(
     source: OrbitSource,
     session: requests.Session,
     cache: Path,
-    kind: str,
-    platform: str,
-    start: np.datetime64,
-    fits: _Fits,
+    wanted: _Wanted,
     limits: Limits | None,
     problems: list[str],
 ) -> Iterator[Path]:
     """Fetch what fits from one source, the latest made first; its failures are noted."""
     try:
-        listed = source.listed(session, kind, platform, start)
-        good = [(name, url) for name, url in listed if name.kind == kind and fits(name)]
+        listed = source.listed(session, wanted.kind, wanted.platform, wanted.start)
+        good = [(name, url) for name, url in listed if name.kind == wanted.kind and wanted.fits(name)]
     except ArchiveError as error:
         problems.append(str(error))
         return

@@ -181,7 +181,7 @@ def _heights(dem, lon_deg, lat_deg):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, parallel=True)
-def _sight(arc, lon_deg, lat_deg, height_m, turn, guess_s, east, north, up):  # type: ignore[no-untyped-def]
+def _sight(arc, lon_deg, lat_deg, height_m, turn, guess_s, east, north, up):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     rows, columns = lon_deg.shape
     for i in numba.prange(rows):
         guess = guess_s

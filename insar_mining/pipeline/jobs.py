@@ -63,10 +63,6 @@ def run(
     end: Date | None = None,
     *,
     out: Path | str,
-    scenes: Path | str | None = None,
-    dem: Path | str | None = None,
-    engine: str | None = None,
-    method: str | None = None,
     options: RunOptions | None = None,
     progress: ProgressCallback = _silent,
     truth: Truth | None = None,
@@ -89,12 +85,6 @@ def run(
         Period of the scenes, both inclusive; ``"2021-01-31"``.
     out : path
         Folder of the result; see the README for what is in it.
-    scenes : path, optional
-        Folder of Sentinel-1 SLC products; without it they are fetched into ``archive.folder``.
-    dem : path, optional
-        Elevation model that covers the mine; without it one is fetched.
-    engine, method : str, optional
-        Shorthands of ``coherence.engine`` and ``activity.method``.
     options : RunOptions, optional
         Everything else; what is given beside it wins.
     progress : callable, optional
@@ -104,8 +94,10 @@ def run(
     network : Network, optional
         Where everything is fetched from; see :class:`insar_mining.pipeline.acquisition.Network`.
     **changes
-        Other fields of :class:`insar_mining.options.models.RunOptions`: ``mine_id``, ``archive``,
-        ``pairs``, ``coherence``, ``activity``.
+        Fields of :class:`insar_mining.options.models.RunOptions`: ``scenes``, a folder of Sentinel-1 SLC products
+        (without it they are fetched into ``archive.folder``); ``dem``, an elevation model that covers the mine
+        (without it one is fetched); ``mine_id``, ``archive``, ``pairs``, ``coherence``, ``activity``. And ``engine``
+        and ``method``, short for ``coherence.engine`` and ``activity.method``.
 
     Returns
     -------
@@ -124,8 +116,7 @@ def run(
     InsarMiningError
         Whatever else stops a step, by name.
     """
-    changes |= {"scenes": scenes, "dem": dem}
-    chosen = _with_shorthands(_run_options(options, start, end, changes), engine, method)
+    chosen = _run_options(options, start, end, changes)
     folder = Path(out)
     check_period(chosen)
     mine_of(mine, chosen.mine_id)  # neither this nor a mine that cannot be read leaves a folder behind
@@ -235,7 +226,9 @@ def _delete_leftovers(folder: Path) -> None:
 
 
 def _run_options(options: RunOptions | None, start: Any, end: Any, changes: Mapping[str, Any]) -> RunOptions:
-    return (options or RunOptions()).replace(start=start, end=end, **changes)
+    fields = {name: value for name, value in changes.items() if name not in ("engine", "method")}
+    chosen = (options or RunOptions()).replace(start=start, end=end, **fields)
+    return _with_shorthands(chosen, changes.get("engine"), changes.get("method"))
 
 
 def _with_shorthands(options: Job, engine: str | None, method: str | None) -> Job:

@@ -15,7 +15,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 import geopandas as gpd
 import numpy as np
@@ -71,6 +71,31 @@ _DAY = np.timedelta64(1, "D")
 _SAME_TIME_OF_DAY = np.timedelta64(10, "m")
 
 
+class Shape(TypedDict, total=False):
+    """Which pairs of a track are formed.
+
+    Attributes
+    ----------
+    allow_mixed_platforms : bool
+        Also pair images of different satellites (at 6 days, say); by default not.
+    network : {"consecutive", "all", "small-baseline"}
+        ``"consecutive"``, the default, pairs an image with the next that can be used, at one of the
+        spans.  ``"all"`` makes every pair up to the longest span; ``"small-baseline"``
+        keeps of these the shortest `connections` of each image to later ones.  A pair's
+        length is that of its days and its perpendicular baseline, each as a share of its
+        limit (Berardino et al. 2002, doi:10.1109/TGRS.2002.803792).
+    connections : int
+        See ``"small-baseline"``; by default 3.
+    max_pairs : int, optional
+        Cap on the number of pairs; the shortest stay.
+    """
+
+    allow_mixed_platforms: bool
+    network: Network
+    connections: int
+    max_pairs: int | None
+
+
 def select_pairs(
     scenes: gpd.GeoDataFrame,
     max_perp_baseline_m: float = 250,
@@ -79,11 +104,8 @@ def select_pairs(
     exclude: Any = (),
     polarisation: str = "VV",
     at: tuple[float, float] | None = None,
-    allow_mixed_platforms: bool = False,
-    network: Network = "consecutive",
-    connections: int = 3,
-    max_pairs: int | None = None,
     baseline_of: BaselineOf | None = None,
+    **shape: Unpack[Shape],
 ) -> gpd.GeoDataFrame:
     """Select the pairs of every track: of consecutive images, unless another network is asked for.
 
@@ -107,23 +129,13 @@ def select_pairs(
         one pass is used (the one in which the place lies deepest).  By default the
         slices of two dates that overlap most are joined, and the baseline is that of
         the middle of their overlap; give a place where a pass comes in several slices.
-    allow_mixed_platforms : bool
-        Also pair images of different satellites (at 6 days, say).
-    network : {"consecutive", "all", "small-baseline"}
-        ``"consecutive"`` pairs an image with the next that can be used, at one of the
-        spans.  ``"all"`` makes every pair up to the longest span; ``"small-baseline"``
-        keeps of these the shortest `connections` of each image to later ones.  A pair's
-        length is that of its days and its perpendicular baseline, each as a share of its
-        limit (Berardino et al. 2002, doi:10.1109/TGRS.2002.803792).
-    connections : int
-        See ``"small-baseline"``.
-    max_pairs : int, optional
-        Cap on the number of pairs; the shortest stay.
     baseline_of : callable, optional
         Computes the baseline from two rows of `scenes` and a place; by default from the
         state vectors of the product at a row's `path`, else from those of its record
         (`state_vectors`).  Where a row has neither the baseline is unknown, and the pair
         is rejected.
+    **shape
+        See :class:`Shape`.
 
     Returns
     -------
@@ -155,6 +167,10 @@ def select_pairs(
     unique.
     """
     spans = _spans(temporal_baseline_days)
+    is_mixed, network = shape.get("allow_mixed_platforms", False), shape.get("network", "consecutive")
+    connections, max_pairs = shape.get("connections", 3), shape.get("max_pairs")
+    if shape.keys() - Shape.__annotations__.keys():
+        raise TypeError(f"select_pairs has no argument {', '.join(shape.keys() - Shape.__annotations__.keys())}")
     if not max_perp_baseline_m >= 0:
         raise OptionError(f"max_perp_baseline_m is {max_perp_baseline_m}; it must be 0 or more metres")
     if network not in get_args(Network):
@@ -170,7 +186,7 @@ def select_pairs(
     passes = _passes(with_one_track(scenes), _days(exclude), polarisation.upper(), place, rejected)
     tracks: dict[tuple[Any, ...], list[_Pass]] = {}
     for one in passes:
-        platform = "" if allow_mixed_platforms else one.platform
+        platform = "" if is_mixed else one.platform
         tracks.setdefault((one.relative_orbit, one.direction, platform), []).append(one)
     rows: list[dict[str, Any]] = []
     for track in tracks.values():
@@ -184,7 +200,7 @@ def select_pairs(
                 reason = f"its reference has {connections} shorter pairs"
                 found = _shortest(found, connections, spans[-1], max_perp_baseline_m, reason, rejected)
             rows += [{**row, "polarisation": polarisation.upper()} for row in found]
-    if not allow_mixed_platforms:
+    if not is_mixed:
         rejected += _mixed(passes, spans)
     if max_pairs is not None:
         reason = f"it is beyond the cap of {max_pairs} pairs, which are shorter"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import warnings
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import geopandas as gpd
 import numpy as np
@@ -36,17 +36,34 @@ NEAR_NODE_DEG = 5.0
 """Latitudes at which slices of a track may have either of two relative orbits; a scene is 1.5 degrees long."""
 
 
+class Conditions(TypedDict, total=False):
+    """What else images must be.
+
+    Attributes
+    ----------
+    direction : {"ascending", "descending"}, optional
+    relative_orbit : int, optional
+        Track, 1 to 175.
+    polarisation : str, optional
+        Images without it are left out; by default VV, None keeps all.
+    platform : str, optional
+        ``"S1A"`` ... ; by default all.
+    """
+
+    direction: str | None
+    relative_orbit: int | None
+    polarisation: str | None
+    platform: str | None
+
+
 def search(
     mine: Mine | BaseGeometry,
     start: dt.date | str,
     end: dt.date | str,
     *,
     kind: Kind = "burst",
-    direction: str | None = None,
-    relative_orbit: int | None = None,
-    polarisation: str | None = "VV",
-    platform: str | None = None,
     session: requests.Session | None = None,
+    **conditions: Unpack[Conditions],
 ) -> gpd.GeoDataFrame:
     """Search the archive for images over a mine.
 
@@ -58,15 +75,10 @@ def search(
         Days in UTC, both inclusive.
     kind : {"burst", "scene"}
         Bursts over the mine (some per cent of the bytes), or whole scenes.
-    direction : {"ascending", "descending"}, optional
-    relative_orbit : int, optional
-        Track, 1 to 175.
-    polarisation : str, optional
-        Images without it are left out; None keeps all.
-    platform : str, optional
-        ``"S1A"`` ... ; by default all.
     session : requests.Session, optional
         What talks to the catalogue; a search needs no login.
+    **conditions
+        See :class:`Conditions`.
 
     Returns
     -------
@@ -88,7 +100,10 @@ def search(
         raise OptionError(f"the end {last} lies before the start {first}; exchange them")
     if last < FIRST_IMAGE:
         raise OptionError(f"the end {last} lies before Sentinel-1's launch ({FIRST_IMAGE}); take later dates")
-    query = _query(kind, direction, relative_orbit, platform)
+    if conditions.keys() - Conditions.__annotations__.keys():
+        raise TypeError(f"search has no argument {', '.join(conditions.keys() - Conditions.__annotations__.keys())}")
+    relative_orbit, polarisation = conditions.get("relative_orbit"), conditions.get("polarisation", "VV")
+    query = _query(kind, conditions.get("direction"), relative_orbit, conditions.get("platform"))
     if relative_orbit is not None and min(abs(area.bounds[1]), abs(area.bounds[3])) < NEAR_NODE_DEG:
         query["relativeOrbit"] = sorted(neighbours(relative_orbit))  # beyond the node the number is the next one
     query.update(start=f"{first}T00:00:00Z", end=f"{last}T23:59:59Z")

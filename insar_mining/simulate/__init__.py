@@ -1,7 +1,6 @@
 """Scenes of known truth under real orbits: complete products whose coherence is known."""
 
 from insar_mining.simulate.demo import DemoScene, write_demo
-from insar_mining.simulate.from_templates import simulate_from_templates
 from insar_mining.simulate.ground import MapFunction, ZoneMap, raster, uniform, zones
 from insar_mining.simulate.scene import Acquisition, Settings
 from insar_mining.simulate.stack import SimulatedPair, SimulatedStack, simulate_pair, simulate_stack
@@ -25,7 +24,6 @@ __all__ = [
     "open_pit",
     "ramp",
     "raster",
-    "simulate_from_templates",
     "simulate_pair",
     "simulate_stack",
     "terrain_from_dem",

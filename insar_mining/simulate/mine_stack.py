@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -82,6 +83,28 @@ class MineStack:
     worked: npt.NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """Ground around the worked zones, weather, and what work leaves of coherence.
+
+    Attributes
+    ----------
+    vegetation, stale_slopes : float
+        Shares of the map (a strip at its western, a band at its southern edge): vegetation whose coherence falls
+        from 12 to 24 days, ground that the elevation model does not know.
+    snow, gaps : float
+        Chance of a winter date under snow; chance of a date that is missing (a pair of 24 days).
+    disturbed : (float, float)
+        Range of the temporal coherence that a worked zone keeps over one pair.
+    """
+
+    vegetation: float = 0.15
+    stale_slopes: float = 0.1
+    snow: float = 0.1
+    gaps: float = 0.1
+    disturbed: tuple[float, float] = (0.02, 0.3)
+
+
 def simulate_mine_stack(
     rng: np.random.Generator,
     zones: Sequence[WorkedZone],
@@ -89,11 +112,7 @@ def simulate_mine_stack(
     cells: tuple[int, int] = (60, 60),
     years: Sequence[int] = (2021,),
     pairs_per_year: int = 30,
-    vegetation: float = 0.15,
-    stale_slopes: float = 0.1,
-    snow: float = 0.1,
-    gaps: float = 0.1,
-    disturbed: tuple[float, float] = (0.02, 0.3),
+    **conditions: Any,
 ) -> MineStack:
     """Sample the coherence stack of a mine.
 
@@ -106,30 +125,26 @@ def simulate_mine_stack(
         Rows and columns of 20 m.
     years : sequence of int
     pairs_per_year : int, at most 30
-    vegetation, stale_slopes : float
-        Shares of the map (a strip at its western, a band at its southern edge): vegetation whose coherence falls
-        from 12 to 24 days, ground that the elevation model does not know.
-    snow, gaps : float
-        Chance of a winter date under snow; chance of a date that is missing (a pair of 24 days).
-    disturbed : (float, float)
-        Range of the temporal coherence that a worked zone keeps over one pair.
+    **conditions
+        See :class:`Conditions`.
     """
+    given = Conditions(**conditions)
     height, width = cells
     shape = int(np.ceil((height * CELL_M + 80) / LINE_M)), int(np.ceil((width * CELL_M + 80) / SAMPLE_M))
     south, east = np.meshgrid(
         np.arange(shape[0]) * LINE_M - 40, np.arange(shape[1]) * SAMPLE_M - 40, indexing="ij", sparse=True
     )
-    labels, owner = _ground(rng, zones, east, south, cells, vegetation, stale_slopes)
+    labels, owner = _ground(rng, zones, east, south, cells, given.vegetation, given.stale_slopes)
     dates = [
         np.datetime64(f"{year}-01-02", "D") + np.timedelta64(12 * i, "D")
         for year in years
         for i in range(pairs_per_year + 1)
-        if i in (0, pairs_per_year) or rng.random() >= gaps
+        if i in (0, pairs_per_year) or rng.random() >= given.gaps
     ]
     near = np.array([int(str(day)[:4]) for day in dates])
-    snowy = np.array([int(str(day)[5:7]) in (12, 1, 2) and rng.random() < snow for day in dates])
+    snowy = np.array([int(str(day)[5:7]) in (12, 1, 2) and rng.random() < given.snow for day in dates])
     position_m = np.clip(rng.normal(0, 70, len(dates)), -125, 125)
-    steps = _steps(rng, zones, owner, dates, disturbed)
+    steps = _steps(rng, zones, owner, dates, given.disturbed)
     inside = (east >= 0) & (east < width * CELL_M) & (south >= 0) & (south < height * CELL_M)
     worked_samples = {year: np.zeros(shape, np.bool_) for year in years}
     pool = _image(rng, (shape[0] * 2, shape[1] * 2))
@@ -147,7 +162,7 @@ def simulate_mine_stack(
         if span > 24 or near[i] != near[i + 1]:
             continue
         stale = 1 - STALE_LOSS_250M * ((position_m[i + 1] - position_m[i]) / 250) ** 2
-        second = _decorrelated(rng, seen, pool, stale, (labels == 2)) if stale_slopes else seen
+        second = _decorrelated(rng, seen, pool, stale, (labels == 2)) if given.stale_slopes else seen
         sample = coherence(before, second.astype(np.complex64), *WINDOW)
         layers.append(_mapped(sample, cells))
         kept.append((dates[i], dates[i + 1], position_m[i + 1] - position_m[i]))

@@ -111,7 +111,7 @@ def splat(
 
 
 @njit(parallel=True, cache=True)
-def _splat(planes, first, last, line, sample, amplitude, frequency, chirp, table_a, half_a, table_r, half_r):  # type: ignore[no-untyped-def]
+def _splat(planes, first, last, line, sample, amplitude, frequency, chirp, table_a, half_a, table_r, half_r):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     lines, _, samples = planes.shape
     for block in prange(first.size):
         low = block * BLOCK_LINES

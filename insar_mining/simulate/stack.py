@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from shapely.geometry import box
@@ -60,20 +61,12 @@ def simulate_pair(
     out: Path | str,
     *,
     reference: Template,
-    secondary: Template | None = None,
-    swath: str | Sequence[str] = "IW1",
-    polarisation: str = "VV",
+    secondary: Template | Acquisition | None = None,
     area: BaseGeometry | tuple[float, float, float, float],
     terrain: Terrain,
     coherence: float | Path | MapFunction,
     rng: np.random.Generator,
-    baseline_m: float = 0.0,
-    start_offset_s: float = 0.0,
-    backscatter_db: float | Path | MapFunction = 0.0,
-    settings: Settings | None = None,
-    grid: MapGrid | None = None,
-    spacing_m: float = 20.0,
-    progress: Progress | None = None,
+    **how: Any,
 ) -> SimulatedPair:
     """Simulate two products of known coherence, with the DEM and the truth on a map.
 
@@ -81,23 +74,18 @@ def simulate_pair(
     ----------
     out : Path
         Folder for ``scenes/`` (the products), ``dem.tif`` and ``truth/<pair>.tif``.
-    reference, secondary : Template
-        Real metadata of the two dates.  Without a secondary, the reference's own track is
+    reference : Template
+        Real metadata of the first date.
+    secondary : Template or Acquisition, optional
+        The same of the second, or how it differs; without it, the reference's own track is
         repeated 12 days later.
-    swath : str or sequence of str
-        Sub-swath(s) to write.
     area : shapely geometry, or (west, south, east, north), longitude and latitude
     terrain : Terrain
     coherence : float, path of a raster, or function of (easting, northing) in ``terrain.epsg``
         Temporal coherence, 0..1.
     rng : numpy.random.Generator
-    baseline_m : float
-        Shift of the secondary's orbit along line of sight x velocity, on top of its own orbit.
-    start_offset_s : float
-        Shift of the secondary's burst start along the track, on top of its own timing.
-    backscatter_db : float, path or function
-    grid : MapGrid, optional
-        Grid of the truth; by default around the area at `spacing_m`.
+    **how
+        As :func:`simulate_stack` takes it.
 
     Returns
     -------
@@ -109,34 +97,51 @@ def simulate_pair(
         No burst sees the area.
     OptionError, ProductError, OrbitError, OutputError
     """
-    days = REPEAT_DAYS if secondary is None else 0
-    first = Acquisition(reference)
-    second = Acquisition(secondary or reference, days, start_offset_s, baseline_m)
+    second = Acquisition(reference, REPEAT_DAYS) if secondary is None else secondary
+    second = second if isinstance(second, Acquisition) else Acquisition(second)
     temporal = ground.as_function(coherence, terrain.epsg, background=0.0)
     stack = simulate_stack(
-        out, [first, second], swaths=swath, polarisation=polarisation, area=area, terrain=terrain,
-        coherence=lambda index: temporal, rng=rng, backscatter_db=backscatter_db, settings=settings, grid=grid,
-        spacing_m=spacing_m, progress=progress,
+        out, [Acquisition(reference), second], area=area, terrain=terrain, coherence=lambda index: temporal, rng=rng,
+        **how,
     )  # fmt: skip
     return SimulatedPair(stack.products[0], stack.products[1], stack.dem, stack.truth[0, 1])
+
+
+@dataclass(frozen=True)
+class Written:
+    """What is written of a simulation.
+
+    Attributes
+    ----------
+    swaths : str or sequence of str
+        Sub-swaths.
+    polarisation : str
+    backscatter_db : float, path of a raster, or function of (easting, northing)
+    grid : MapGrid, optional
+        Grid of the truth; by default around the area at `spacing_m`.
+    truth_pairs : sequence of (i, j), optional
+        Pairs to write the truth of; by default all consecutive ones.
+    """
+
+    swaths: str | Sequence[str] = "IW1"
+    polarisation: str = "VV"
+    backscatter_db: float | Path | MapFunction = 0.0
+    grid: MapGrid | None = None
+    spacing_m: float = 20.0
+    truth_pairs: Sequence[tuple[int, int]] | None = None
 
 
 def simulate_stack(
     out: Path | str,
     acquisitions: Sequence[Acquisition],
     *,
-    swaths: str | Sequence[str] = "IW1",
-    polarisation: str = "VV",
     area: BaseGeometry | tuple[float, float, float, float],
     terrain: Terrain,
     coherence: Callable[[int], MapFunction],
     rng: np.random.Generator,
-    backscatter_db: float | Path | MapFunction = 0.0,
     settings: Settings | None = None,
-    grid: MapGrid | None = None,
-    spacing_m: float = 20.0,
-    truth_pairs: Sequence[tuple[int, int]] | None = None,
     progress: Progress | None = None,
+    **written: Any,
 ) -> SimulatedStack:
     """Simulate products of several dates over one piece of ground.
 
@@ -148,22 +153,23 @@ def simulate_stack(
     ----------
     coherence : callable
         ``coherence(i)`` returns the map function of the step from acquisition i to i + 1.
-    truth_pairs : sequence of (i, j), optional
-        Pairs to write the truth of; by default all consecutive ones.
     progress : callable, optional
         Called with (dates done, dates in all).
+    **written
+        See :class:`Written`.
 
     Other parameters, the files and the errors are those of :func:`simulate_pair`.
     """
+    what = Written(**written)
     out, shape, settings = Path(out), as_area(area), settings or Settings()
-    names = [swaths] if isinstance(swaths, str) else list(swaths)
+    names = [what.swaths] if isinstance(what.swaths, str) else list(what.swaths)
     if len(acquisitions) < 1 or not names:
         raise OptionError(f"{len(acquisitions)} acquisitions of {len(names)} sub-swaths: nothing to simulate")
     centre = shape.centroid
     if terrain.epsg != utm_epsg(centre.x, centre.y):
         _log.info("the terrain lies in EPSG:%d, not in the UTM zone of the area", terrain.epsg)
-    grid = grid or MapGrid.around(shape, spacing_m, epsg=terrain.epsg)
-    typical = parse_annotation(acquisitions[0].template.annotation(names[0], polarisation), source="template")
+    grid = what.grid or MapGrid.around(shape, what.spacing_m, epsg=terrain.epsg)
+    typical = parse_annotation(acquisitions[0].template.annotation(names[0], what.polarisation), source="template")
     try:
         level = Level.of(typical, shape, terrain, settings)
     except OrbitError as error:
@@ -172,7 +178,7 @@ def simulate_stack(
             f"the track of {acquisitions[0].template.name} does not pass the area ({west:.3f}..{east:.3f} E, "
             f"{south:.3f}..{north:.3f} N) within the scene; choose an area inside it"
         ) from error
-    brightness_db = ground.as_function(backscatter_db, terrain.epsg, background=0.0)
+    brightness_db = ground.as_function(what.backscatter_db, terrain.epsg, background=0.0)
 
     at = np.meshgrid(grid.x, grid.y)
     for index in range(len(acquisitions) - 1):  # before anything is written
@@ -180,7 +186,7 @@ def simulate_stack(
 
     if settings.crop:
         distinct = {id(a.template): a.template for a in acquisitions}
-        thin = {key: slimmed(template, names, polarisation, shape) for key, template in distinct.items()}
+        thin = {key: slimmed(template, names, what.polarisation, shape) for key, template in distinct.items()}
         acquisitions = [replace(a, template=thin[id(a.template)]) for a in acquisitions]
 
     streams = rng.spawn(1 + 2 * len(acquisitions))
@@ -200,7 +206,7 @@ def simulate_stack(
         if acquisition.snow_coherence is not None:
             snow = ground.checked_coherence(np.full(len(points), acquisition.snow_coherence))
             seen = ground.next_reflectivity(underlying, snow, chance)
-        ready, places = prepare(acquisition, names, polarisation, shape, points, settings)
+        ready, places = prepare(acquisition, names, what.polarisation, shape, points, settings)
         product = write_product(
             out / SCENES,
             ready,
@@ -218,13 +224,13 @@ def simulate_stack(
     west, south, east, north = shape.bounds
     around = (west - DEM_MARGIN_DEG, south - DEM_MARGIN_DEG, east + DEM_MARGIN_DEG, north + DEM_MARGIN_DEG)
     dem = write_dem(terrain, around, out / "dem.tif", step_deg=ARC_SECOND_DEG)
-    pairs = truth_pairs if truth_pairs is not None else [(i, i + 1) for i in range(len(scenes) - 1)]
-    written = {
+    pairs = what.truth_pairs if what.truth_pairs is not None else [(i, i + 1) for i in range(len(scenes) - 1)]
+    truths = {
         (i, j): _write_truth(out, scenes[i], scenes[j], _temporal(scenes, i, j, coherence, grid), terrain, grid,
                              brightness_db, level)
         for i, j in pairs
     }  # fmt: skip
-    return SimulatedStack(tuple(products), tuple(s.date for s in scenes), dem, written)
+    return SimulatedStack(tuple(products), tuple(s.date for s in scenes), dem, truths)
 
 
 def _temporal(

@@ -90,6 +90,15 @@ def hills(
     return Terrain(epsg, height)
 
 
+@dataclass(frozen=True)
+class Dump:
+    """A heap of waste: place of its middle from the pit's centre (east, north), radius and height, metres."""
+
+    centre_m: tuple[float, float] = (750.0, -850.0)
+    radius_m: float = 420.0
+    height_m: float = 40.0
+
+
 def open_pit(
     epsg: int,
     centre: tuple[float, float],
@@ -97,9 +106,7 @@ def open_pit(
     radii_m: tuple[float, float] = (900.0, 650.0),
     depth_m: float = 120.0,
     benches: int = 6,
-    dump_centre_m: tuple[float, float] = (750.0, -850.0),
-    dump_radius_m: float = 420.0,
-    dump_height_m: float = 40.0,
+    dump: Dump | None = None,
     base_m: float = 620.0,
 ) -> Terrain:
     """Return an elliptic open pit with benches, a waste dump beside it, gentle ground around.
@@ -111,17 +118,18 @@ def open_pit(
     ----------
     centre : (easting, northing) of the pit, metres
     radii_m : semi-axes of the rim, east and north
-    dump_centre_m : (east, north) of the dump from the pit's centre
+    dump : by default one south-east of the pit
     """
+    beside = dump or Dump()
 
     def height(x: FloatArray, y: FloatArray) -> FloatArray:
         u, v = x - centre[0], y - centre[1]
         ground = base_m + 12.0 * np.sin(u / 1100.0 + 0.4) + 9.0 * np.cos(v / 900.0)
         inward = np.clip((1.0 - np.hypot(u / radii_m[0], v / radii_m[1])) / 0.62, 0.0, 1.0)
         stair = inward - 0.5 * np.sin(2 * np.pi * benches * inward) / (2 * np.pi * benches)
-        from_dump = np.hypot(u - dump_centre_m[0], v - dump_centre_m[1]) / dump_radius_m
+        from_dump = np.hypot(u - beside.centre_m[0], v - beside.centre_m[1]) / beside.radius_m
         heap = 1.0 / (1.0 + np.exp((from_dump - 0.8) * 14.0))
-        return np.asarray(ground - depth_m * stair + dump_height_m * heap)
+        return np.asarray(ground - depth_m * stair + beside.height_m * heap)
 
     return Terrain(epsg, height)
 

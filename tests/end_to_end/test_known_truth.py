@@ -110,7 +110,7 @@ def simulate_and_map(out: Path, templates: list[Template], swath: SubSwath, wher
         out,
         reference=templates[0],
         secondary=templates[1],
-        swath=swath.swath,
+        swaths=swath.swath,
         area=area,
         terrain=flat(EPSG) if relief == "flat" else hills(EPSG, centre, relief_m=900.0),
         coherence=lambda x, y: LEVELS[_level_index(x, y, centre)],

@@ -110,7 +110,7 @@ def simulated(folder, templates, name, coherence, half_box_deg) -> Simulated:
         folder,
         reference=templates[0],
         secondary=templates[1],
-        swath=name,
+        swaths=name,
         area=box(*area),
         terrain=hills(EPSG, centre, relief_m=300.0),
         coherence=coherence,

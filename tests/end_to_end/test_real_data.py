@@ -40,7 +40,7 @@ def test_valid_area_is_that_of_the_real_map(morocco_safe, tmp_path):
         tmp_path / "scenes",
         reference=reference,
         secondary=secondary,
-        swath="IW1",
+        swaths="IW1",
         area=area,
         terrain=terrain_from_dem(MOROCCO / "dem_morocco_iw1.tif", EPSG, bounds_deg=area.buffer(0.05).bounds),
         coherence=0.9,

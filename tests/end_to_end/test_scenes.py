@@ -32,7 +32,15 @@ from insar_mining.scenes.network import choose_pairs, scenes_for
 from insar_mining.scenes.products import scan_products
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.product import join, open_product
-from insar_mining.simulate import Settings, flat, load_template, morocco_template, scene, simulate_pair, simulate_stack
+from insar_mining.simulate import (
+    Settings,
+    flat,
+    load_template,
+    morocco_template,
+    scene,
+    simulate_pair,
+    simulate_stack,
+)
 from insar_mining.simulate.geometry import locate, to_ecef, trajectory, zero_doppler
 from insar_mining.simulate.scene import Acquisition
 from insar_mining.simulate.terrain import undulation_m, write_dem
@@ -404,11 +412,11 @@ def test_anywhere_on_earth(tmp_path: Path, latitude_deg: float, longitude_deg: f
     pair = simulate_pair(
         tmp_path,
         reference=template,
+        secondary=Acquisition(template, 12, perpendicular_m=60.0),
         area=area,
         terrain=flat(epsg, 200.0),
         coherence=lambda x, y: np.where(x < centre, 0.9, 0.1),
         rng=np.random.default_rng(3),
-        baseline_m=60.0,
         settings=Settings(margin_m=150.0),
     )
     plan = make_plan(pair.reference, pair.secondary, area=area, dem=pair.dem, out=tmp_path / "c.tif")

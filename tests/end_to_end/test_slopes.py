@@ -15,7 +15,7 @@ from insar_mining.coherence.builtin.engine import BuiltinEngine
 from insar_mining.coherence.estimators.statistics import expected_coherence
 from insar_mining.coherence.plan.model import make_plan
 from insar_mining.sentinel1.annotation import SubSwath
-from insar_mining.simulate import Template, Terrain, load_template, simulate_pair
+from insar_mining.simulate import Acquisition, Template, Terrain, load_template, simulate_pair
 
 EPSG = 32629
 # along the look direction, positive where the ground rises away; IW1 and IW2 at 30 degrees lie within 10 of layover
@@ -55,8 +55,8 @@ def facets(out: Path, template: Template, swath: SubSwath, slopes: tuple[int, ..
     to_lonlat = Transformer.from_crs(EPSG, 4326, always_xy=True)
     area = Polygon([to_lonlat.transform(*(centre + corner)) for corner in corners])
     pair = simulate_pair(
-        out, reference=template, swath=swath.swath, area=area, terrain=terrain, coherence=TEMPORAL,
-        rng=np.random.default_rng(250), baseline_m=BASELINE_M,
+        out, reference=template, secondary=Acquisition(template, 12, perpendicular_m=BASELINE_M), swaths=swath.swath,
+        area=area, terrain=terrain, coherence=TEMPORAL, rng=np.random.default_rng(250),
     )  # fmt: skip
     maps = []
     for topography in (True, False):

@@ -31,6 +31,7 @@ StableMethod = Literal["iterated", "published"]
 logger = logging.getLogger(__name__)
 
 # the iteration starts from no smaller share of the pairs, and says so when it ends with fewer
+MAX_ITERATIONS = 5  # of stable points and scenes; they settle in two or three
 START_SHARE = 0.25
 
 # a stable set of fewer points says little about a scene
@@ -163,7 +164,6 @@ def iterate_stable(
     scene_mean_min: float | None = None,
     scene_std_max: float | None = None,
     min_pairs: int | None = None,
-    max_iterations: int = 5,
     where: xr.DataArray | None = None,
     block_bytes: int | None = None,
 ) -> StableIteration:
@@ -178,7 +178,6 @@ def iterate_stable(
         Of a scene, over the stable points; default `mean_min` and `std_max`.
     min_pairs : int, optional
         Least number of finite pairs of a stable pixel; default half of the pairs in use.
-    max_iterations : int
     where : DataArray (y, x) of bool, optional
         Cells that may be stable points (`stable_ground`, or a kind of ground); default all with data.
     block_bytes : int, optional
@@ -215,8 +214,6 @@ def iterate_stable(
     """
     check_cube(coh)
     check_limits(mean_min, std_max)
-    if max_iterations < 1:
-        raise OptionError(f"max_iterations={max_iterations}: must be 1 or more")
     scene_limits = (
         mean_min if scene_mean_min is None else scene_mean_min,
         std_max if scene_std_max is None else scene_std_max,
@@ -227,7 +224,7 @@ def iterate_stable(
     kept = _start(cube, mean_min, std_max, min_pairs, block_bytes)
     rows: list[tuple[int, int, int, int, int]] = []
     settled = False
-    while not settled and len(rows) < max_iterations:
+    while not settled and len(rows) < MAX_ITERATIONS:
         least = _least_pairs(kept, min_pairs)
         found = _stable_pass(cube, kept, mean_min, std_max, least, block_bytes)
         if not found.mask.any():
@@ -242,8 +239,8 @@ def iterate_stable(
     history = pd.DataFrame(rows, columns=["iteration", "pairs_used", "stable_points", "pairs_kept", "pairs_changed"])
     if not settled:
         warnings.warn(
-            f"stable points and scenes did not settle in {max_iterations} iterations ({changed} pairs changed in the "
-            "last one); the last result is used. Look at the history, or allow more (max_iterations)",
+            f"stable points and scenes did not settle in {MAX_ITERATIONS} iterations ({changed} pairs changed in the "
+            "last one); the last result is used. Look at the history",
             UnsettledWarning,
             stacklevel=2,
         )

@@ -19,7 +19,7 @@ from insar_mining.coherence.builtin.extras.common_band import (
     turned,
 )
 from insar_mining.coherence.builtin.extras.fringes import coherence_without_fringes
-from insar_mining.coherence.builtin.extras.goldstein import goldstein
+from insar_mining.coherence.builtin.extras.goldstein import PhaseFilter, goldstein
 from insar_mining.coherence.builtin.extras.masks import mean_power
 from insar_mining.coherence.builtin.images.burst import Side, valid_pixels
 from insar_mining.coherence.builtin.images.dates import DateLines, blocks_of
@@ -179,12 +179,14 @@ def _filtered(region: Region, wide: Region, dates: Dates, plan: CoherencePlan) -
     filtered = goldstein(
         whole,
         quality,
-        alpha=recipe.goldstein_alpha,
-        fft_size=recipe.goldstein_fft_size,
-        window_size=recipe.goldstein_window_size,
-        use_adaptive_alpha=recipe.goldstein_adaptive_alpha,
-        use_coherence_mask=is_masked,
-        coherence_threshold=recipe.goldstein_coherence_threshold,
+        PhaseFilter(
+            alpha=recipe.goldstein_alpha,
+            fft_size=recipe.goldstein_fft_size,
+            window_size=recipe.goldstein_window_size,
+            use_adaptive_alpha=recipe.goldstein_adaptive_alpha,
+            use_coherence_mask=is_masked,
+            coherence_threshold=recipe.goldstein_coherence_threshold,
+        ),
         first_line=wide.line_start,
         first_sample=wide.sample_start,
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from insar_mining.coherence.builtin.extras.goldstein import goldstein
+from insar_mining.coherence.builtin.extras.goldstein import PhaseFilter, goldstein
 from insar_mining.errors import OptionError
 
 from .speckle import pair, white
+
+SMALL = PhaseFilter(fft_size=32)
 
 
 def _slow(z, coherence, alpha, size, window, adaptive=False, origin=(0, 0)):
@@ -55,7 +57,7 @@ def _rms_phase(z, phase):
 def test_equals_the_published_filter(rng, morocco_sub_swath, alpha, window):
     z, _ = _fringes(rng, morocco_sub_swath("20230904", "IW1"), (70, 90), 0.6)
     z[20:24, 30:40] = np.nan
-    got = goldstein(z, alpha=alpha, fft_size=32, window_size=window)
+    got = goldstein(z, None, PhaseFilter(alpha=alpha, fft_size=32, window_size=window))
     expected = _slow(z, None, alpha, 32, window)
     known = np.isfinite(z)
     assert np.isnan(got[~known]).all()
@@ -68,7 +70,7 @@ def test_adaptive_exponent_is_one_minus_coherence(rng, morocco_sub_swath):
     coherence = rng.random((64, 96)).astype(np.float32)
     coherence[:, 48:] *= 0.1
     before = coherence.copy()
-    got = goldstein(z, coherence, fft_size=32, use_adaptive_alpha=True)
+    got = goldstein(z, coherence, PhaseFilter(fft_size=32, use_adaptive_alpha=True))
     np.testing.assert_allclose(got, _slow(z, coherence, None, 32, 3, adaptive=True), atol=1e-5 * np.abs(got).max())
     np.testing.assert_array_equal(coherence, before)
 
@@ -77,7 +79,7 @@ def test_adaptive_exponent_is_one_minus_coherence(rng, morocco_sub_swath):
 def test_noise_falls_and_fringes_stay(rng, morocco_sub_swath, coherence):
     """The phase comes nearer to the truth, the more so the larger alpha; alpha 0 changes nothing."""
     z, phase = _fringes(rng, morocco_sub_swath("20230904", "IW2"), (192, 192), coherence)
-    noise = [_rms_phase(goldstein(z, alpha=alpha), phase) for alpha in (0.0, 0.5, 1.0)]
+    noise = [_rms_phase(goldstein(z, None, PhaseFilter(alpha=alpha)), phase) for alpha in (0.0, 0.5, 1.0)]
     assert noise[0] == pytest.approx(_rms_phase(z, phase), rel=1e-4)
     assert noise[0] > 1.15 * noise[1] > 1.3 * noise[2]
 
@@ -85,8 +87,8 @@ def test_noise_falls_and_fringes_stay(rng, morocco_sub_swath, coherence):
 def test_blocks_do_not_matter(rng):
     """Any part, given with a patch more on every side and its place, has the phase of the whole."""
     z = white(rng, (160, 170)).astype(np.complex64)
-    whole = goldstein(z, fft_size=32, first_line=5, first_sample=1000)
-    part = goldstein(z[19:121, 33:140], fft_size=32, first_line=24, first_sample=1033)
+    whole = goldstein(z, None, SMALL, first_line=5, first_sample=1000)
+    part = goldstein(z[19:121, 33:140], None, SMALL, first_line=24, first_sample=1033)
     inside = np.s_[31:-31, 31:-31]
     np.testing.assert_allclose(part[inside], whole[50:90, 64:109], atol=2e-6)
 
@@ -96,10 +98,10 @@ def test_mask_leaves_incoherent_pixels(rng, morocco_sub_swath):
     z, _ = _fringes(rng, morocco_sub_swath("20230904", "IW1"), (64, 64), 0.6)
     coherence = np.full((64, 64), 0.8, np.float32)
     coherence[:10], coherence[20:22, 20] = 0.1, np.nan
-    got = goldstein(z, coherence, fft_size=32, use_coherence_mask=True)
+    got = goldstein(z, coherence, PhaseFilter(fft_size=32, use_coherence_mask=True))
     np.testing.assert_array_equal(got[:10], z[:10])
     np.testing.assert_array_equal(got[20:22, 20], z[20:22, 20])
-    np.testing.assert_array_equal(got[30:], goldstein(z, fft_size=32)[30:])
+    np.testing.assert_array_equal(got[30:], goldstein(z, None, SMALL)[30:])
 
 
 def test_refuses_what_snap_does_not_offer(rng):
@@ -112,9 +114,9 @@ def test_refuses_what_snap_does_not_offer(rng):
         {"alpha_min": 1.1},
     ):
         with pytest.raises(OptionError, match=str(next(iter(wrong.values())))):
-            goldstein(z, **wrong)
+            PhaseFilter(**wrong)
     for needs in ({"use_coherence_mask": True}, {"use_adaptive_alpha": True}):
         with pytest.raises(OptionError, match="needs the coherence"):
-            goldstein(z, **needs)
+            goldstein(z, None, PhaseFilter(**needs))
     with pytest.raises(OptionError, match="shape"):
         goldstein(z, np.ones((3, 3), np.float32))

@@ -203,7 +203,7 @@ def test_a_template_folder_gives_the_secondary_its_own_timing(
 ) -> None:
     templates = [load_template(morocco_safe(date)) for date in ("20230904", "20230916")]
     both = simulate_pair(
-        tmp_path, reference=templates[0], secondary=templates[1], swath=["IW1", "IW2"],
+        tmp_path, reference=templates[0], secondary=templates[1], swaths=["IW1", "IW2"],
         area=(-8.7735, 31.7805, -8.7695, 31.783),
         terrain=flat(32629), coherence=0.5, rng=np.random.default_rng(1), settings=FEW,
     )  # fmt: skip

@@ -12,7 +12,7 @@ import rasterio
 
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.product import open_product
-from insar_mining.simulate import Settings, SimulatedPair, flat, morocco_template, ramp, simulate_pair
+from insar_mining.simulate import Acquisition, Settings, SimulatedPair, flat, morocco_template, ramp, simulate_pair
 from insar_mining.simulate.geometry import to_ecef, to_geodetic, trajectory, zero_doppler
 from insar_mining.simulate.terrain import Terrain, undulation_m
 from insar_mining.simulate.truth import geometric_coherence, mask_of, path_of, view
@@ -113,10 +113,11 @@ def test_the_spectral_shift_of_a_baseline_costs_what_the_truth_says(
 ) -> None:
     # the radar flies towards 192.7 degrees and looks to its right: ground that rises that way faces it.  Any other
     # direction would also tilt the ground along the track, which the textbook formula does not contain
-    terrain = ramp(32629, UTM_CENTRE, slope_deg=slope_deg, towards_deg=282.4)
+    terrain, template = ramp(32629, UTM_CENTRE, slope_deg=slope_deg, towards_deg=282.4), morocco_template()
     pair = simulate_pair(
-        tmp_path, reference=morocco_template(), area=(-8.344, 31.705, -8.328, 31.7205), terrain=terrain, coherence=1.0,
-        rng=np.random.default_rng(8), baseline_m=baseline_m, settings=NOISELESS,
+        tmp_path, reference=template, secondary=Acquisition(template, 12, perpendicular_m=baseline_m),
+        area=(-8.344, 31.705, -8.328, 31.7205), terrain=terrain, coherence=1.0, rng=np.random.default_rng(8),
+        settings=NOISELESS,
     )  # fmt: skip
     truth = bands(pair.truth)
     expected = float(np.nanmedian(truth["geometric"]))

@@ -185,7 +185,7 @@ def _cuts(down: int, across: int) -> tuple[IntArray, IntArray]:
 
 
 @numba.njit(cache=True, parallel=True)
-def _cut_windows(cells, down, across, least, threshold, keys, cuts, out, count):  # type: ignore[no-untyped-def]
+def _cut_windows(cells, down, across, least, threshold, keys, cuts, out, count):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Fill coherence and count, line by line."""
     for y in numba.prange(down, cells.shape[1] - down):
         _cut_line(cells, y, down, across, least, threshold, keys, cuts, out[y], count[y])
@@ -197,7 +197,7 @@ def _cut_windows(cells, down, across, least, threshold, keys, cuts, out, count):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _cut_line(cells, y, down, across, least, threshold, keys, cuts, out, count):  # type: ignore[no-untyped-def]
+def _cut_line(cells, y, down, across, least, threshold, keys, cuts, out, count):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Cut the window of each pixel of a line and estimate coherence in what is left of it."""
     reach = CELL_SAMPLES * across + CELL_SAMPLES // 2
     number = keys.shape[1]
@@ -261,7 +261,7 @@ def _complete(first, least, width, pixels):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _best_cuts(first, second, width, least, threshold, keys, sums, rows, which):  # type: ignore[no-untyped-def]
+def _best_cuts(first, second, width, least, threshold, keys, sums, rows, which):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Find the cut of each pixel's window that the likelihood ratio likes best: -1 where none exceeds the threshold.
 
     `threshold` is that of half the ratio per look; `sums` and `rows` are room for work.
@@ -325,7 +325,7 @@ def _log_likelihood(n, r, s, out, width):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _score(n, r, s, whole_n, whole_r, whole_s, least, out, width):  # type: ignore[no-untyped-def]
+def _score(n, r, s, whole_n, whole_r, whole_s, least, out, width):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Log-likelihood of a band and the rest having means of their own; very low where that is no cut."""
     for k in range(width):
         rest = whole_n[k] - n[k]
@@ -374,7 +374,7 @@ def _cut(first, second, left, keys, cuts, which, pixels):  # type: ignore[no-unt
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _coherence_of_kept(cells, y, x, down, across, width, least, kept, totals, out, count):  # type: ignore[no-untyped-def]
+def _coherence_of_kept(cells, y, x, down, across, width, least, kept, totals, out, count):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Add up the cells that are kept, and estimate coherence."""
     number = np.zeros(width, np.int16)
     for k in range(width):

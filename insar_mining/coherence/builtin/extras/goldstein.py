@@ -10,6 +10,7 @@ by a boxcar.  The filter makes phase; coherence is estimated before it and is no
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,29 +25,12 @@ WINDOW_SIZES = (3, 5, 7)
 STEPS_PER_PATCH = 4
 
 
-def goldstein(
-    interferogram: Complex64Array,
-    coherence: Float32Array | None = None,
-    *,
-    alpha: float = 1.0,
-    fft_size: int = 64,
-    window_size: int = 3,
-    use_adaptive_alpha: bool = False,
-    alpha_min: float = 0.2,
-    alpha_max: float = 1.0,
-    use_coherence_mask: bool = False,
-    coherence_threshold: float = 0.2,
-    first_line: int = 0,
-    first_sample: int = 0,
-) -> Complex64Array:
-    """Filter the phase of an interferogram.
+@dataclass(frozen=True)
+class PhaseFilter:
+    """Parameters of the Goldstein filter.
 
-    Parameters
+    Attributes
     ----------
-    interferogram : ndarray of complex64, shape (lines, samples)
-        NaN is not data: it enters as 0 and stays NaN.
-    coherence : ndarray of float32, same shape, optional
-        Needed by the mask and by the adaptive exponent only; read, never changed.
     alpha : float, 0..1
         Exponent; 0 leaves the interferogram as it is.
     fft_size : int
@@ -58,6 +42,54 @@ def goldstein(
         (Baran et al. 2003, doi:10.1109/TGRS.2003.817212).
     use_coherence_mask : bool
         Leave pixels of a coherence below `coherence_threshold` (or without one) unfiltered.
+
+    Raises
+    ------
+    OptionError
+        A parameter is out of range.
+    """
+
+    alpha: float = 1.0
+    fft_size: int = 64
+    window_size: int = 3
+    use_adaptive_alpha: bool = False
+    alpha_min: float = 0.2
+    alpha_max: float = 1.0
+    use_coherence_mask: bool = False
+    coherence_threshold: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Refuse parameters out of range."""
+        if not 0 <= self.alpha <= 1:
+            raise OptionError(f"alpha {self.alpha}: from 0 (no filter) to 1 (default 1)")
+        if self.fft_size not in FFT_SIZES:
+            raise OptionError(f"FFT size {self.fft_size}: one of 32, 64, 128, 256 (default 64)")
+        if self.window_size not in WINDOW_SIZES:
+            raise OptionError(f"window size {self.window_size}: one of 3, 5, 7 (default 3)")
+        if not 0 <= self.alpha_min <= self.alpha_max <= 1:
+            raise OptionError(f"alpha from {self.alpha_min} to {self.alpha_max}: 0 <= minimum <= maximum <= 1")
+        if not 0 <= self.coherence_threshold <= 1:
+            raise OptionError(f"coherence threshold {self.coherence_threshold}: from 0 to 1 (default 0.2)")
+
+
+def goldstein(
+    interferogram: Complex64Array,
+    coherence: Float32Array | None = None,
+    phase_filter: PhaseFilter | None = None,
+    *,
+    first_line: int = 0,
+    first_sample: int = 0,
+) -> Complex64Array:
+    """Filter the phase of an interferogram.
+
+    Parameters
+    ----------
+    interferogram : ndarray of complex64, shape (lines, samples)
+        NaN is not data: it enters as 0 and stays NaN.
+    coherence : ndarray of float32, same shape, optional
+        Needed by the mask and by the adaptive exponent only; read, never changed.
+    phase_filter : PhaseFilter, optional
+        By default one of its default parameters.
     first_line, first_sample : int
         Place of the block in the burst.  Patches start at multiples of a quarter of their side
         of the burst, whatever the block.
@@ -71,15 +103,15 @@ def goldstein(
     Raises
     ------
     OptionError
-        A parameter is out of range, or the coherence is missing or of another shape.
+        The coherence is missing or of another shape.
 
     Notes
     -----
     A pixel's value depends on ``fft_size - 1`` lines and samples on every side.  Patches reach over
     the image's edge, where they hold zeros.
     """
-    _check(alpha, fft_size, window_size, (alpha_min, alpha_max), coherence_threshold)
-    if (use_coherence_mask or use_adaptive_alpha) and coherence is None:
+    chosen = phase_filter or PhaseFilter()
+    if (chosen.use_coherence_mask or chosen.use_adaptive_alpha) and coherence is None:
         raise OptionError("a coherence mask or an adaptive exponent needs the coherence; pass it, or switch both off")
     if coherence is not None and coherence.shape != interferogram.shape:
         raise OptionError(f"coherence of shape {coherence.shape} for an interferogram of shape {interferogram.shape}")
@@ -87,37 +119,22 @@ def goldstein(
     known = np.where(missing, np.complex64(0), interferogram)
     total = np.zeros(interferogram.shape, np.complex128)
     weight = np.zeros(interferogram.shape, np.float64)
-    taper = _triangle(fft_size)
-    for place, inside in _patches(interferogram.shape, fft_size, first_line, first_sample):
-        patch = np.zeros((fft_size, fft_size), np.complex128)
+    taper = _triangle(chosen.fft_size)
+    for place, inside in _patches(interferogram.shape, chosen.fft_size, first_line, first_sample):
+        patch = np.zeros((chosen.fft_size, chosen.fft_size), np.complex128)
         patch[inside] = known[place]
-        if use_adaptive_alpha and coherence is not None:
-            exponent = _adaptive_alpha(coherence[place], alpha_min, alpha_max)
+        if chosen.use_adaptive_alpha and coherence is not None:
+            exponent = _adaptive_alpha(coherence[place], chosen.alpha_min, chosen.alpha_max)
         else:
-            exponent = alpha
-        total[place] += (_filtered(patch, exponent, window_size) * taper)[inside]
+            exponent = chosen.alpha
+        total[place] += (_filtered(patch, exponent, chosen.window_size) * taper)[inside]
         weight[place] += taper[inside]
     out: Complex64Array = (total / weight).astype(np.complex64)
-    if use_coherence_mask and coherence is not None:
-        kept = ~(coherence >= coherence_threshold)
+    if chosen.use_coherence_mask and coherence is not None:
+        kept = ~(coherence >= chosen.coherence_threshold)
         out[kept] = interferogram[kept]
     out[missing] = np.nan
     return out
-
-
-def _check(
-    alpha: float, fft_size: int, window_size: int, alpha_range: tuple[float, float], coherence_threshold: float
-) -> None:
-    if not 0 <= alpha <= 1:
-        raise OptionError(f"alpha {alpha}: from 0 (no filter) to 1 (default 1)")
-    if fft_size not in FFT_SIZES:
-        raise OptionError(f"FFT size {fft_size}: one of 32, 64, 128, 256 (default 64)")
-    if window_size not in WINDOW_SIZES:
-        raise OptionError(f"window size {window_size}: one of 3, 5, 7 (default 3)")
-    if not 0 <= alpha_range[0] <= alpha_range[1] <= 1:
-        raise OptionError(f"alpha from {alpha_range[0]} to {alpha_range[1]}: 0 <= minimum <= maximum <= 1")
-    if not 0 <= coherence_threshold <= 1:
-        raise OptionError(f"coherence threshold {coherence_threshold}: from 0 to 1 (default 0.2)")
 
 
 def _triangle(size: int) -> npt.NDArray[np.float64]:

@@ -276,7 +276,7 @@ def _layover_shadow(heights, spacing, east, north, up, low, high, mask):  # type
 
 
 @numba.njit(cache=True)
-def _layover_shadow_of_row(heights, i, spacing, east, north, up, low, high, mask):  # type: ignore[no-untyped-def]
+def _layover_shadow_of_row(heights, i, spacing, east, north, up, low, high, mask):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Walk from every cell of a row along its plane of ranges, as far as the relief could matter."""
     step = spacing / STEPS_PER_CELL
     for j in range(heights.shape[1]):

@@ -247,7 +247,7 @@ def resample_range(image, first_sample, weights, sample_offset, line_of_row, sam
 
 
 @numba.njit(cache=True, parallel=True)
-def resample_azimuth(  # type: ignore[no-untyped-def]
+def resample_azimuth(  # type: ignore[no-untyped-def]  # noqa: PLR0913
     image, first_line, weights, ramp, line_offset, sample_offset, phase_per_m, range_offset_m, line_start, sample_start
 ):
     """Interpolate along azimuth, put the carrier back, remove the phase of geometry.

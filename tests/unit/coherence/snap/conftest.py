@@ -19,7 +19,7 @@ from shapely.geometry import box
 
 from insar_mining.coherence.engine import coherence
 from insar_mining.coherence.plan.model import CoherencePlan, make_plan
-from insar_mining.simulate import Settings, SimulatedPair, Template, hills, load_template, simulate_pair
+from insar_mining.simulate import Acquisition, Settings, SimulatedPair, Template, hills, load_template, simulate_pair
 
 # where IW1 and IW2 meet and, in IW1, two bursts: 1.0 x 0.6 km
 AREA = (-8.9050, 31.1987, -8.8940, 31.2037)
@@ -76,17 +76,17 @@ def snap_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install_snap: Cal
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory: pytest.TempPathFactory, morocco_safe: Callable[[str], Path]) -> SimulatedPair:
     """Two products over hills, 60 m of baseline; coherence 0.92 on most ground, 0.3 in some checks."""
+    template = narrowed(load_template(morocco_safe("20230904")))
     return simulate_pair(
         tmp_path_factory.mktemp("snap pair"),
-        reference=narrowed(load_template(morocco_safe("20230904"))),
-        swath=("IW1", "IW2"),
+        reference=template,
+        secondary=Acquisition(template, 12, start_offset_s=0.003, perpendicular_m=60.0),
+        swaths=("IW1", "IW2"),
         area=AREA,
         # about as high as the real ground, so that footprints and pixels agree
         terrain=hills(32629, (699_300.0, 3_453_600.0), relief_m=200.0, base_m=1000.0),
         coherence=lambda x, y: np.where((x // 300 + y // 300) % 4 == 0, 0.3, 0.92),
         rng=np.random.default_rng(20230904),
-        baseline_m=60.0,
-        start_offset_s=0.003,
         settings=Settings(snr_db=25.0, margin_m=60.0),
     )
 
