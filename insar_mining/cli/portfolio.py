@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import Field
 
 from insar_mining.cli import inputs, parameters
 from insar_mining.cli.generated import with_options
 from insar_mining.cli.run import OFFERED as RUN_OFFERED
 from insar_mining.cli.speech import Speech, print_json, print_record, print_table, print_text, speech_of
 from insar_mining.errors import ArchiveError, OptionError
+from insar_mining.options.base import Options
 from insar_mining.options.models import RunOptions
 
 if TYPE_CHECKING:
@@ -32,104 +34,98 @@ Out = Annotated[
     Path | None,
     typer.Option("-o", "--out", help="The portfolio's folder (default <file>-portfolio).", show_default=False),
 ]
-Distance = Annotated[float, typer.Option("--distance", metavar="KM", help="Polygons nearer than this are one mine.")]
-Assets = Annotated[
-    Path | None, typer.Option("--assets", help="Points with names to link to the mines (CSV or vector).")
-]
-Catalogue = Annotated[Path | None, typer.Option("--catalogue", help="Records of `search -o`, instead of a search.")]
-Layer = Annotated[str | None, typer.Option("--layer", help="Layer of the file, where it has several.")]
 OFFERED = tuple(name for name in RUN_OFFERED if name not in ("mine", "mine_id"))
+
+
+class Gathering(Options):
+    """How polygons become mines, and where their images are looked up."""
+
+    distance: float = Field(5.0, description="Polygons nearer than this are one mine, kilometres.")
+    assets: Path | None = Field(None, description="Points with names to link to the mines (CSV or vector).")
+    catalogue: Path | None = Field(None, description="Records of `search -o`, instead of a search.")
+    layer: str | None = Field(None, description="Layer of the file, if it has several.")
+
+
+class Estimating(Gathering):
+    """What is estimated without a catalogue."""
+
+    world: Path | None = Field(None, description="Only estimate what the mines of a file cost, without a catalogue.")
+    years: float = Field(9.0, description="Length of the period for --world.")
+
+
+class Working(Options):
+    """Who runs the mines, which of them, and what stays."""
+
+    workers: int | None = Field(
+        None, ge=0, description="Processes (default as many as the machine carries); 0 works in this one."
+    )
+    dask: bool = Field(False, description="Start the workers with dask.distributed.")
+    scheduler: str | None = Field(None, description="Workers of this dask scheduler, tcp://HOST:PORT.")
+    shard: str | None = Field(None, description="Only one part of several, I/N, for array jobs.")
+    keep: str = Field("all", description="What stays of the pixels: all, or none after use.")
+    retry: bool = Field(False, description="Do mines again of which dates could not be fetched.")
+    performance_report: Path | None = Field(None, description="File for dask's report (HTML).")
+    publish: str | None = Field(None, description="Copy results to this URL (file, s3, gs).")
+    json_lines: bool = Field(False, description="Print one JSON object for every finished mine.")
 
 
 @app.command()
 @with_options(RunOptions, OFFERED, config=True)
+@with_options(Estimating, into="gathering")
 def plan(
     ctx: typer.Context,
     options: RunOptions,
+    gathering: Estimating,
     portfolio: Annotated[Path | None, typer.Argument(help="Vector file of polygons of mines.")] = None,
     out: Out = None,
-    distance: Distance = 5.0,
-    assets: Assets = None,
-    catalogue: Catalogue = None,
-    layer: Layer = None,
-    world: Annotated[
-        Path | None,
-        typer.Option(
-            "--world", metavar="FILE", help="Only estimate what the mines of a file cost, without a catalogue."
-        ),
-    ] = None,
-    years: Annotated[float, typer.Option("--years", help="Length of the period for --world.")] = 9.0,
     as_json: parameters.Json = False,
 ) -> None:
     """Read polygons, make mines of them, choose tracks, and tell bursts, bytes, hours and disk."""
-    if world is not None:
-        print_record(_world(world, years, distance, layer), as_json=as_json)
+    if gathering.world is not None:
+        cost = _world(gathering.world, gathering.years, gathering.distance, gathering.layer)
+        print_record(cost, as_json=as_json)
         return
     if portfolio is None:
         raise OptionError("portfolio plan: has no file of polygons. Give one as the first argument, or --world FILE")
-    made = _planned(portfolio, options, out, distance, assets, catalogue, layer)
+    made = _planned(portfolio, options, out, gathering)
     _print_plan(made, speech_of(ctx), as_json=as_json)
 
 
 @app.command()
 @with_options(RunOptions, OFFERED, config=True)
+@with_options(Gathering, into="gathering")
+@with_options(Working, into="working")
 def run(
     ctx: typer.Context,
     options: RunOptions,
+    gathering: Gathering,
+    working: Working,
     portfolio: Source,
     out: Out = None,
-    distance: Distance = 5.0,
-    assets: Assets = None,
-    catalogue: Catalogue = None,
-    layer: Layer = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers", min=0, help="Processes (default as many as the machine carries); 0 works in this one."
-        ),
-    ] = None,
-    dask: Annotated[bool, typer.Option("--dask", help="Start the workers with dask.distributed.")] = False,
-    scheduler: Annotated[
-        str | None, typer.Option("--scheduler", metavar="tcp://HOST:PORT", help="Workers of this dask scheduler.")
-    ] = None,
-    shard: Annotated[
-        str | None, typer.Option("--shard", metavar="I/N", help="Only one part of several, for array jobs.")
-    ] = None,
-    keep: Annotated[str, typer.Option("--keep", help="What stays of the pixels: all, or none after use.")] = "all",
-    retry: Annotated[bool, typer.Option("--retry", help="Do mines again of which dates could not be fetched.")] = False,
-    performance_report: Annotated[
-        Path | None, typer.Option("--performance-report", metavar="FILE", help="dask's report (HTML).")
-    ] = None,
-    publish: Annotated[
-        str | None, typer.Option("--publish", metavar="URL", help="Copy results to this URL (file, s3, gs).")
-    ] = None,
-    json_lines: Annotated[
-        bool, typer.Option("--json-lines", help="Print one JSON object for every finished mine.")
-    ] = False,
 ) -> None:
     """Run every mine of a portfolio; begun again, it goes on where it was."""
     from insar_mining.portfolio import executors
     from insar_mining.portfolio.runs import run_mine
 
-    if keep not in ("all", "none"):
-        raise OptionError(f"--keep: unknown ({keep!r}, limit all or none). Choose one of these")
+    if working.keep not in ("all", "none"):
+        raise OptionError(f"--keep: unknown ({working.keep!r}, limit all or none). Choose one of these")
     if portfolio.is_dir():
-        _refuse_given(portfolio, options, assets, catalogue, out)
+        _refuse_given(portfolio, options, gathering.assets, gathering.catalogue, out)
         made = _open(portfolio)
     else:
-        made = _planned(portfolio, options, out, distance, assets, catalogue, layer)
-    tasks = made.tasks if shard is None else executors.shard_of(made.tasks, shard)
-    job = functools.partial(run_mine, keep=keep, attempt=os.urandom(8).hex(), network=inputs.open_network)
+        made = _planned(portfolio, options, out, gathering)
+    tasks = made.tasks if working.shard is None else executors.shard_of(made.tasks, working.shard)
+    job = functools.partial(run_mine, keep=working.keep, attempt=os.urandom(8).hex(), network=inputs.open_network)
     speech = speech_of(ctx)
     with speech.progress() as show:
-        event = _reporter(tasks, show, json_lines=json_lines)
-        states = _execute(made, tasks, job, event, workers, dask, scheduler, performance_report, retry)
-    if keep == "none":
+        event = _reporter(tasks, show, json_lines=working.json_lines)
+        states = _execute(made, tasks, job, event, working)
+    if working.keep == "none":
         _drop_shared(made)
-    if publish is not None:
+    if working.publish is not None:
         from insar_mining.portfolio.objects import publish as copy
 
-        speech.say(f"{copy(made, publish)} files copied to {publish}")
+        speech.say(f"{copy(made, working.publish)} files copied to {working.publish}")
     _tell_end(made, states, speech)
 
 
@@ -222,10 +218,7 @@ def _planned(
     source: Path,
     options: RunOptions,
     out: Path | None,
-    distance_km: float,
-    assets: Path | None,
-    catalogue: Path | None,
-    layer: str | None,
+    gathering: Gathering,
 ) -> Portfolio:
     from insar_mining.portfolio.plan import plan_portfolio
 
@@ -234,9 +227,15 @@ def _planned(
     options = options.replace(**placed)  # workers may run in other folders
     folder = (out or Path(f"{Path(str(source).partition('|')[0]).stem}-portfolio")).absolute()
     return plan_portfolio(
-        source, folder, options, distance_m=1000 * distance_km, assets=assets, catalogue=catalogue, layer=layer,
+        source,
+        folder,
+        options,
+        distance_m=1000 * gathering.distance,
+        assets=gathering.assets,
+        catalogue=gathering.catalogue,
+        layer=gathering.layer,
         session=session,
-    )  # fmt: skip
+    )
 
 
 def _refuse_given(folder: Path, options: RunOptions, *others: Path | None) -> None:
@@ -258,21 +257,18 @@ def _task_of(made: Portfolio, mine: str) -> Task | None:
     return next((task for task in made.tasks if task.id == f"mine-{mine}"), None)
 
 
-def _execute(
-    made: Portfolio, tasks: list[Task], job: Any, event: Any, workers: int | None, dask: bool, scheduler: str | None,
-    performance: Path | None, retry: bool,
-) -> dict[str, str]:  # fmt: skip
+def _execute(made: Portfolio, tasks: list[Task], job: Any, event: Any, working: Working) -> dict[str, str]:
     """Choose who does the tasks."""
     from insar_mining.portfolio import executors
 
-    count = executors.workers_here(workers) if workers != 0 else 0
-    if scheduler is not None or dask or performance is not None:
-        with executors.dask_pool(scheduler, max(count, 1), report=performance) as pool:
-            return executors.execute(tasks, made.folder, job, pool, event, again=retry)
+    count = executors.workers_here(working.workers) if working.workers != 0 else 0
+    if working.scheduler is not None or working.dask or working.performance_report is not None:
+        with executors.dask_pool(working.scheduler, max(count, 1), report=working.performance_report) as pool:
+            return executors.execute(tasks, made.folder, job, pool, event, again=working.retry)
     if count == 0:
-        return executors.execute(tasks, made.folder, job, None, event, again=retry)
+        return executors.execute(tasks, made.folder, job, None, event, again=working.retry)
     with executors.local_pool(count) as processes:
-        return executors.execute(tasks, made.folder, job, processes, event, again=retry)
+        return executors.execute(tasks, made.folder, job, processes, event, again=working.retry)
 
 
 def _reporter(tasks: list[Task], show: Callable[[str, int, int], None], *, json_lines: bool) -> Any:
