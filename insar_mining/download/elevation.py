@@ -1,9 +1,10 @@
 """Fetching an elevation model: Copernicus GLO-30, or SRTM 1" as the published method used.
 
-Tiles of one degree are fetched once and kept with their checksum.  The archive's own
-list of tiles decides what a missing tile means: one that is not in the list is sea, and
-its heights are 0 m above the geoid; one that is in the list and cannot be fetched is an
-error.
+Tiles of one degree are fetched once and kept with their checksum.  A tile that is in the
+archive's own list and cannot be fetched is an error.  One that is not in the list is sea, at 0 m
+above the geoid, only if that is proven: by the map of land cells that comes with the package
+(:mod:`insar_mining.geo.land`), or, near coasts, by the list of GLO-90, which names all land.  Land
+that the list lacks (GLO-30 is not public everywhere) gets the heights of GLO-90, with a warning.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import math
 import re
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,13 +32,15 @@ from insar_mining.download.integrity import Expected, checksum, drop_fetched, is
 from insar_mining.download.transfer import Limits
 from insar_mining.errors import ArchiveError, DemError, OptionError, PartialDemWarning
 from insar_mining.files import appears_whole
+from insar_mining.geo import land
 from insar_mining.geo.elevation import Dem, read_dem
+from insar_mining.geo.land import land_in
 
 logger = logging.getLogger(__name__)
 
 Bounds = tuple[float, float, float, float]
 
-VOID, MEASURED, SEA, FILLED = 0, 1, 2, 3
+VOID, MEASURED, SEA, FILLED, COARSER = 0, 1, 2, 3, 4
 """Values of the second band: where each height comes from."""
 
 MOST_TILES = 100
@@ -65,6 +68,8 @@ class DemSource:
         land into sea.
     geoid : str
         What the heights refer to.
+    fallback : DemSource, optional
+        A coarser archive that names all land: what it does not name either is sea.
     """
 
     name: str
@@ -75,6 +80,7 @@ class DemSource:
     north_deg: int
     least_tiles: int
     geoid: str
+    fallback: DemSource | None = None
 
     def tile(self, lon: int, lat: int) -> str:
         """Return the name of the tile whose south-west corner is given."""
@@ -88,6 +94,16 @@ class DemSource:
         return re.compile(self.tile_name.format(ns="[NS]", lat=r"\d\d", ew="[EW]", lon=r"\d{3}"))
 
 
+GLO90 = DemSource(
+    name="glo90",
+    list_url="https://copernicus-dem-90m.s3.amazonaws.com/tileList.txt",
+    tile_url="https://copernicus-dem-90m.s3.amazonaws.com/{tile}/{tile}.tif",
+    tile_name="Copernicus_DSM_COG_30_{ns}{lat}_00_{ew}{lon}_00_DEM",
+    south_deg=-90,
+    north_deg=90,
+    least_tiles=26_000,
+    geoid="EGM2008",
+)
 GLO30 = DemSource(
     name="glo30",
     list_url="https://copernicus-dem-30m.s3.amazonaws.com/tileList.txt",
@@ -97,6 +113,7 @@ GLO30 = DemSource(
     north_deg=90,
     least_tiles=26_000,
     geoid="EGM2008",
+    fallback=GLO90,
 )
 SRTM = DemSource(
     name="srtm1",
@@ -107,6 +124,7 @@ SRTM = DemSource(
     north_deg=60,
     least_tiles=14_000,
     geoid="EGM96",
+    fallback=GLO90,
 )
 SOURCES = {source.name: source for source in (GLO30, SRTM)}
 
@@ -140,19 +158,21 @@ def fetch_dem(
         A GeoTIFF in EPSG:4326.  Band 1: heights in metres above the geoid, NaN where
         void; :func:`insar_mining.geo.elevation.read_dem` makes ellipsoidal heights of them
         with the EGM96 that comes with the package.  Band 2: where each height is from (0
-        void, 1 measured, 2 sea, 3 filled).
+        void, 1 measured, 2 sea, 3 filled, 4 of the coarser archive).
 
     Raises
     ------
     DemError
-        The area lies beyond the source's latitudes, or has no height at all.
+        The area lies beyond the source's latitudes, has no height at all, or holds land of which
+        neither the source nor its coarser one has a tile.
     ArchiveError
-        The list of tiles is not whole, or a tile that it names cannot be fetched.
+        The list of tiles is not whole, a tile that it names cannot be fetched, or sea cannot be
+        proven because the coarser archive's list cannot be had.
 
     Warns
     -----
     PartialDemWarning
-        Voids were filled, or are too wide to be filled.
+        Voids were filled, or are too wide to be filled; land has heights of the coarser archive.
     """
     source = _source(source)
     wanted = _wanted(bounds, margin_deg, source)
@@ -161,18 +181,80 @@ def fetch_dem(
     names = {corner: source.tile((corner[0] + 180) % 360 - 180, corner[1]) for corner in corners}
     listed = _listed(source, cache, session, limits)
     there = {corner: name for corner, name in names.items() if name in listed}
-    sea = [corner for corner in corners if corner not in there]
+    coarse = _of_fallback([c for c in corners if c not in there], source, cache, session, limits)
+    sea = [corner for corner in corners if corner not in there and corner not in coarse]
     if sea:
         logger.info("%d of %d tiles are not in the list of %s: sea level", len(sea), len(corners), source.name)
     tiles = _tiles(source, sorted(set(there.values())), cache, session, limits)
+    if source.fallback is not None and coarse:
+        tiles += _tiles(source.fallback, sorted(set(coarse.values())), cache, session, limits)
     target = cache / f"dem_{source.name}_{_key(source, wanted, tiles)}.tif"
     if is_noted(target, Expected(kind="raster")):
         return target
-    height, flags, lattice = _merged(tiles, wanted, sea)
+    height, flags, lattice = _merged(tiles, wanted, sea, list(coarse))
+    if coarse:
+        _say_what_is_coarser(coarse, source)
     _say_what_is_void(flags, source)
     _write(target, height, flags, lattice, source)
     write_note(target, Expected(kind="raster"), source.list_url)
     return target
+
+
+def _of_fallback(
+    absent: Sequence[tuple[int, int]],
+    source: DemSource,
+    cache: Path,
+    session: requests.Session,
+    limits: Limits | None,
+) -> dict[tuple[int, int], str]:
+    """Return the tiles of the coarser archive for cells that may hold land; of all others sea is proven.
+
+    Raises
+    ------
+    DemError
+        A cell holds land, and neither archive has it.
+    ArchiveError
+        The list of the coarser archive is needed and cannot be had.
+    """
+    in_doubt = {corner: land_in(*corner) for corner in absent if land_in(*corner) != land.SEA}
+    if not in_doubt:
+        return {}
+    names = {corner: _cell_name(corner) for corner in in_doubt}
+    remedy = "give an elevation model of your own (--dem)"
+    listed: set[str] = set()
+    if source.fallback is not None:
+        try:
+            listed = _listed(source.fallback, cache, session, limits)
+        except ArchiveError as error:
+            raise ArchiveError(
+                f"{source.name}: has no tile of {', '.join(names.values())}, which may be land, and "
+                f"{source.fallback.name} cannot be asked ({error}). Try again later, or {remedy}."
+            ) from None
+    found = {}
+    for corner in in_doubt:
+        tile = "" if source.fallback is None else source.fallback.tile((corner[0] + 180) % 360 - 180, corner[1])
+        if tile in listed:
+            found[corner] = tile
+    lost = [names[corner] for corner, what in in_doubt.items() if what == land.LAND and corner not in found]
+    if lost:
+        raise DemError(f"{source.name}: has no tile of {', '.join(lost)}, which hold land. {remedy.capitalize()}.")
+    return found
+
+
+def _cell_name(corner: tuple[int, int]) -> str:
+    """Return the name of a cell as people write it: ``N39E046``."""
+    lon, lat = (corner[0] + 180) % 360 - 180, corner[1]
+    return f"{'N' if lat >= 0 else 'S'}{abs(lat):02d}{'E' if lon >= 0 else 'W'}{abs(lon):03d}"
+
+
+def _say_what_is_coarser(coarse: Mapping[tuple[int, int], str], source: DemSource) -> None:
+    fallback = "" if source.fallback is None else source.fallback.name
+    warnings.warn(
+        f"{source.name}: has no tile of {', '.join(map(_cell_name, coarse))}, which hold land; heights there are of "
+        f"{fallback}, whose posts are three times as far apart (band 2 of the file is {COARSER} there)",
+        PartialDemWarning,
+        stacklevel=3,
+    )
 
 
 def _source(source: DemSource | str) -> DemSource:
@@ -201,7 +283,7 @@ def _wanted(bounds: Bounds, margin_deg: float, source: DemSource) -> Bounds:
 def _corners(wanted: Bounds) -> list[tuple[int, int]]:
     """South-west corners of the tiles that hold a post of the area."""
     west, south, east, north = wanted
-    columns = range(math.floor(west), math.ceil(east) or 1)
+    columns = range(math.floor(west), max(math.ceil(east), math.floor(west) + 1))
     rows = range(math.floor(south), math.ceil(north))
     corners = [(lon, lat) for lat in rows for lon in columns] or [(math.floor(west), math.floor(south))]
     if len(corners) > MOST_TILES:
@@ -278,7 +360,7 @@ class _Lattice:
 
 
 def _merged(
-    tiles: Sequence[Path], wanted: Bounds, sea: Sequence[tuple[int, int]]
+    tiles: Sequence[Path], wanted: Bounds, sea: Sequence[tuple[int, int]], coarse: Sequence[tuple[int, int]]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], _Lattice]:
     """Put tiles on one lattice over all of the area, with sea level where there is no tile; fill small voids."""
     model = _model(tiles, wanted)
@@ -291,6 +373,8 @@ def _merged(
     lon = lattice.west_deg + np.arange(shape[1]) * lattice.step_lon_deg
     lat = lattice.north_deg - np.arange(shape[0]) * lattice.step_lat_deg
     tile_of = np.floor(lat + 1e-9)[:, np.newaxis], np.floor(lon + 1e-9)[np.newaxis]
+    for west, south in coarse:
+        flags[(tile_of[0] == south) & (tile_of[1] == west) & (flags == MEASURED)] = COARSER
     for west, south in sea:
         inside = (tile_of[0] == south) & (tile_of[1] == west) & (flags == VOID)
         height[inside], flags[inside] = 0.0, SEA

@@ -15,12 +15,25 @@ import pytest
 import rasterio
 from rasterio.io import MemoryFile
 
-from insar_mining.download.elevation import FILLED, GLO30, MEASURED, SEA, SRTM, VOID, DemSource, fetch_dem
+from insar_mining.download.elevation import (
+    COARSER,
+    FILLED,
+    GLO30,
+    GLO90,
+    MEASURED,
+    SEA,
+    SRTM,
+    VOID,
+    DemSource,
+    fetch_dem,
+)
 from insar_mining.download.session import EarthdataSession
 from insar_mining.download.transfer import Limits
 from insar_mining.errors import ArchiveError, DemError, OptionError, PartialDemWarning
+from insar_mining.geo import land as land_map
 from insar_mining.geo.elevation import read_dem
 from insar_mining.geo.geoid import geoid_undulation_m
+from insar_mining.geo.land import land_in
 
 STEP = 1 / 60  # tiles of 60 x 60 posts: the rules are the same, the test is quick
 QUICK = Limits(attempts=2, first_wait_s=0.001)
@@ -57,6 +70,19 @@ def glo30(server: Any, tiles: dict[tuple[int, int], bytes], *, listed: set[tuple
     for corner, content in tiles.items():
         name = source.tile(*corner)
         server.add(f"/{name}/{name}.tif", content)
+    return source
+
+
+def glo90(server: Any, tiles: dict[tuple[int, int], bytes], *, is_there: bool = True) -> DemSource:
+    """The coarser archive that names all land."""
+    source = dataclasses.replace(
+        GLO90, list_url=f"{server.url}/list90.txt", tile_url=f"{server.url}/{{tile}}/{{tile}}.tif", least_tiles=0
+    )
+    if is_there:
+        names = [source.tile(*corner) for corner in tiles]
+        server.add("/list90.txt", ("\n".join(names) + "\n").encode(), content_type="text/plain")
+    for corner, content in tiles.items():
+        server.add(f"/{source.tile(*corner)}/{source.tile(*corner)}.tif", content)
     return source
 
 
@@ -98,15 +124,71 @@ def test_heights_become_ellipsoidal_with_the_shipped_geoid(server: Any, tmp_path
 
 
 def test_a_tile_that_is_not_in_the_list_is_sea(server: Any, tmp_path: Path) -> None:
-    source = glo30(server, {(-9, 31): tile(-9, 31)})
-    path = fetch_dem((-9.2, 31.4, -8.8, 31.6), tmp_path, EarthdataSession(), source=source)
+    """The cell west of it is open sea, by the map of land and without asking anyone; its own land is made up."""
+    source = glo30(server, {(-28, 31): tile(-28, 31)})
+    path = fetch_dem((-28.2, 31.4, -27.8, 31.6), tmp_path, EarthdataSession(), source=source)
     height, flags, lon, lat = bands(path)
-    land = lon >= -9 - 1e-9
+    land = lon >= -28 - 1e-9
     np.testing.assert_allclose(height[:, land], plane(lon[np.newaxis], lat[:, np.newaxis])[:, land], atol=1e-3)
     assert (height[:, ~land] == 0).all()
     assert (flags[:, ~land] == SEA).all()
     assert (flags[:, land] == MEASURED).all()
-    assert all("W010" not in asked.path for asked in server.asked)
+    assert all("W029" not in asked.path and "list90" not in asked.path for asked in server.asked)
+
+
+def test_land_that_the_list_lacks_has_the_heights_of_the_coarser_archive(server: Any, tmp_path: Path) -> None:
+    """N39E046 in Armenia, which the list of GLO-30 lacked for years, beside a cell that is listed."""
+    coarser = glo90(server, {(46, 39): tile(46, 39, step_lon=STEP * 2), (45, 39): b"not asked for"})
+    source = dataclasses.replace(glo30(server, {(45, 39): tile(45, 39)}), fallback=coarser)
+    with pytest.warns(PartialDemWarning, match="N39E046"):
+        path = fetch_dem((45.8, 39.4, 46.2, 39.6), tmp_path, EarthdataSession(), source=source)
+    height, flags, lon, lat = bands(path)
+    np.testing.assert_allclose(height, plane(lon[np.newaxis], lat[:, np.newaxis]), atol=2.0)
+    assert not (flags == SEA).any()
+    assert (flags[:, lon < 46 - STEP] == MEASURED).all()
+    assert (flags[:, lon > 46 + STEP] == COARSER).all()
+
+
+@pytest.mark.parametrize(("lon", "lat"), [(46, 39), (-4, 40), (133, -26), (-64, -33), (19, -27), (-1, 7)])
+def test_land_of_which_there_is_no_tile_is_an_error(lon: int, lat: int, server: Any, tmp_path: Path) -> None:
+    """Whether the coarser archive lacks it too, cannot be asked, or is not known."""
+    for number, (fallback, error) in enumerate(
+        [(glo90(server, {}, is_there=False), ArchiveError), (glo90(server, {(0, 0): b""}), DemError), (None, DemError)]
+    ):
+        if number == 0:
+            server.files.pop("/list90.txt")
+        else:
+            server.add("/list90.txt", b"\n", content_type="text/plain")
+        source = dataclasses.replace(glo30(server, {(20, -20): tile(20, -20)}), fallback=fallback)
+        bounds = (lon + 0.4, lat + 0.4, lon + 0.6, lat + 0.6)
+        name = f"{'N' if lat >= 0 else 'S'}{abs(lat):02d}{'E' if lon >= 0 else 'W'}{abs(lon):03d}"
+        with pytest.raises(error, match=name):
+            fetch_dem(bounds, tmp_path / str(number), EarthdataSession(), source=source, limits=QUICK)
+
+
+def test_near_a_coast_the_coarser_archive_proves_sea(server: Any, tmp_path: Path) -> None:
+    """N38W030 off the Azores: land lies within a few kilometres."""
+    assert land_in(-29, 39) == land_map.UNCERTAIN
+    source = dataclasses.replace(glo30(server, {(20, -20): b""}), fallback=glo90(server, {(20, -20): b""}))
+    path = fetch_dem((-28.7, 39.4, -28.6, 39.5), tmp_path, EarthdataSession(), source=source)
+    height, flags, *_ = bands(path)
+    assert (height == 0).all()
+    assert (flags == SEA).all()
+
+
+def test_only_the_cells_of_the_area_are_fetched(server: Any, tmp_path: Path) -> None:
+    """The one between -1 and 0 degrees as well, without its neighbour."""
+    source = glo30(server, {(-1, 7): tile(-1, 7), (0, 7): tile(0, 7)})
+    fetch_dem((-0.6, 7.4, -0.4, 7.6), tmp_path, EarthdataSession(), source=source)
+    assert [asked.path for asked in server.asked if "E000" in asked.path] == []
+
+
+@pytest.mark.parametrize(
+    ("lon", "lat", "expected"),
+    [(46, 39, 2), (406, 39, 2), (-4, 40, 2), (0, 0, 0), (-30, 10, 0), (179, 0, 0), (-180, -17, 2)],
+)
+def test_the_map_of_land(lon: int, lat: int, expected: int) -> None:
+    assert land_in(lon, lat) == expected
 
 
 def test_an_area_of_sea_alone(server: Any, tmp_path: Path) -> None:
