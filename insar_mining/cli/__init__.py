@@ -6,7 +6,9 @@ command's module, and the libraries it needs, load when the command is called.
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -55,6 +57,15 @@ class Commands(TyperGroup):
         command = command_of(importlib.import_module(f"insar_mining.cli.{module}").app)
         command.name = cmd_name
         return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command of the first argument; of an unknown one name the nearest."""
+        name = str(args[0]) if args else ""
+        if name and name not in COMMANDS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, list(COMMANDS), n=1)
+            advice = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(COMMANDS)}"
+            ctx.fail(f"No such command {name!r}; {advice}")
+        return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:
         """Complete names of commands without importing them."""
@@ -127,9 +138,36 @@ def _common(
     """Read by `speaking`, which sees them before any command runs."""
 
 
+def run() -> object:
+    """Run the command line in its frame; wrong arguments are shown, an interrupt is raised."""
+    try:
+        return app(prog_name="insar-mining", standalone_mode=False)
+    except SystemExit as end:
+        # the frame ends the process with 1 where a reader is gone, which is no error
+        if isinstance(end.__context__, OSError):
+            raise end.__context__ from None
+        raise
+    except Exception as error:
+        show = getattr(error, "show", None)
+        if show is not None:  # a wrong argument
+            show()
+        elif error.__cause__ is not None and type(error).__name__ == "Abort":
+            raise error.__cause__ from None  # the frame makes an abort of an interrupt
+        return _code_of(error)
+
+
+def _code_of(error: Exception) -> int:
+    code = getattr(error, "exit_code", None)
+    if code is None:
+        raise error
+    return int(code)
+
+
 def main() -> None:
-    """Run the command line; the console script and ``python -m insar_mining`` start here."""
-    app(prog_name="insar-mining")
+    """Run the command line and end the process; ``python -m insar_mining`` starts here."""
+    from insar_mining.ends import main_of
+
+    sys.exit(main_of(run))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -18,12 +19,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from insar_mining.ends import INTERRUPTED as INTERRUPTED
+from insar_mining.ends import StreamError, ending_of, say, unwritable
 from insar_mining.errors import InsarMiningError, InsarMiningWarning
 
 if TYPE_CHECKING:
     import pandas as pd
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
 KEY = "insar_mining.speech"
 
@@ -91,25 +93,28 @@ def speaking(ctx: typer.Context) -> Iterator[None]:
     with _warnings_as_lines(speech), _log_to(speech):
         try:
             yield
-        except InsarMiningError as error:
-            _end(speech, " ".join(str(error).split()), 1)
-        except KeyboardInterrupt:
-            _end(speech, "interrupted; what is finished is kept, a rerun of the same command continues", INTERRUPTED)
-        except BrokenPipeError:
-            # the reader of a pipe has seen enough (`| head`); keep the interpreter's last flush quiet too
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
-        except MemoryError:
-            # in plain text: what draws colours may need memory of its own
-            sys.stderr.write("error: not enough memory; give more, map a smaller area, or use fewer threads\n")
-            raise typer.Exit(1) from None
-        except Exception as error:
-            if isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "exit_code"):
-                raise  # the frame's own way of ending, a wrong argument for one
-            if isinstance(error, OSError) and error.filename is not None:
-                _end(speech, f"{error.filename}: {error.strerror}; check the name, the folder and your rights there", 1)
-            text = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
-            _end(speech, f"{text} (please report it with the output of --debug)", UNEXPECTED)
+        except (KeyboardInterrupt, Exception) as error:
+            _end_by(error, speech)
+
+
+def _end_by(error: BaseException, speech: Speech) -> None:
+    """Say in one line why a command ends, and end it with the exit code of that."""
+    if isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "exit_code"):
+        raise error  # the frame's own way of ending, a wrong argument for one
+    ending = ending_of(error)
+    if ending is not None:
+        if speech.debug:
+            say(traceback.format_exc())
+        say(f"error: {ending[1]}")  # in plain text: what draws colours may need memory of its own
+        raise typer.Exit(ending[0]) from None
+    if isinstance(error, StreamError):
+        raise typer.Exit(unwritable(error)) from None
+    if isinstance(error, InsarMiningError):
+        _end(speech, " ".join(str(error).split()), 1)
+    if isinstance(error, OSError) and error.filename is not None:
+        _end(speech, f"{error.filename}: {error.strerror}; check the name, the folder and your rights there", 1)
+    text = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
+    _end(speech, f"{text} (please report it with the output of --debug)", UNEXPECTED)
 
 
 def _end(speech: Speech, text: str, code: int) -> None:
@@ -160,6 +165,14 @@ def _log_to(speech: Speech) -> Iterator[None]:
         logger.setLevel(level)
 
 
+class _Output(Console):
+    """Standard output; a reader that is gone ends the command without an error."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what `speaking` knows, where the library would end the process with an error."""
+        raise StreamError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def print_table(table: pd.DataFrame, *, as_json: bool, title: str | None = None) -> None:
     """Print a table to stdout: for people, or as a JSON list with one object per row."""
     if as_json:
@@ -170,7 +183,7 @@ def print_table(table: pd.DataFrame, *, as_json: bool, title: str | None = None)
         shown.add_column(str(name), justify="right" if dtype.kind in "fiu" else "left", overflow="fold")
     for row in table.itertuples(index=False, name=None):
         shown.add_row(*(_cell(value) for value in row))
-    Console().print(shown)
+    _Output().print(shown)
 
 
 def print_text(text: str) -> None:

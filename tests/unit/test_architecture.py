@@ -20,7 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # from the bottom to the top; modules of one layer may import one another
 LAYERS = (
-    {"arrays", "display", "doors", "errors", "files", "machine"},
+    {"arrays", "display", "doors", "ends", "errors", "files", "machine"},
     {"geo", "options"},
     {"sentinel1"},
     {"scenes", "download"},
