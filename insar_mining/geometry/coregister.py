@@ -1,4 +1,4 @@
-"""Where each pixel of a reference burst lies on the ground and in the secondary.
+"""Locate each pixel of a reference burst on the ground and in the secondary.
 
 Terrain makes these fields rough, but only through the height: at a fixed height they
 are as smooth as the orbits.  So they are solved exactly at coarse nodes of the burst
@@ -41,7 +41,7 @@ SCAN_STEP_M = 25.0
 
 @dataclass(frozen=True)
 class BurstFrame:
-    """The sampling of one burst: what turns (line, sample) into (time, slant range).
+    """Convert between (line, sample) and (time, slant range) of one burst.
 
     Attributes
     ----------
@@ -74,17 +74,17 @@ class BurstFrame:
         )
 
     def line_of(self, time_s: FloatArray) -> FloatArray:
-        """Fractional line of zero-Doppler times."""
+        """Return the fractional line of zero-Doppler times."""
         return (time_s - self.first_time_s) / self.line_interval_s
 
     def sample_of(self, slant_range_m: FloatArray) -> FloatArray:
-        """Fractional sample of one-way slant ranges."""
+        """Return the fractional sample of one-way slant ranges."""
         return (slant_range_m - self.first_range_m) / self.range_spacing_m
 
 
 @dataclass(frozen=True)
 class Region:
-    """A rectangle of lines and samples of a burst (start inclusive, stop exclusive)."""
+    """Describe a rectangle of lines and samples of a burst (start inclusive, stop exclusive)."""
 
     line_start: int
     line_stop: int
@@ -109,7 +109,7 @@ class Region:
 
     @classmethod
     def around(cls, line: FloatArray, sample: FloatArray, frame: BurstFrame) -> Region:
-        """Return the pixels of a burst that bilinear interpolation at some positions takes."""
+        """Return the pixels of a burst that bilinear interpolation at some positions needs."""
         return cls(
             max(math.floor(line.min()), 0),
             min(math.floor(line.max()) + 2, frame.lines),
@@ -139,7 +139,7 @@ class Region:
 
 
 class Nodes(NamedTuple):
-    """Fields at the nodes of a burst, each a cubic in height (kilometres).
+    """Hold fields at the nodes of a burst, each a cubic in height (kilometres).
 
     `coefficients` has the shape (fields, node lines, node samples, 4); node (i, j) is
     the pixel ``((first_line_node + i) * 32, (first_sample_node + j) * 64)``.
@@ -151,13 +151,13 @@ class Nodes(NamedTuple):
 
 
 def node_heights_m() -> FloatArray:
-    """Heights at which nodes are solved: four Chebyshev points of -500..9000 m, for all scenes."""
+    """Return the heights at which nodes are solved: four Chebyshev points of -500..9000 m."""
     unit = np.cos(np.pi * (np.arange(4) + 0.5) / 4)
     return np.asarray((LOWEST_M + HIGHEST_M) / 2 + (HIGHEST_M - LOWEST_M) / 2 * unit)
 
 
 def ground_nodes(arc: ArcArrays, frame: BurstFrame, region: Region, near_deg: float = 0.0) -> Nodes:
-    """Solve where the nodes around a region lie on the ground; fields are (longitude, latitude), degrees.
+    """Solve the ground position of the nodes around a region; fields are (longitude, latitude), degrees.
 
     Longitudes lie within 180 degrees of `near_deg`, so that they do not jump at the antimeridian.
     """
@@ -198,7 +198,7 @@ def _powers(height_m: FloatArray) -> FloatArray:
 
 
 def cubics_in_height(values: FloatArray) -> FloatArray:
-    """Turn values at the node heights (last axis) into coefficients of powers of height."""
+    """Convert values at the node heights (last axis) to coefficients of powers of height."""
     return np.ascontiguousarray(values @ np.linalg.inv(_powers(node_heights_m())).T)
 
 
@@ -228,7 +228,7 @@ def _solve_secondary(arc, lon_deg, lat_deg, height_m, guess_s):  # type: ignore[
 
 @numba.njit(cache=True, inline="always")
 def _along_line(nodes, field, line):  # type: ignore[no-untyped-def]
-    """Cubics in height at the nodes of one line, linear between the lines of nodes; shape (node samples, 4)."""
+    """Interpolate cubics in height at the nodes of one line; shape (node samples, 4)."""
     coefficients, first_line, _ = nodes
     v = line / NODE_LINES - first_line
     i = min(int(v), coefficients.shape[1] - 2)
@@ -238,7 +238,7 @@ def _along_line(nodes, field, line):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, inline="always")
 def cubic_at(cubics, place):  # type: ignore[no-untyped-def]
-    """Cubic in height at a fractional place in a row of nodes."""
+    """Interpolate the cubic in height at a fractional place in a row of nodes."""
     j = min(int(place), cubics.shape[0] - 2)
     u = place - j
     return (
@@ -258,7 +258,7 @@ def cubic_value(cubic, height_m):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _level_near_terrain(column, row, terrain):  # type: ignore[no-untyped-def]
-    """Of the levels 0, 1000 ... 9000 m, the one where the line of a pixel passes nearest to the terrain.
+    """Find the level of 0, 1000 ... 9000 m at which the line of a pixel is nearest to the terrain.
 
     The levels are the same for every scene, so that the start, and with it the crossing found
     in layover, does not depend on how much terrain was read.  NaN where there is none.
@@ -276,7 +276,7 @@ def _level_near_terrain(column, row, terrain):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _surface_height(column, row, terrain, guess_m, top_m):  # type: ignore[no-untyped-def]
-    """Height at which the line of constant time and range of a pixel meets the terrain.
+    """Solve the height at which the line of constant time and range of a pixel intersects the terrain.
 
     `column` and `row` of the elevation model are cubics in height.  The secant method starts from `guess_m`; where
     it fails (layover: several surfaces at one range; the rim of the elevation model) the
@@ -302,7 +302,7 @@ def _surface_height(column, row, terrain, guess_m, top_m):  # type: ignore[no-un
 
 @numba.njit(cache=True)
 def _first_crossing(column, row, terrain, top_m):  # type: ignore[no-untyped-def]
-    """Walk down from the top in steps of 25 m to the first level below the terrain, then bisect."""
+    """Search down from the top in steps of 25 m to the first level below the terrain, then bisect."""
     # levels are multiples of the step, so that the result does not depend on where the walk starts
     high = (math.ceil(top_m / SCAN_STEP_M) + 1) * SCAN_STEP_M
     known = False
@@ -331,7 +331,7 @@ def _first_crossing(column, row, terrain, top_m):  # type: ignore[no-untyped-def
 
 @numba.njit(cache=True, parallel=True)
 def surface_heights(ground, dem, line_start, line_stop, sample_start, posts, top_m):  # type: ignore[no-untyped-def]
-    """Ellipsoidal heights of the terrain seen at each line and every 4th sample.
+    """Compute ellipsoidal heights of the terrain at each line and every 4th sample.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From the cells of the map to the pixels of a burst, and back with their values."""
+"""Locate the cells of a map in a burst, and bring the values of the burst back to the map."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ LATTICE_M = 160.0
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """Where each cell of the map lies in the reference: zero-Doppler time and slant range, NaN if nowhere."""
+    """Hold the zero-Doppler time and slant range of each cell of the map in the reference, NaN if there are none."""
 
     time_s: FloatArray
     slant_range_m: FloatArray
 
 
 def look_up(swath: SubSwath, grid: MapGrid, dem: DemArrays) -> Look:
-    """Find every cell of a grid in a sub-swath's zero-Doppler time and slant range.
+    """Compute zero-Doppler time and slant range of every cell of a grid in a sub-swath.
 
     Both are as smooth as the orbit but for the height.  So they are solved exactly on a lattice of
     about 160 m for four fixed heights, kept as cubics in height, and evaluated with the height of
@@ -108,7 +108,7 @@ def _between(lon, lat, coefficients, row, column, dem):  # type: ignore[no-untyp
 
 
 class Place(NamedTuple):
-    """How times and ranges become fractional lines and samples of a piece of a burst."""
+    """Convert times and ranges to fractional lines and samples of a piece of a burst."""
 
     first_time_s: float
     line_interval_s: float
@@ -141,7 +141,7 @@ class Place(NamedTuple):
 
 @numba.njit(cache=True, inline="always")
 def _line_and_sample(place, time_s, slant_range_m):  # type: ignore[no-untyped-def]
-    """Fractional position in the piece; its start comes off last, exactly, so that no value depends on the piece."""
+    """Compute the fractional position in the piece; its start is subtracted last, so that pieces do not matter."""
     line = (time_s - place.first_time_s) / place.line_interval_s - place.down
     sample = (slant_range_m - place.first_range_m) / place.range_spacing_m - place.right
     return line - place.line_start, sample - place.sample_start
@@ -149,7 +149,7 @@ def _line_and_sample(place, time_s, slant_range_m):  # type: ignore[no-untyped-d
 
 @numba.njit(cache=True, parallel=True)
 def bilinear(image, look_time_s, look_range_m, place, chosen, top, left, out):  # type: ignore[no-untyped-def]
-    """Fill the chosen cells of a map from their fractional positions in an image.
+    """Interpolate an image bilinearly at the fractional positions of the chosen cells of a map.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def bilinear(image, look_time_s, look_range_m, place, chosen, top, left, out):  
 
 @numba.njit(cache=True, parallel=True)
 def nearest(image, look_time_s, look_range_m, place, chosen, top, left, out):  # type: ignore[no-untyped-def]
-    """Fill the chosen cells of a map with the nearest pixel: for values that must not be averaged.
+    """Take the nearest pixel for the chosen cells of a map: for values that must not be averaged.
 
     Parameters are those of :func:`bilinear`.
     """

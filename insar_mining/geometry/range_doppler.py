@@ -1,4 +1,4 @@
-"""Kernels of range-Doppler geometry: orbit arc, WGS 84 ellipsoid, terrain.
+"""Solve range-Doppler geometry: orbit arc, WGS 84 ellipsoid, terrain.
 
 An orbit arc enters a kernel as the three values of :class:`ArcArrays`.  Positions are
 Earth-fixed Cartesian, metres; angles at the edges are degrees, inside radians.
@@ -34,7 +34,7 @@ ANGLE_STEPS = 12
 
 
 class ArcArrays(NamedTuple):
-    """An :class:`OrbitArc` as kernels take it."""
+    """Hold an :class:`OrbitArc` as arrays for kernels."""
 
     coefficients_m: FloatArray
     centre_s: float
@@ -48,7 +48,7 @@ def arc_arrays(arc: OrbitArc) -> ArcArrays:
 
 @numba.njit(cache=True, inline="always")
 def orbit_state(arc, t):  # type: ignore[no-untyped-def]
-    """Position, velocity and acceleration at time `t`: nine numbers."""
+    """Compute position, velocity and acceleration at time `t`: nine numbers."""
     coefficients, centre, half = arc
     u = (t - centre) / half
     degree = coefficients.shape[0] - 1
@@ -72,7 +72,7 @@ def orbit_state(arc, t):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, inline="always")
 def to_cartesian(lon_deg, lat_deg, height_m):  # type: ignore[no-untyped-def]
-    """Geodetic to Earth-fixed Cartesian on WGS 84."""
+    """Convert geodetic to Earth-fixed Cartesian coordinates on WGS 84."""
     lon = math.radians(lon_deg)
     lat = math.radians(lat_deg)
     sin_lat = math.sin(lat)
@@ -87,7 +87,7 @@ def to_cartesian(lon_deg, lat_deg, height_m):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, inline="always")
 def to_geodetic(x, y, z):  # type: ignore[no-untyped-def]
-    """Earth-fixed Cartesian to longitude, latitude (radians) and height (metres).
+    """Convert Earth-fixed Cartesian coordinates to longitude, latitude (radians) and height (metres).
 
     Bowring (1976), Survey Review 23(181); one application is exact to a micrometre
     below 10 km of height.
@@ -109,7 +109,7 @@ def to_geodetic(x, y, z):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def zero_doppler(arc, x, y, z, guess_s):  # type: ignore[no-untyped-def]
-    """Zero-Doppler time and slant range of a point; NaN where Newton does not converge."""
+    """Solve zero-Doppler time and slant range of a point; NaN where Newton does not converge."""
     t = guess_s
     for _ in range(NEWTON_STEPS):
         px, py, pz, vx, vy, vz, ax, ay, az = orbit_state(arc, t)
@@ -128,7 +128,7 @@ def zero_doppler(arc, x, y, z, guess_s):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def right_of_track(arc, t, x, y, z):  # type: ignore[no-untyped-def]
-    """Tell whether a point lies on the side that the antenna looks to."""
+    """Check whether a point is on the side of the track that the antenna looks to."""
     px, py, pz, vx, vy, vz, _, _, _ = orbit_state(arc, t)
     # the position is (nearly) up: velocity x up points to the right of the track
     rx, ry, rz = vy * pz - vz * py, vz * px - vx * pz, vx * py - vy * px
@@ -137,7 +137,7 @@ def right_of_track(arc, t, x, y, z):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def ground_point(arc, t, slant_range_m, height_m):  # type: ignore[no-untyped-def]
-    """Longitude, latitude (degrees) of the point to the right of the track at a range and height.
+    """Solve longitude, latitude (degrees) of the point right of the track at a range and height.
 
     The point lies in the zero-Doppler plane at the angle `alpha` from the plane's
     downward direction; `alpha` is found by Newton's method on the ellipsoidal height.
@@ -172,7 +172,7 @@ def ground_point(arc, t, slant_range_m, height_m):  # type: ignore[no-untyped-de
 
 
 class DemArrays(NamedTuple):
-    """Ellipsoidal heights on regular posts, as kernels take them (rows go south)."""
+    """Hold ellipsoidal heights on regular posts as arrays for kernels (rows go south)."""
 
     height_m: npt.NDArray[np.float32]
     west_deg: float
@@ -183,14 +183,14 @@ class DemArrays(NamedTuple):
 
 @numba.njit(cache=True, inline="always")
 def terrain_height(dem, lon_deg, lat_deg):  # type: ignore[no-untyped-def]
-    """Bilinear height at a point, NaN outside the posts or beside a void."""
+    """Interpolate height bilinearly at a point, NaN outside the posts or beside a void."""
     height, west, north, step_lon, step_lat = dem
     return height_between_posts(height, (lon_deg - west) / step_lon, (north - lat_deg) / step_lat)
 
 
 @numba.njit(cache=True, inline="always")
 def height_between_posts(height, column, row):  # type: ignore[no-untyped-def]
-    """Bilinear height at a fractional column and row of an elevation model; NaN outside or beside a void."""
+    """Interpolate height bilinearly at a fractional column and row; NaN outside or beside a void."""
     rows, columns = height.shape
     if not (column >= 0 and row >= 0 and column <= columns - 1 and row <= rows - 1):
         return np.nan
@@ -205,7 +205,7 @@ def height_between_posts(height, column, row):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, parallel=True)
 def radar_coordinates(arc, dem, lon_deg, lat_deg, guess_s):  # type: ignore[no-untyped-def]
-    """Zero-Doppler time and slant range of ground points given by longitude and latitude.
+    """Compute zero-Doppler time and slant range of ground points given by longitude and latitude.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How many threads kernels run on, and one job at a time."""
+"""Bound the threads of kernels, and run one job at a time."""
 
 from __future__ import annotations
 
@@ -45,6 +45,6 @@ def threads(count: int | None = None) -> Iterator[int]:
 
 
 def allowance() -> int:
-    """Threads that a map takes where nobody says how many."""
+    """Return the default number of threads of a map."""
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # a list is for nested regions
     return min(processors(), int(first)) if first.isdigit() and int(first) > 0 else processors()

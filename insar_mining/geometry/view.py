@@ -1,4 +1,4 @@
-"""How the satellite sees the cells of a map: line of sight, local incidence, perpendicular baseline."""
+"""Compute viewing geometry of map cells: line of sight, local incidence, perpendicular baseline."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROWS = 256
 
 
 class SightLines(NamedTuple):
-    """Unit vectors from the cells of a map to the satellite, along the map's own axes.
+    """Hold unit vectors from the cells of a map to the satellite, along the map's own axes.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class SightLines(NamedTuple):
 
 
 def sight_lines(swath: SubSwath, grid: MapGrid, height_m: npt.ArrayLike) -> SightLines:
-    """Line of sight of every cell of a grid, at its zero-Doppler time.
+    """Compute the line of sight of every cell of a grid at its zero-Doppler time.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def sight_lines(swath: SubSwath, grid: MapGrid, height_m: npt.ArrayLike) -> Sigh
 def perpendicular_baseline_map(
     reference: SubSwath, secondary: SubSwath, grid: MapGrid, height_m: npt.ArrayLike
 ) -> Float32Array:
-    """Perpendicular baseline of a pair at every cell of a grid, metres.
+    """Compute the perpendicular baseline of a pair at every cell of a grid, metres.
 
     The distance of the two satellites, each at its zero-Doppler time of the cell, along line
     of sight x velocity of the reference: positive upward, the sign of ASF's catalogue
@@ -93,7 +93,7 @@ def perpendicular_baseline_map(
 
 
 def local_incidence_deg(height_m: npt.ArrayLike, spacing_m: float, sight: SightLines) -> Float32Array:
-    """Angle between the line of sight and the normal of the terrain, degrees.
+    """Compute the angle between the line of sight and the normal of the terrain, degrees.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def local_incidence_deg(height_m: npt.ArrayLike, spacing_m: float, sight: SightL
 
 
 def local_incidence_map(swath: SubSwath, grid: MapGrid, dem: DemArrays) -> Float32Array:
-    """Local incidence angle of the cells of a grid, degrees, from the terrain around it too.
+    """Compute the local incidence angle of the cells of a grid, degrees, from the terrain around it too.
 
     As :func:`local_incidence_deg`, but with the neighbours of the cells at the grid's rim: a cell has the
     same angle in every grid that holds it.
@@ -136,13 +136,13 @@ def padded(grid: MapGrid, cells: int) -> MapGrid:
 
 
 def cell_heights(grid: MapGrid, dem: DemArrays) -> FloatArray:
-    """Ellipsoidal heights of the cell centres of a grid, bilinear; NaN beyond the model."""
+    """Interpolate ellipsoidal heights at the cell centres of a grid; NaN beyond the model."""
     lon, lat = grid.lonlat()
     return np.asarray(_heights(dem, lon, lat))
 
 
 def slopes(height_m: npt.ArrayLike, spacing_m: float) -> tuple[FloatArray, FloatArray]:
-    """Rise of the ground per metre of easting and per metre of northing, each (height, width)."""
+    """Compute the rise of the ground per metre of easting and per metre of northing, each (height, width)."""
     heights = np.asarray(height_m, dtype=np.float64)
     down, right = (
         np.gradient(heights, spacing_m, axis=axis) if heights.shape[axis] > 1 else np.zeros(heights.shape)
@@ -152,7 +152,7 @@ def slopes(height_m: npt.ArrayLike, spacing_m: float) -> tuple[FloatArray, Float
 
 
 def _strips(grid: MapGrid) -> Iterator[tuple[slice, FloatArray, FloatArray, FloatArray]]:
-    """Rows of a grid some at a time: longitudes, latitudes, and how the grid's axes turn against east and north."""
+    """Yield rows of a grid some at a time: longitudes, latitudes, and the angle of the grid's axes to north."""
     # one cell more to the east, for the direction of the last cells' rows
     wider = replace(grid, width=grid.width + 1)
     for start in range(0, grid.height, ROWS):
@@ -162,7 +162,7 @@ def _strips(grid: MapGrid) -> Iterator[tuple[slice, FloatArray, FloatArray, Floa
 
 
 def _turn(lon: FloatArray, lat: FloatArray, lon_east: FloatArray, lat_east: FloatArray) -> FloatArray:
-    """Angle from east to the direction of increasing eastings, radians, towards north."""
+    """Compute the angle from east to the direction of increasing eastings, radians, towards north."""
     sin_lat = np.sin(np.radians(lat))
     root = 1 - WGS84_E2 * sin_lat**2
     prime, meridian = WGS84_A_M / np.sqrt(root), WGS84_A_M * (1 - WGS84_E2) / root**1.5

@@ -1,4 +1,4 @@
-"""Kernels are compiled once per machine."""
+"""Compile the kernels once per machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KERNELS = (
 
 
 def are_compiled() -> bool:
-    """Tell whether an earlier process left compiled kernels: else the first map takes about a minute more."""
+    """Check whether compiled kernels of an earlier process are cached (without them the first map takes a minute)."""
     return all(_has_files(kernel) for kernel in KERNELS)
 
 

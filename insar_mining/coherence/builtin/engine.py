@@ -1,4 +1,4 @@
-"""The built-in engine: from the products of a pair to its map, over the area of interest only.
+"""Run the built-in engine: from the products of a pair to its map, over the area of interest only.
 
 For each burst of the stack reference that shows the map: find the pixels that the map needs, bring
 both dates onto them, estimate coherence in blocks of lines, and fill the cells that the burst shows.
@@ -56,7 +56,7 @@ DATES = ("REFERENCE", "SECONDARY")
 
 
 class BuiltinEngine:
-    """Carries out plans with numpy and numba.
+    """Execute plans with numpy and numba.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ class BuiltinEngine:
             return {name: out[name] for name in names} | map_bands(scene, products, plan, out)
 
     def _scene_of(self, plan: CoherencePlan) -> Scene:
-        """Return what the pairs of the plan's stack share; the last one is kept."""
+        """Return what the pairs of the plan's stack share; the last one is cached."""
         stack = plan.acquisitions[2]
         key = (stack.identity, plan.grid, plan.dem_identity, plan.swaths, plan.polarisation)
         if self._scene is None or self._scene.key != key:
@@ -167,7 +167,7 @@ class BuiltinEngine:
         )
 
     def _looks(self, scene: Scene, plan: CoherencePlan) -> dict[str, str]:
-        """Say how many independent looks the window has; the pixels are read once per stack and window."""
+        """Estimate the independent looks of the window, once per stack and window."""
         regions = {pair: scene.region(pair) for pair in plan.bursts}
         main = max(plan.bursts, key=lambda pair: 0 if (r := regions[pair]) is None else r.shape[0] * r.shape[1])
         region, stack = regions[main], scene.side(main)
@@ -186,7 +186,7 @@ class BuiltinEngine:
         }
 
     def _shift(self, scene: Scene, plan: CoherencePlan, which: int) -> Shift | None:
-        """Measure what geometry leaves of a shift of a date, if the recipe says so; once per date and map."""
+        """Estimate the residual misregistration of a date if the recipe asks for it, once per date and map."""
         date = plan.acquisitions[which]
         if plan.recipe.refine == "none" or date.identity == plan.acquisitions[2].identity:
             return None
@@ -196,7 +196,7 @@ class BuiltinEngine:
         return self._shifts[key]
 
     def _relief(self, wide: Region, stack: Side, scene: Scene, plan: CoherencePlan) -> Relief:
-        """Meet the terrain, or take what was met for an earlier date."""
+        """Compute the terrain heights of a burst, or reuse those of an earlier date."""
         relief = Relief(wide, stack, scene.dem)
         reach = relief.reach
         shape = reach.shape[0], reach.posts
@@ -209,7 +209,7 @@ class BuiltinEngine:
     def _date(
         self, date: Acquisition, index: int, relief: Relief, stack: Side, shift: Shift | None, plan: CoherencePlan
     ) -> DateLines:
-        """Bring one date to the geometry: as it is, from the cache, or block by block."""
+        """Resample one date to the stack geometry: unchanged, from the cache, or block by block."""
         if date.identity == plan.acquisitions[2].identity and index == stack.burst_index:
             return OwnPixels(stack)
         side = Side(self._product(date), self._product(date).sub_swath(stack.swath.swath, plan.polarisation), index)

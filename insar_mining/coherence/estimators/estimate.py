@@ -1,4 +1,4 @@
-"""Sums over the window: the coherence estimator, and the interferogram."""
+"""Sum over the window: the coherence estimator, and the interferogram."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @numba.njit(cache=True, parallel=True)
 def coherence(reference, secondary, azimuth, range_):  # type: ignore[no-untyped-def]
-    """Sample coherence in a boxcar of `azimuth` lines and `range_` samples.
+    """Estimate sample coherence in a boxcar of `azimuth` lines and `range_` samples.
 
     ``|sum(r conj(s))| / sqrt(sum(|r|^2) sum(|s|^2))`` (Touzi et al. 1999, Eq. 3,
     doi:10.1109/36.739146), over the samples that SNAP's Interferogram operator takes:
@@ -73,7 +73,7 @@ def coherence(reference, secondary, azimuth, range_):  # type: ignore[no-untyped
 
 @numba.njit(cache=True, parallel=True)
 def window_mean(image, azimuth, range_):  # type: ignore[no-untyped-def]
-    """Mean of a complex image over the window of :func:`coherence`.
+    """Average a complex image over the window of :func:`coherence`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How many independent looks a coherence window holds.
+"""Estimate the number of independent looks of a coherence window.
 
 Neighbouring pixels share a part of their speckle, because the processor's bandwidth is
 narrower than the sampling and weighted; 14 pixels are therefore 6 to 8 independent looks.
@@ -41,7 +41,7 @@ LEAST_TILES = 4
 
 @dataclass(frozen=True)
 class LooksEstimate:
-    """Looks that were measured.
+    """Hold measured looks.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class LooksEstimate:
 
 
 def mean_without_coherence(looks: npt.ArrayLike) -> FloatArray:
-    """Mean sample coherence of ground without any, ``Gamma(L) Gamma(3/2) / Gamma(L + 1/2)``.
+    """Compute the mean sample coherence of decorrelated ground, ``Gamma(L) Gamma(3/2) / Gamma(L + 1/2)``.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def mean_without_coherence(looks: npt.ArrayLike) -> FloatArray:
 
 
 def looks_of_mean(mean: float) -> float:
-    """Independent looks for which ground without coherence reads `mean`.
+    """Solve the independent looks for which decorrelated ground reads `mean`.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def looks_of_mean(mean: float) -> float:
 
 
 def window_looks(swath: SubSwath, lines: int, samples: int) -> float:
-    """Independent looks of a window of a sub-swath, from the bandwidths in its annotation.
+    """Compute independent looks of a window of a sub-swath from the bandwidths in its annotation.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def window_looks(swath: SubSwath, lines: int, samples: int) -> float:
 
 
 def spectral_looks(azimuth: Spectrum, range_: Spectrum, lines: int, samples: int) -> float:
-    """Independent looks of a window over speckle of known spectra.
+    """Compute independent looks of a window over speckle of known spectra.
 
     With the eigenvalues ``l_i`` (sum 1) of the correlation matrix of the window's pixels and
     independent exponential powers ``p_i``, ``q_i`` of the two dates, the squared sample
@@ -130,13 +130,13 @@ def spectral_looks(azimuth: Spectrum, range_: Spectrum, lines: int, samples: int
 
 
 def _looks_of(down: FloatArray, across: FloatArray) -> float:
-    """Return the looks of a window whose pixels have these correlation matrices along lines and along samples."""
+    """Compute the looks of a window whose pixels have these correlation matrices along lines and samples."""
     eigenvalues = np.clip(np.outer(np.linalg.eigvalsh(down), np.linalg.eigvalsh(across)).ravel(), 0.0, None)
     return looks_of_mean(_mean_of_root(*_moments(eigenvalues / eigenvalues.sum())))
 
 
 def _moments(eigenvalues: FloatArray) -> tuple[float, float | None]:
-    """E[x] and E[x^2] of the squared sample coherence; the second is None for very large windows."""
+    """Compute E[x] and E[x^2] of the squared sample coherence; the second is None for very large windows."""
     node, weight = _quadrature()
     u = (node + 1) / 2
     t = u / (1 - u)  # 0..1 to 0..infinity
@@ -153,12 +153,12 @@ def _moments(eigenvalues: FloatArray) -> tuple[float, float | None]:
 
 @functools.cache
 def _quadrature() -> tuple[FloatArray, FloatArray]:
-    """Nodes and weights of Gauss and Legendre on -1..1; finding them takes longer than all that they are used for."""
+    """Return Gauss-Legendre nodes and weights on -1..1, cached since they cost more than their use."""
     return np.polynomial.legendre.leggauss(QUADRATURE_POINTS)
 
 
 def _mean_of_root(first: float, second: float | None) -> float:
-    """E[sqrt(x)] of a density of 0..1 near Beta(1, b), of which one or two moments are known."""
+    """Compute E[sqrt(x)] of a density of 0..1 near Beta(1, b) with one or two known moments."""
     b = 1 / first - 1
 
     def moment(k: float) -> float:
@@ -173,7 +173,7 @@ def _mean_of_root(first: float, second: float | None) -> float:
 
 
 def looks_of_image(image: Complex64Array, lines: int, samples: int) -> LooksEstimate:
-    """Independent looks of a window, from the spectra that the pixels of an image really have.
+    """Estimate independent looks of a window from the spectra of an image's pixels.
 
     The image is cut into tiles of 64 lines x 512 samples; in each the azimuth carrier (a
     parabola of phase) is found from the phase between lines and removed, and the autocorrelation
@@ -213,7 +213,7 @@ def looks_of_image(image: Complex64Array, lines: int, samples: int) -> LooksEsti
 
 
 def _full_tiles(image: Complex64Array) -> Iterator[npt.NDArray[np.complex128]]:
-    """Tiles of an image at least half of whose pixels hold data; the others are 0."""
+    """Cut an image into tiles with at least half of their pixels valid; the others are 0."""
     for top in range(0, image.shape[0] - TILE[0] + 1, TILE[0]):
         for left in range(0, image.shape[1] - TILE[1] + 1, TILE[1]):
             tile = np.nan_to_num(image[top : top + TILE[0], left : left + TILE[1]].astype(np.complex128))
@@ -222,7 +222,7 @@ def _full_tiles(image: Complex64Array) -> Iterator[npt.NDArray[np.complex128]]:
 
 
 def _tile_autocorrelation(tile: npt.NDArray[np.complex128], lines: int, samples: int) -> tuple[FloatArray, FloatArray]:
-    """Autocorrelation of a tile along lines and along samples, real, 1 at lag 0."""
+    """Compute the autocorrelation of a tile along lines and along samples, real, 1 at lag 0."""
     between = np.sum(tile[1:] * tile[:-1].conj(), axis=1)  # phase from a line to the next: straight in the line
     rate = float(np.angle(np.sum(between[1:] * between[:-1].conj())))
     line = np.arange(tile.shape[0])
@@ -237,14 +237,14 @@ def _tile_autocorrelation(tile: npt.NDArray[np.complex128], lines: int, samples:
 
 
 def _centred(sums: list[np.complex128], pairs: list[np.float64]) -> FloatArray:
-    """Mean products by lag, over that at lag 0, with the phase of the spectrum's centre removed."""
+    """Normalise mean products by lag 0, with the phase of the spectrum's centre removed."""
     mean = np.asarray(sums) / np.maximum(pairs, 1.0)
     turn = np.angle(mean[1]) if mean.size > 1 else 0.0
     return np.asarray((mean * np.exp(-1j * turn * np.arange(mean.size))).real / mean[0].real)
 
 
 def looks_of_decorrelated(coherence: npt.ArrayLike) -> LooksEstimate:
-    """Independent looks from the sample coherence of ground that is known to have none.
+    """Estimate independent looks from the sample coherence of decorrelated ground.
 
     Parameters
     ----------

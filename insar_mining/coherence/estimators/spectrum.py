@@ -1,4 +1,4 @@
-"""The spectrum that ESA's processor leaves in an image, along one direction."""
+"""Model the spectrum of ESA's processor along one direction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from insar_mining.sentinel1.annotation import Bandwidth, SubSwath
 
 @dataclass(frozen=True)
 class Spectrum:
-    """A Hamming-weighted band, frequencies in cycles per sample (or per line).
+    """Describe a Hamming-weighted band, frequencies in cycles per sample (or per line).
 
     The amplitude is ``W(f) = a + (1 - a) cos(2 pi f / B)`` for ``|f| <= B / 2`` and 0 beyond
     (ESA, Sentinel-1 Level 1 Detailed Algorithm Definition, S1-TN-MDA-52-7445, sections on
@@ -36,13 +36,13 @@ class Spectrum:
         return cls(bandwidth.processed_hz / sampling_hz, bandwidth.hamming)
 
     def amplitude(self, frequency: npt.ArrayLike) -> FloatArray:
-        """W at frequencies in cycles per sample; 1 in the middle."""
+        """Compute the weight at frequencies in cycles per sample; 1 in the middle."""
         f = np.asarray(frequency, dtype=np.float64)
         weight = self.hamming + (1 - self.hamming) * np.cos(2 * np.pi * f / self.band)
         return np.where(np.abs(f) <= self.band / 2, weight, 0.0)
 
     def autocorrelation(self, lag: npt.ArrayLike) -> FloatArray:
-        """Correlation of speckle (and of noise) at distances in samples; real, 1 at 0.
+        """Compute the correlation of speckle (and of noise) at distances in samples; real, 1 at 0.
 
         The Fourier transform of ``W**2``, which is three cosines over the band: five sinc functions.
         """
@@ -55,10 +55,10 @@ class Spectrum:
 
 
 def azimuth_spectrum(swath: SubSwath) -> Spectrum:
-    """Spectrum along the lines of a burst, around the carrier."""
+    """Return the spectrum along the lines of a burst, around the carrier."""
     return Spectrum.of(swath.azimuth_bandwidth, swath.azimuth_frequency_hz)
 
 
 def range_spectrum(swath: SubSwath) -> Spectrum:
-    """Spectrum along the samples of a line."""
+    """Return the spectrum along the samples of a line."""
     return Spectrum.of(swath.range_bandwidth, swath.range_sampling_rate_hz)

@@ -1,4 +1,4 @@
-"""The law of sample coherence: what an estimate from few looks says of the coherence of the ground.
+"""Compute the distribution of sample coherence, its moments and their inverses.
 
 Notation: ``D`` is the true coherence of the ground, ``d`` the sample coherence of a window of ``L``
 independent looks (a real number: samples of one window are correlated). All formulas
@@ -47,7 +47,7 @@ _CLOSEST_TO_ONE = 1e-12
 
 
 class Unbiased(NamedTuple):
-    """True coherence from a mean of sample coherence.
+    """Hold the true coherence inverted from a mean of sample coherence.
 
     Attributes
     ----------
@@ -313,7 +313,7 @@ def _one(looks: float) -> float:
 
 
 def _log_density(t: FloatArray, true: FloatArray, looks: FloatArray) -> FloatArray:
-    """Log density of ``t = atanh d``; t > 0."""
+    """Compute the log density of ``t = atanh d``; t > 0."""
     # 1 - d^2 and d without loss where d is close to 1
     fall = np.exp(-2 * t)
     log_left = 2 * (np.log(2.0) - t - np.log1p(fall))
@@ -380,7 +380,7 @@ def _integral(upper: FloatArray, true: FloatArray, looks: FloatArray, power: int
 
 
 def _in_pieces(upper: FloatArray, true: FloatArray, looks: FloatArray, power: int) -> FloatArray:
-    """`_integral` of long arrays, so many at a time that the nodes fit into memory."""
+    """Integrate long arrays in pieces, so that the nodes fit into memory."""
     pieces = [
         _integral(upper[i : i + _AT_A_TIME], true[i : i + _AT_A_TIME], looks[i : i + _AT_A_TIME], power)
         for i in range(0, upper.size, _AT_A_TIME)
@@ -406,7 +406,7 @@ def _inverse_of_expectation(looks: float) -> tuple[float, interpolate.CubicSplin
 
 @lru_cache(maxsize=32)
 def _likelihood_table(looks: float, level: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Nodes of atanh d, and atanh of the bounds of D at each."""
+    """Tabulate atanh d at nodes, and atanh of the bounds of D at each."""
     sample = np.linspace(0.0, _TABLE_END, _LIKELIHOOD_SAMPLES)
     true = np.linspace(0.0, _TABLE_END + 1.0, _LIKELIHOOD_TRUE)
     # a sample of exactly 0 has no density; its likelihood is the limit of small samples
@@ -427,7 +427,7 @@ def _likelihood_table(looks: float, level: float) -> tuple[FloatArray, FloatArra
 
 
 def _crossing(x: FloatArray, y: FloatArray, left: int) -> float:
-    """Where y, linear between nodes `left` and `left + 1`, is 0."""
+    """Find where y, linear between nodes `left` and `left + 1`, is 0."""
     return float(x[left] + (x[left + 1] - x[left]) * y[left] / (y[left] - y[left + 1]))
 
 

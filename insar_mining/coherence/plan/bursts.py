@@ -1,4 +1,4 @@
-"""Which burst shows which part of the ground.
+"""Assign the ground of a map to bursts.
 
 Bursts overlap in azimuth and sub-swaths overlap in range.  Each piece of ground is
 shown by one burst only: neighbouring bursts are cut at the mean of the last line time
@@ -26,7 +26,7 @@ BURST_CYCLE_S = 2.758273
 
 @dataclass(frozen=True)
 class BurstCut:
-    """The rectangle of zero-Doppler time and slant range that one burst shows.
+    """Describe the rectangle of zero-Doppler time and slant range assigned to one burst.
 
     Times are seconds from the product's epoch, ranges one-way metres; starts are
     inclusive, stops exclusive.
@@ -40,7 +40,7 @@ class BurstCut:
     far_m: float
 
     def holds(self, time_s: FloatArray, slant_range_m: FloatArray) -> npt.NDArray[np.bool_]:
-        """Tell which points the burst shows; NaN is held by none."""
+        """Select the points inside the cut; NaN is in none."""
         return np.asarray(
             (time_s >= self.start_s)
             & (time_s < self.stop_s)
@@ -50,7 +50,7 @@ class BurstCut:
 
 
 def cut_of_each(cuts: Sequence[BurstCut], time_s: FloatArray, slant_range_m: FloatArray) -> npt.NDArray[np.int16]:
-    """Tell which cut holds each cell of a map, in one pass.
+    """Assign each cell of a map to a cut, in one pass.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def burst_cuts(swaths: Sequence[SubSwath]) -> list[BurstCut]:
 def _meeting(
     cuts: Sequence[BurstCut], neighbours: Sequence[BurstCut], *, near_m: float = -math.inf, far_m: float = math.inf
 ) -> list[BurstCut]:
-    """Narrow cuts in range for the time that bursts of the neighbouring sub-swath show."""
+    """Narrow cuts in range for the time covered by bursts of the neighbouring sub-swath."""
     edges = sorted({edge for n in neighbours for edge in (n.start_s, n.stop_s)})
     out: list[BurstCut] = []
     for cut in cuts:
@@ -170,7 +170,7 @@ def matching_burst(swath: SubSwath, middle_s: float, start_s: float, stop_s: flo
 
 
 def middle_of_burst_s(swath: SubSwath, index: int) -> float:
-    """Zero-Doppler time of the middle of a burst, seconds from the product's epoch."""
+    """Return the zero-Doppler time of the middle of a burst, seconds from the product's epoch."""
     return _middle_s(swath, swath.bursts[index])
 
 

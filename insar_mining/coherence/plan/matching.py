@@ -1,4 +1,4 @@
-"""Which bursts of three acquisitions see the same ground of a map.
+"""Match the bursts of three acquisitions over the same ground.
 
 Bursts are matched by time and geometry, never by their number: acquisitions start at other times, hold
 other numbers of bursts, and may lack one.
@@ -26,7 +26,7 @@ ENOUGH_COMMON_BAND = 0.9  # bursts are synchronised to a few milliseconds since 
 
 @dataclass(frozen=True)
 class BurstPair:
-    """The bursts of reference, secondary and stack reference that see the same ground, by their indices."""
+    """Hold the bursts of reference, secondary and stack reference over the same ground, by their indices."""
 
     swath: str
     reference_index: int
@@ -37,7 +37,7 @@ class BurstPair:
 def bursts_over(
     cuts: Sequence[BurstCut], time: FloatArray, slant_range: FloatArray
 ) -> list[tuple[BurstCut, npt.NDArray[np.bool_]]]:
-    """Return the bursts that may show a cell of the grid, those that show most first, and which probes they show.
+    """Return the bursts that may cover a cell of the grid, largest cover first, and the probes in each.
 
     The probes are coarse: a burst counts as soon as its rectangle meets that of the probes.
     """
@@ -101,7 +101,7 @@ def match_bursts(
 
 @dataclass(frozen=True)
 class _Match:
-    """A burst of a date, and how much later it begins over the same ground than that of the stack reference."""
+    """Hold a burst of a date, and its delay over the same ground to that of the stack reference."""
 
     index: int
     late_s: float
@@ -109,7 +109,7 @@ class _Match:
 
 @dataclass(frozen=True, eq=False)
 class _Shifted:
-    """A sub-swath of one date (None where the date has none), and its time minus that of the stack reference."""
+    """Hold a sub-swath of one date (None where the date has none), and its time minus that of the stack reference."""
 
     swath: SubSwath | None
     shift_s: float
@@ -124,7 +124,7 @@ class _Shifted:
 
 
 def _shifted(product: Product, stack: Product, swath: SubSwath, heights: GridHeights, time: FloatArray) -> _Shifted:
-    """Return a date's sub-swath, and when it sees the ground after the stack reference's `time`."""
+    """Return a date's sub-swath, and its delay over the ground of the stack reference's `time`."""
     if product is stack:
         return _Shifted(swath, 0.0)
     if (swath.swath, swath.polarisation) not in product.images:
@@ -134,7 +134,7 @@ def _shifted(product: Product, stack: Product, swath: SubSwath, heights: GridHei
 
 
 def _common_band(swath: SubSwath, index: int, apart_s: float) -> float:
-    """Share of the azimuth spectrum that two dates have in common, 0..1.
+    """Compute the share of the azimuth spectrum that two dates have in common, 0..1.
 
     The Doppler frequency of the focused burst grows with time, so that bursts which begin at other
     places see the same ground at other frequencies (De Zan and Monti Guarnieri 2006,

@@ -1,4 +1,4 @@
-"""The plan of one coherence map: everything that decides the result, before anything is computed.
+"""Plan one coherence map: everything that decides the result, before anything is computed.
 
 Three acquisitions take part: the pair's reference and secondary, and the *stack reference*, to
 whose geometry both are brought.  Alone, a pair is its own stack: its reference is the stack reference.
@@ -52,7 +52,7 @@ FAR_DEG = 0.5  # footprints are drawn for one height and may be kilometres off; 
 
 @dataclass(frozen=True)
 class Acquisition:
-    """One date of a plan: where its product and orbit lie, and what identifies the two."""
+    """Describe one date of a plan: its product and orbit, and what identifies the two."""
 
     path: Path
     orbit: Path | None
@@ -82,7 +82,7 @@ _FILES = (
 
 @dataclass(frozen=True)
 class CoherencePlan:
-    """All that decides one coherence map.
+    """Hold everything that decides one coherence map.
 
     Two plans with the same :attr:`sha256` give the same map; where files lie and where
     the map is written (`out`) is not part of the identity.
@@ -387,7 +387,7 @@ def _named(product: Product, swaths: Sequence[str] | None, polarisation: str) ->
 
 
 def _apart_deg(product: Product, grid: MapGrid) -> float:
-    """Distance between a map and a footprint, across the antimeridian too."""
+    """Compute the distance between a map and a footprint, across the antimeridian too."""
     area = box(*grid.bounds_lonlat())
     return min(float(product.footprint.distance(translate(area, turn))) for turn in (-360.0, 0.0, 360.0))
 

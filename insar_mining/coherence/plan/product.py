@@ -1,4 +1,4 @@
-"""The product of every engine: one map of coherence and the STAC item that explains it."""
+"""Write the product of every engine: one map of coherence and its STAC item."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def write_product(
 
 
 def tags(plan: CoherencePlan, engine: str, version: str | None = None) -> dict[str, str]:
-    """Metadata that travels inside the GeoTIFF."""
+    """Return the metadata of a map for its GeoTIFF tags."""
     return {
         "REFERENCE_DATE": plan.reference_date,
         "SECONDARY_DATE": plan.secondary_date,

@@ -1,4 +1,4 @@
-"""How coherence is estimated, and what else is written beside it."""
+"""Describe how coherence is estimated, and the bands that are written beside it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Window:
-    """Size of the coherence window: lines in azimuth, samples in range."""
+    """Hold the size of the coherence window: lines in azimuth, samples in range."""
 
     azimuth: int = 2
     range: int = 7
@@ -71,7 +71,7 @@ ADAPTIVE_WINDOW = Window(5, 15)  # the largest, before it is cut
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is done beyond the published estimator, and which bands are written beside coherence.
+    """Describe options beyond the published estimator, and the bands written beside coherence.
 
     Attributes
     ----------
@@ -136,7 +136,7 @@ class Recipe:
             )
 
     def _refuse_idle_goldstein(self) -> None:
-        """Refuse parameters of the phase filter that would be another plan and the same map."""
+        """Refuse parameters of the phase filter that would change the plan and not the map."""
         given = [
             field.name
             for field in fields(self)

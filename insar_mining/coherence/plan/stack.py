@@ -1,4 +1,4 @@
-"""The scene to whose geometry all dates of a stack are brought."""
+"""Choose the scene to whose geometry all dates of a stack are resampled."""
 
 from __future__ import annotations
 

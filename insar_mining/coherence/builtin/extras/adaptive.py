@@ -1,4 +1,4 @@
-"""Coherence in a window that stops at edges of brightness.
+"""Estimate coherence in windows that end at edges of brightness.
 
 A boxcar over a haul road or a pit wall mixes two kinds of ground.  Here each pixel starts
 from a window several times larger than the boxcar and cuts it where the amplitudes say
@@ -62,7 +62,7 @@ def adaptive_coherence(
     least_samples: int = 15,
     looks_per_sample: float = 0.5,
 ) -> tuple[Float32Array, npt.NDArray[np.int16]]:
-    """Sample coherence in windows cut at edges of brightness.
+    """Estimate sample coherence in windows cut at edges of brightness.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def _check(lines: int, samples: int, significance: float, least_samples: int, lo
 
 @numba.njit(cache=True, parallel=True)
 def _cell_sums(reference, secondary, out):  # type: ignore[no-untyped-def]
-    """Add up each pixel and its neighbours along range: product (re, im) and powers, (4, lines, samples).
+    """Sum each pixel and its neighbours along range: product (re, im) and powers, (4, lines, samples).
 
     Left as they are (NaN) where one of the three has no data, or one date no power.
     """
@@ -160,7 +160,7 @@ def _cell_sums(reference, secondary, out):  # type: ignore[no-untyped-def]
 
 
 def _cuts(down: int, across: int) -> tuple[IntArray, IntArray]:
-    """Tell on which line, column and diagonals each cell of the window lies, and which cuts there are.
+    """Return the line, column and diagonals of each cell of the window, and the list of possible cuts.
 
     Returns
     -------
@@ -186,7 +186,7 @@ def _cuts(down: int, across: int) -> tuple[IntArray, IntArray]:
 
 @numba.njit(cache=True, parallel=True)
 def _cut_windows(cells, down, across, least, threshold, keys, cuts, out, count):  # type: ignore[no-untyped-def]  # noqa: PLR0913
-    """Fill coherence and count, line by line."""
+    """Compute coherence and cell count, line by line."""
     for y in numba.prange(down, cells.shape[1] - down):
         _cut_line(cells, y, down, across, least, threshold, keys, cuts, out[y], count[y])
 
@@ -198,7 +198,7 @@ def _cut_windows(cells, down, across, least, threshold, keys, cuts, out, count):
 
 @numba.njit(cache=True, error_model="numpy")
 def _cut_line(cells, y, down, across, least, threshold, keys, cuts, out, count):  # type: ignore[no-untyped-def]  # noqa: PLR0913
-    """Cut the window of each pixel of a line and estimate coherence in what is left of it."""
+    """Cut the window of each pixel of a line and estimate coherence in the remaining cells."""
     reach = CELL_SAMPLES * across + CELL_SAMPLES // 2
     number = keys.shape[1]
     # powers of the cells of each pixel's window over those of its middle cell, 0 where they are left out
@@ -225,7 +225,7 @@ def _cut_line(cells, y, down, across, least, threshold, keys, cuts, out, count):
 
 @numba.njit(cache=True, error_model="numpy")
 def _powers(power, y, x, down, across, width, out):  # type: ignore[no-untyped-def]
-    """Take the cells around pixels from x on, relative to the middle cell; 0 where there are no data."""
+    """Load the cells around pixels from x on, relative to the middle cell; 0 where there are no data."""
     middle = power[y, x : x + width]
     cell = 0
     for i in range(y - down, y + down + 1):
@@ -244,7 +244,7 @@ def _relative(power, middle, out, width):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _complete(first, least, width, pixels):  # type: ignore[no-untyped-def]
-    """List the pixels that have data themselves and in `least` cells; of others all cells are left out."""
+    """List the pixels with data in themselves and in at least `least` cells; exclude all cells of the others."""
     middle = first.shape[0] // 2
     left = 0
     for k in range(width):
@@ -262,7 +262,7 @@ def _complete(first, least, width, pixels):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, error_model="numpy")
 def _best_cuts(first, second, width, least, threshold, keys, sums, rows, which):  # type: ignore[no-untyped-def]  # noqa: PLR0913
-    """Find the cut of each pixel's window that the likelihood ratio likes best: -1 where none exceeds the threshold.
+    """Find the cut with the largest likelihood ratio for each pixel: -1 where none exceeds the threshold.
 
     `threshold` is that of half the ratio per look; `sums` and `rows` are room for work.
     """
@@ -319,14 +319,14 @@ def _add_known(values, number, out, width):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, error_model="numpy")
 def _log_likelihood(n, r, s, out, width):  # type: ignore[no-untyped-def]
-    """Logarithm of the likelihood of one mean, per look and with the opposite sign."""
+    """Compute the log-likelihood of one mean, per look and with the opposite sign."""
     for k in range(width):
         out[k] = n[k] * _log(r[k] * s[k] / (n[k] * n[k]))
 
 
 @numba.njit(cache=True, error_model="numpy")
 def _score(n, r, s, whole_n, whole_r, whole_s, least, out, width):  # type: ignore[no-untyped-def]  # noqa: PLR0913
-    """Log-likelihood of a band and the rest having means of their own; very low where that is no cut."""
+    """Compute the log-likelihood of separate means for a band and the rest; very low where that is no cut."""
     for k in range(width):
         rest = whole_n[k] - n[k]
         inner = r[k] * s[k] / (n[k] * n[k])
@@ -346,7 +346,7 @@ def _keep_better(score, whole, best, cut, chosen, width):  # type: ignore[no-unt
 
 @numba.njit(cache=True, inline="always")
 def _log(value):  # type: ignore[no-untyped-def]
-    """Natural logarithm of a normal float32 above 0, to 2e-7: the library's fills no vector registers."""
+    """Compute the natural logarithm of a normal float32 above 0, to 2e-7 (the library's does not vectorise)."""
     bits = np.float32(value).view(np.int32)
     exponent = np.int32(np.int32(bits - HALF_ROOT) >> np.int32(23))
     x = np.int32(bits - np.int32(exponent << np.int32(23))).view(np.float32) - np.float32(1)
@@ -358,7 +358,7 @@ def _log(value):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _cut(first, second, left, keys, cuts, which, pixels):  # type: ignore[no-untyped-def]
-    """Leave out what is cut off, and list the pixels that were cut: they are to be tried again."""
+    """Exclude the cells beyond a cut, and list the pixels that were cut, to be tried again."""
     again = 0
     for k in range(left):
         if which[k] < 0:
@@ -375,7 +375,7 @@ def _cut(first, second, left, keys, cuts, which, pixels):  # type: ignore[no-unt
 
 @numba.njit(cache=True, error_model="numpy")
 def _coherence_of_kept(cells, y, x, down, across, width, least, kept, totals, out, count):  # type: ignore[no-untyped-def]  # noqa: PLR0913
-    """Add up the cells that are kept, and estimate coherence."""
+    """Sum the remaining cells and estimate coherence."""
     number = np.zeros(width, np.int16)
     for k in range(width):
         totals[0, k] = totals[1, k] = totals[2, k] = totals[3, k] = 0

@@ -1,4 +1,4 @@
-"""Maps of coherence without the estimator's bias, with their errors.
+"""Correct maps of coherence for the bias of the estimator, with their errors.
 
 A window of few looks reads too much coherence where there is little (ground without any
 reads 0.32 in a 2 x 7 window of IW1).  This module turns the law of sample coherence
@@ -33,7 +33,7 @@ LARGEST_ATANH = 8.0
 
 
 class Corrected(NamedTuple):
-    """Maps of one shape, float32; NaN where the coherence is NaN.
+    """Hold corrected maps of one shape, float32; NaN where the coherence is NaN.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Corrected(NamedTuple):
 
 
 class CorrectedMean(NamedTuple):
-    """True coherence from the mean of many sample coherences.
+    """Hold the true coherence inverted from the mean of many sample coherences.
 
     Attributes
     ----------
@@ -149,7 +149,7 @@ def corrected_mean(coherence: npt.ArrayLike, looks: float, level: float = 0.95) 
 
 
 def single_value_bias(true: npt.ArrayLike, looks: float) -> tuple[FloatArray, FloatArray]:
-    """Mean error of single windows over ground of a true coherence: as estimated, and corrected.
+    """Compute the mean error of single windows over ground of a true coherence: as estimated, and corrected.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def single_value_bias(true: npt.ArrayLike, looks: float) -> tuple[FloatArray, Fl
 
 
 def _moments_of_correction(true: FloatArray, looks: float) -> tuple[FloatArray, FloatArray]:
-    """Mean and root mean square error of the correction of single windows, for each true coherence."""
+    """Compute mean and root mean square error of the correction of single windows, for each true coherence."""
     t = np.arange(SAMPLE_STEP / 2, LARGEST_ATANH, SAMPLE_STEP)
     sample = np.tanh(t)
     corrected = unbias(sample, looks).true
@@ -182,7 +182,7 @@ def _moments_of_correction(true: FloatArray, looks: float) -> tuple[FloatArray, 
 
 @lru_cache(maxsize=16)
 def _tables(looks: float, level: float) -> FloatArray:
-    """Corrected value squared, standard error, low and high at evenly spaced samples, shape (4, 4097).
+    """Tabulate corrected value squared, standard error, low and high at evenly spaced samples, shape (4, 4097).
 
     The square of the corrected value is straight just above the floor, where the value itself
     rises like a root; below the floor it goes on with the same slope, so that
@@ -203,7 +203,7 @@ def _tables(looks: float, level: float) -> FloatArray:
 
 @numba.njit(cache=True, parallel=True)
 def _look_up(values, tables, corrected, error, low, high):  # type: ignore[no-untyped-def]
-    """Fill four maps from linear tables over 0..1; returns the number of values outside."""
+    """Interpolate four maps in linear tables over 0..1; return the number of values outside."""
     nodes = tables.shape[1]
     outside = 0
     for i in numba.prange(values.size):

@@ -1,4 +1,4 @@
-"""The part of the range spectrum that both dates share.
+"""Filter both dates to the part of the range spectrum that they share.
 
 Seen from two places, the ground's reflectivity appears at range frequencies that differ by the
 spectral shift (Gatelli et al. 1994, doi:10.1109/36.298013, Eq. 8)
@@ -45,7 +45,7 @@ def spectral_shift(
     wavelength_m: float,
     range_spacing_m: float,
 ) -> FloatArray:
-    """Range frequency by which a pair's spectra differ, cycles per sample.
+    """Compute the shift between the range spectra of a pair, cycles per sample.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def spectral_shift(
 def shift_of_offsets(
     range_offset_m: FloatArray, post_samples: int, wavelength_m: float, reach: int = 4
 ) -> Float32Array:
-    """Shift from the slant-range differences of a block, cycles per sample.
+    """Compute the spectral shift from the slant-range differences of a block, cycles per sample.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def turned(
     post_samples: int,
     wavelength_m: float,
 ) -> tuple[Complex64Array, Complex64Array]:
-    """Put back the phase that was removed from a reference, and turn the secondary with it.
+    """Restore the phase that was removed from a reference, and rotate the secondary with it.
 
     A reference that is not the stack reference has had a geometric phase removed itself: its band lies
     off centre too.  Both are multiplied by ``exp(-4 pi i offset / wavelength)``, which leaves their
@@ -143,7 +143,7 @@ def turned(
 
 @numba.njit(cache=True, parallel=True)
 def _turned(reference, secondary, field, post_samples, phase_per_m):  # type: ignore[no-untyped-def]
-    """Multiply by a phasor that goes from post to post in equal steps."""
+    """Multiply by a phasor that rotates in equal steps from post to post."""
     lines, samples = reference.shape
     one, other = np.empty((lines, samples), np.complex64), np.empty((lines, samples), np.complex64)
     for y in numba.prange(lines):
@@ -199,7 +199,7 @@ def common_band(
 
 
 def _read_only(image: Complex64Array) -> Complex64Array:
-    """Return a view that cannot be written to: as arrays from disk are, so that kernels are compiled for one kind."""
+    """Return a read-only view, as arrays from disk are, so that kernels are compiled for one type."""
     view = np.ascontiguousarray(image).view()
     view.setflags(write=False)
     return view
@@ -207,7 +207,7 @@ def _read_only(image: Complex64Array) -> Complex64Array:
 
 @lru_cache(maxsize=8)
 def _filters(spectrum: Spectrum) -> npt.NDArray[np.complex64]:
-    """Taps that take a window at 0 to the band it shares with one at each shift, shape (shifts, taps).
+    """Compute the taps that take a band at 0 to the band shared at each shift, shape (shifts, taps).
 
     With W the processor's window and W' a Hamming window over the common band, the filter
     wanted is ``H = W' / W`` inside and 0 outside.  The taps give the least square error where the image has
@@ -234,7 +234,7 @@ def _filters(spectrum: Spectrum) -> npt.NDArray[np.complex64]:
 
 @lru_cache(maxsize=8)
 def _kernels(spectrum: Spectrum) -> tuple[Float32Array, Float32Array, Float32Array, Float32Array]:
-    """Real and imaginary taps for the reference, then for the secondary, shape (shifts, taps).
+    """Compute real and imaginary taps for the reference, then for the secondary, shape (shifts, taps).
 
     In the order of the samples that they meet.  Seen from its own window the secondary has the opposite
     shift: its filter is the mirrored one, moved to where its window is.

@@ -1,4 +1,4 @@
-"""By how much one image lies beside another: correlation of patches, fast Fourier transforms throughout.
+"""Measure the shift between two images by correlation of patches.
 
 Two steps.  The amplitudes are correlated over whole lines and samples (:func:`amplitude_surface`); that
 survives any fringe.  Then the complex patches give the fraction (:func:`patch_shifts`): a shift is a phase
@@ -37,7 +37,7 @@ STEPS = 30
 
 @dataclass(frozen=True, eq=False)
 class PatchShifts:
-    """What each patch of two images says; all arrays of shape (patches,).
+    """Hold the shift measured in each patch of two images; all arrays of shape (patches,).
 
     Attributes
     ----------
@@ -61,23 +61,23 @@ class PatchShifts:
 
     @classmethod
     def joined(cls, parts: Sequence[PatchShifts]) -> PatchShifts:
-        """Return the patches of several images as those of one."""
+        """Concatenate the patches of several images."""
         names = ("lines", "samples", "lines_sd", "samples_sd", "coherence2", "power")
         return cls(*(np.concatenate([np.empty(0), *(getattr(part, name) for part in parts)]) for name in names))
 
     @property
     def coherent(self) -> npt.NDArray[np.bool_]:
-        """Which patches show more than noise does."""
+        """Select patches with significant coherence."""
         return (self.power > LEAST_POWER) & (self.coherence2 > 0)
 
     def excess(self, rounds: int = 1) -> float:
-        """Count the standard deviations of mean power above noise, each patch being there `rounds` times."""
+        """Compute by how many standard deviations mean power exceeds noise, each patch being there `rounds` times."""
         count = self.power.size
         return float((self.power.mean() - 1) * math.sqrt(count / rounds)) if count else 0.0
 
 
 def patch_shifts(first: Complex64Array, second: Complex64Array, azimuth: Spectrum, range_: Spectrum) -> PatchShifts:
-    """Shift of the second image against the first, patch by patch.
+    """Measure the shift of the second image against the first, patch by patch.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def patch_shifts(first: Complex64Array, second: Complex64Array, azimuth: Spectru
 
 
 def _noise(a: npt.NDArray[np.complex128], b: npt.NDArray[np.complex128]) -> FloatArray:
-    """Power that the sum of ``a conj(b)`` has without coherence, from the brightness at each place.
+    """Compute the power of the sum of ``a conj(b)`` without coherence, from the brightness at each place.
 
     Bright and dark ground lies alike on both dates; few bright pixels then make most of the sum, and it
     scatters as much as that of few pixels.
@@ -140,7 +140,7 @@ def _noise(a: npt.NDArray[np.complex128], b: npt.NDArray[np.complex128]) -> Floa
 
 @dataclass(frozen=True, eq=False)
 class _Frequencies:
-    """The frequencies of a band: where in a transform, in cycles per pixel, and their variance."""
+    """Hold the frequencies of a band: indices in a transform, cycles per pixel, and their variance."""
 
     index: npt.NDArray[np.intp]
     value: FloatArray
@@ -148,7 +148,7 @@ class _Frequencies:
 
 
 def _band(spectrum: Spectrum, size: int) -> tuple[_Frequencies, FloatArray]:
-    """Frequencies inside of a band, and the weights that make its power flat."""
+    """Return the frequencies inside of a band, and the weights that flatten its power."""
     frequency = fft.fftfreq(size)
     index = np.flatnonzero(np.abs(frequency) <= BAND_KEPT * spectrum.band / 2)
     value = frequency[index]
@@ -164,14 +164,14 @@ def _patches(image: Complex64Array) -> Complex64Array:
 
 
 def _usable(first: Complex64Array, second: Complex64Array) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Which patches both images fill well enough, and which of their pixels."""
+    """Select patches that both images fill well enough, and their valid pixels."""
     known = np.isfinite(first) & np.isfinite(second) & (first != 0) & (second != 0)
     used = known.mean(axis=(1, 2)) >= LEAST_FINITE if known.size else np.zeros(known.shape[0], dtype=np.bool_)
     return used, known[used]
 
 
 def amplitude_surface(first: Complex64Array, second: Complex64Array) -> tuple[FloatArray, int]:
-    """Correlation of amplitudes at whole shifts, summed over patches, and the number of patches.
+    """Correlate amplitudes at whole shifts, summed over patches; also return the number of patches.
 
     Returns
     -------
@@ -197,7 +197,7 @@ def amplitude_surface(first: Complex64Array, second: Complex64Array) -> tuple[Fl
 
 
 def surface_peak(surface: FloatArray) -> tuple[int, int] | None:
-    """Whole lines and samples of the peak of :func:`amplitude_surface`; None if it does not stand out of noise."""
+    """Find the peak of :func:`amplitude_surface` in whole lines and samples; None if it is not significant."""
     row, column = np.unravel_index(int(np.argmax(surface)), surface.shape)
     away = np.ones(surface.shape, dtype=np.bool_)
     away[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3] = False
@@ -209,7 +209,7 @@ def surface_peak(surface: FloatArray) -> tuple[int, int] | None:
 
 
 def robust_mean(value: FloatArray, sd: FloatArray) -> tuple[float, float]:
-    """Weighted mean that leaves outliers out, and its standard deviation.
+    """Compute a weighted mean without outliers, and its standard deviation.
 
     Weights are ``1 / sd^2``, lowered by Tukey's biweight of the deviation (Huber and Ronchetti, Robust
     Statistics, 2009, ch. 4) in units of the spread that is seen.  The standard deviation is the larger of

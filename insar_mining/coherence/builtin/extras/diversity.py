@@ -1,4 +1,4 @@
-"""Enhanced spectral diversity: azimuth misregistration from the overlap of two bursts.
+"""Measure azimuth misregistration by enhanced spectral diversity in burst overlaps.
 
 Both bursts see the overlap, but with Doppler frequencies some 4.5 kHz apart.  A shift of `d` lines turns the
 phase of an interferogram by ``2 pi f dt d``; in the difference of the two interferograms all that does not
@@ -31,7 +31,7 @@ STEPS = 20
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Coherent cells of burst overlaps; all arrays of shape (cells,).
+    """Hold coherent cells of burst overlaps; all arrays of shape (cells,).
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Cells:
 
     @classmethod
     def joined(cls, parts: Sequence[Cells]) -> Cells:
-        """Return the cells of several blocks as those of one."""
+        """Concatenate the cells of several blocks."""
         names = ("phase_rad", "phase_sd_rad", "coherence", "turns_per_line")
         return cls(*(np.concatenate([np.empty(0), *(getattr(part, name) for part in parts)]) for name in names))
 
@@ -60,7 +60,7 @@ class Cells:
 def overlap_cells(
     first: Interferogram, second: Interferogram, turns_per_line: FloatArray, azimuth: Spectrum, range_: Spectrum
 ) -> Cells:
-    """Double differences of the cells of an overlap that are coherent in both bursts.
+    """Compute double differences of the cells of an overlap that are coherent in both bursts.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def overlap_cells(
 
 
 def _means(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Mean of each whole cell."""
+    """Average each whole cell."""
     rows, columns = values.shape[0] // CELL_LINES, values.shape[1] // CELL_SAMPLES
     cut = values[: rows * CELL_LINES, : columns * CELL_SAMPLES]
     cells: npt.NDArray[Any] = cut.reshape(rows, CELL_LINES, columns, CELL_SAMPLES).mean(axis=(1, 3))
@@ -109,12 +109,12 @@ def _means(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _correlated(spectrum: Spectrum) -> float:
-    """Pixels in one direction that count as one independent sample: the sum of the squared autocorrelation."""
+    """Compute the pixels in one direction per independent sample: the sum of the squared autocorrelation."""
     return float(np.sum(spectrum.autocorrelation(np.arange(-64, 65)) ** 2))
 
 
 def shift_of(cells: Cells) -> tuple[float, float]:
-    """Azimuth shift of the date in lines, within half a turn, and its standard deviation.
+    """Compute the azimuth shift of the date in lines, within half a cycle, and its standard deviation.
 
     It maximises ``sum w cos(phase - 2 pi s d)`` with ``w = 1 / sd^2``, so that no cell weighs more than its
     coherence warrants and one that is wrong cannot pull far.
@@ -143,5 +143,5 @@ def shift_of(cells: Cells) -> tuple[float, float]:
 
 
 def ambiguity_lines(cells: Cells) -> float:
-    """Lines after which the double difference repeats itself, about 0.1."""
+    """Compute the period of the double difference in lines, about 0.1."""
     return 1 / abs(float(np.mean(cells.turns_per_line)))

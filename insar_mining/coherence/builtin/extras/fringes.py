@@ -1,4 +1,4 @@
-"""Coherence without what a local ramp of phase takes from it.
+"""Estimate coherence with the local phase ramp removed.
 
 Phase that the geometry does not explain (an outdated elevation model, motion, the
 atmosphere) turns inside the coherence window and lowers the sum.  Here the local frequency of the
@@ -36,7 +36,7 @@ def coherence_without_fringes(
     frequency_lines: int = 13,
     frequency_samples: int = 41,
 ) -> Float32Array:
-    """Sample coherence in a boxcar from which the local ramp of phase has been removed.
+    """Estimate sample coherence in a boxcar from which the local phase ramp has been removed.
 
     ``|sum(r conj(s) exp(-2 pi i (f_a dy + f_r dx)))| / sqrt(sum(|r|^2) sum(|s|^2))`` over the samples of
     :func:`insar_mining.coherence.estimators.estimate.coherence`, with one frequency per window, that of
@@ -78,7 +78,7 @@ def coherence_without_fringes(
 def local_frequency(
     reference: Complex64Array, secondary: Complex64Array, lines: int = 13, samples: int = 41
 ) -> tuple[Float32Array, Float32Array]:
-    """Frequency of the interferogram around every pixel.
+    """Estimate the frequency of the interferogram around every pixel.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def local_frequency(
 
 
 def _unit(reference: Complex64Array, secondary: Complex64Array) -> Complex64Array:
-    """Return the interferogram with a magnitude of 1, and 0 where there is no data: such pixels have no say."""
+    """Normalise the interferogram to a magnitude of 1, and 0 without data."""
     product = reference * secondary.conj()
     size = np.abs(product)
     known = size > 0
@@ -118,14 +118,14 @@ def _unit(reference: Complex64Array, secondary: Complex64Array) -> Complex64Arra
 
 @numba.njit(cache=True, parallel=True)
 def _frequency(unit, lines, samples, down, across):  # type: ignore[no-untyped-def]
-    """Fill frequencies, line by line."""
+    """Compute frequencies, line by line."""
     for y in numba.prange(lines // 2, unit.shape[0] - lines // 2):
         _frequency_of_line(unit, y, lines // 2, samples // 2, down, across)
 
 
 @numba.njit(cache=True)
 def _frequency_of_line(unit, y, up, left, down, across):  # type: ignore[no-untyped-def]
-    """Phase between neighbours, in turns, summed over a window around each pixel of a line."""
+    """Compute the phase between neighbours, in cycles, summed over a window around each pixel of a line."""
     width = unit.shape[1]
     # sums over the lines of the window and over all samples before one: below (re, im), beside (re, im)
     before = np.zeros((4, width + 1))
@@ -155,7 +155,7 @@ def _frequency_of_line(unit, y, up, left, down, across):  # type: ignore[no-unty
 
 @numba.njit(cache=True, parallel=True)
 def _ramped_coherence(reference, secondary, down, across, azimuth, range_):  # type: ignore[no-untyped-def]
-    """Boxcar coherence with a ramp of its own taken out of every window."""
+    """Compute boxcar coherence with the window's own ramp removed."""
     height, width = reference.shape
     above, left = (azimuth - 1) // 2, (range_ - 1) // 2
     out = np.full((height, width), np.nan, np.float32)

@@ -1,4 +1,4 @@
-"""The adaptive phase filter of Goldstein and Werner.
+"""Filter interferometric phase adaptively (Goldstein and Werner).
 
 Patches of the interferogram are transformed, each spectrum is multiplied by its own smoothed
 magnitude to the power alpha, and the filtered patches are added with triangular
@@ -138,7 +138,7 @@ def goldstein(
 
 
 def _triangle(size: int) -> npt.NDArray[np.float64]:
-    """Weights of a patch, a pyramid that is nowhere 0."""
+    """Compute the weights of a patch, a pyramid that is nowhere 0."""
     side = np.minimum(np.arange(size) + 0.5, size - np.arange(size) - 0.5) / (size / 2)
     return np.outer(side, side)
 
@@ -147,7 +147,7 @@ Window = tuple[slice, slice]
 
 
 def _patches(shape: tuple[int, ...], size: int, first_line: int, first_sample: int) -> Iterator[tuple[Window, Window]]:
-    """Where each patch lies in the block, and what part of the patch that is."""
+    """List the position of each patch in the block, and the part of the patch inside it."""
     step = size // STEPS_PER_PATCH
     axes = []
     for count, first in ((shape[0], first_line), (shape[1], first_sample)):
@@ -164,7 +164,7 @@ def _patches(shape: tuple[int, ...], size: int, first_line: int, first_sample: i
 
 
 def _filtered(patch: npt.NDArray[np.complex128], alpha: float, window_size: int) -> npt.NDArray[np.complex128]:
-    """Weigh the spectrum of a patch by its smoothed magnitude; a spectrum has no edges."""
+    """Weight the spectrum of a patch by its smoothed magnitude; a spectrum is periodic."""
     spectrum = fft.fft2(patch)
     magnitude = uniform_filter(np.abs(spectrum), window_size, mode="wrap")
     largest = magnitude.max()

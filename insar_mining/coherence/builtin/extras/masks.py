@@ -1,4 +1,4 @@
-"""Where coherence does not tell of the ground: layover, shadow, low signal, water.
+"""Mask ground where coherence is not defined by its surface: layover, shadow, low signal, water.
 
 Layover and shadow follow from heights and lines of sight (Kropatsch & Strobl 1990, doi:10.1109/36.45752).
 The plane of a cell's ranges holds its line of sight and the vertical; in it, with the height h
@@ -53,7 +53,7 @@ MOST = 0.6
 
 
 class MaskBit(IntFlag):
-    """Bits of the mask band; 0 is a cell without any of this."""
+    """Name the bits of the mask band; 0 is a cell without any of them."""
 
     LAYOVER = 1
     PASSIVE_LAYOVER = 2
@@ -71,7 +71,7 @@ NO_HEIGHT = int(MaskBit.NO_HEIGHT)
 
 
 def geometry_mask(swath: SubSwath, grid: MapGrid, dem: DemArrays) -> ByteArray:
-    """Layover and shadow on the cells of a grid, from the terrain around it too.
+    """Compute layover and shadow on the cells of a grid, from the terrain around it too.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def geometry_mask(swath: SubSwath, grid: MapGrid, dem: DemArrays) -> ByteArray:
 
 
 def layover_shadow(height_m: FloatArray, spacing_m: float, sight: SightLines) -> ByteArray:
-    """Layover and shadow of the cells of a map.
+    """Compute layover and shadow of the cells of a map.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def layover_shadow(height_m: FloatArray, spacing_m: float, sight: SightLines) ->
 
 
 def mean_power(image: Complex64Array, lines: int = 5, samples: int = 21) -> Float32Array:
-    """Mean intensity around every pixel.
+    """Compute the mean intensity around every pixel.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def mean_power(image: Complex64Array, lines: int = 5, samples: int = 21) -> Floa
 
 
 def low_signal(power: npt.ArrayLike, noise: npt.ArrayLike, least_snr_db: float = 3.0) -> BoolArray:
-    """Tell where the echo is so weak that noise alone takes much of the coherence.
+    """Select pixels whose echo is so weak that noise alone lowers coherence much.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def low_signal(power: npt.ArrayLike, noise: npt.ArrayLike, least_snr_db: float =
 def water_like(
     dark_reference: BoolArray, dark_secondary: BoolArray, height_m: npt.ArrayLike, spacing_m: float
 ) -> BoolArray:
-    """Tell which cells look like calm water: dark on both dates, level, and among their like.
+    """Select cells that look like calm water: dark on both dates, level, and among their like.
 
     That is all it says.  Wet tailings, tarmac, dry sand and salt look the same; water roughened by wind
     is bright and is not found.  A map of water is better; this one needs no other data.
@@ -217,7 +217,7 @@ def amplitude_mask(
     spacing_m: float,
     least_snr_db: float = 3.0,
 ) -> ByteArray:
-    """Low signal and what looks like water, on the cells of a map.
+    """Compute low-signal and water-like cells of a map.
 
     Parameters
     ----------
@@ -238,7 +238,7 @@ def amplitude_mask(
 
 
 def combine(geometry: ByteArray, low: BoolArray | None = None, water: BoolArray | None = None) -> ByteArray:
-    """Return the mask band: the bits of geometry with those of amplitude, if there are any."""
+    """Combine the bits of geometry with those of amplitude, if there are any."""
     mask = geometry.copy()
     for cells, bit in ((low, MaskBit.LOW_SIGNAL), (water, MaskBit.WATER_LIKE)):
         if cells is not None:
@@ -248,7 +248,7 @@ def combine(geometry: ByteArray, low: BoolArray | None = None, water: BoolArray 
 
 @numba.njit(cache=True)
 def _height_at(heights, row, column):  # type: ignore[no-untyped-def]
-    """Bilinear height between cell centres, NaN outside."""
+    """Interpolate height bilinearly between cell centres, NaN outside."""
     rows, columns = heights.shape
     if not (row >= 0 and column >= 0 and row <= rows - 1 and column <= columns - 1):
         return np.nan
@@ -270,14 +270,14 @@ def _height_at(heights, row, column):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, parallel=True)
 def _layover_shadow(heights, spacing, east, north, up, low, high, mask):  # type: ignore[no-untyped-def]
-    """Fill the mask, row by row."""
+    """Compute the mask row by row."""
     for i in numba.prange(heights.shape[0]):
         _layover_shadow_of_row(heights, i, spacing, east, north, up, low, high, mask)
 
 
 @numba.njit(cache=True)
 def _layover_shadow_of_row(heights, i, spacing, east, north, up, low, high, mask):  # type: ignore[no-untyped-def]  # noqa: PLR0913
-    """Walk from every cell of a row along its plane of ranges, as far as the relief could matter."""
+    """Search from every cell of a row along its range plane, as far as the relief can matter."""
     step = spacing / STEPS_PER_CELL
     for j in range(heights.shape[1]):
         h = heights[i, j]

@@ -1,4 +1,4 @@
-"""What is left between two dates after geometry: one constant shift in azimuth and one in range.
+"""Estimate residual misregistration: one constant shift in azimuth and one in range.
 
 Orbits and timing are good to some centimetres, a few thousandths of a line.  In TOPS images that is
 still a phase of some tenths of a radian that grows along a burst, and older or restituted orbits
@@ -59,7 +59,7 @@ TRUSTED = 0.02  # line; correlation and spectral diversity agree at least so wel
 
 @dataclass(frozen=True)
 class Shift:
-    """By how much a date lies beyond where its orbit and timing put it.
+    """Hold the misregistration of a date beyond its orbit and timing.
 
     Attributes
     ----------
@@ -88,24 +88,24 @@ class Shift:
 
     @property
     def both(self) -> tuple[float, float]:
-        """(lines, samples), as the resampling takes them."""
+        """(lines, samples), in the order of the resampling."""
         return self.lines, self.samples
 
     @classmethod
     def none(cls, reason: str, coherence: float = math.nan) -> Shift:
-        """Return that nothing was measured, and why."""
+        """Return a shift of zero with the reason why nothing was measured."""
         return cls(0.0, 0.0, math.nan, math.nan, coherence, "none", 0, reason)
 
 
 class Strip(Protocol):
-    """Some lines of the reference, and the same ground on the date."""
+    """Provide some lines of the reference, and the same ground on the date."""
 
     azimuth: Spectrum
     range_: Spectrum
 
     @property
     def pixels(self) -> int:
-        """How many there are."""
+        """Number of pixels."""
         ...
 
     def at(self, shift: tuple[float, float]) -> tuple[Complex64Array, Complex64Array]:
@@ -114,7 +114,7 @@ class Strip(Protocol):
 
 
 class Overlap(Protocol):
-    """Some lines of a burst overlap."""
+    """Provide some lines of a burst overlap."""
 
     azimuth: Spectrum
     range_: Spectrum
@@ -126,7 +126,7 @@ class Overlap(Protocol):
 
     @property
     def pixels(self) -> int:
-        """How many there are."""
+        """Number of pixels."""
         ...
 
     def at(self, shift: tuple[float, float]) -> tuple[Interferogram, Interferogram]:
@@ -209,7 +209,7 @@ def correlate(strips: Sequence[Strip], most_pixels: int = MOST_PIXELS) -> Shift:
 
 
 def _settled(strips: Sequence[Strip], shift: tuple[float, float], most_pixels: int) -> Shift:
-    """Correlate complex patches until a pass changes the shift no more."""
+    """Correlate complex patches until the shift converges."""
     coherence = math.nan
     for _ in range(MOST_PASSES):
         patches, rounds = _measured(strips, shift, most_pixels)
@@ -231,7 +231,7 @@ def _settled(strips: Sequence[Strip], shift: tuple[float, float], most_pixels: i
 
 
 def diversify(shift: Shift, overlaps: Sequence[Overlap], most_pixels: int = MOST_PIXELS) -> Shift:
-    """Replace an azimuth shift by that of spectral diversity, where that is possible and unambiguous.
+    """Replace an azimuth shift by that of spectral diversity if that is possible and unambiguous.
 
     Parameters
     ----------
@@ -260,7 +260,7 @@ def diversify(shift: Shift, overlaps: Sequence[Overlap], most_pixels: int = MOST
 
 
 def _trusted(shift: Shift) -> Shift:
-    """Set to zero what is known worse than geometry knows it, unless it is beyond doubt."""
+    """Set a shift to zero if it is less certain than geometry, unless it is significant."""
     lines, samples = (
         sd <= MOST_SD or abs(value) > SURE * sd
         for value, sd in ((shift.lines, shift.lines_sd), (shift.samples, shift.samples_sd))
@@ -277,7 +277,7 @@ def _trusted(shift: Shift) -> Shift:
 
 
 def _whole_pixels(strips: Sequence[Strip]) -> tuple[float, float]:
-    """Where the amplitudes of the dates agree best, in whole lines and samples; zero if nowhere."""
+    """Find the whole-pixel shift at which amplitudes agree best; zero if there is none."""
     surfaces = [amplitude_surface(*strip.at((0.0, 0.0))) for strip in strips]
     if not any(count for _, count in surfaces):
         return 0.0, 0.0
@@ -286,7 +286,7 @@ def _whole_pixels(strips: Sequence[Strip]) -> tuple[float, float]:
 
 
 def _measured(strips: Sequence[Strip], shift: tuple[float, float], most_pixels: int) -> tuple[PatchShifts, int]:
-    """Patches of all strips, their shifts counted from `shift`, and how often each strip was read.
+    """Return patches of all strips, their shifts relative to `shift`, and how often each strip was read.
 
     The resampling rounds positions to 1/512 of a pixel.  Each strip is read that much aside, by another part
     of a step, so that the mean does not feel it; few strips are read more than once for that.
@@ -312,7 +312,7 @@ Part = TypeVar("Part", bound=_Sized)
 
 
 def _spread(parts: Sequence[Part], most_pixels: int) -> list[Part]:
-    """Return parts from all over a sequence that hold no more than some pixels in all (but at least one part)."""
+    """Select evenly spread items of a sequence with at most some pixels in all (but at least one item)."""
     pixels = sum(part.pixels for part in parts)
     if pixels <= most_pixels:
         return list(parts)

@@ -1,4 +1,4 @@
-"""Which bursts tell the shift of a date that geometry leaves."""
+"""Choose the bursts used to estimate residual misregistration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from insar_mining.sentinel1.product import Product
 
 
 def shift_of_date(scene: Scene, product: Product, bursts: Sequence[BurstPair], which: int) -> Shift:
-    """Measure the shift of a date in the sub-swath that shows most of the map.
+    """Estimate the shift of a date in the sub-swath that covers most of the map.
 
     Beside the bursts that show the map their neighbours take part, for what they overlap.
 
@@ -52,7 +52,7 @@ def _cells(scene: Scene, bursts: Sequence[BurstPair], swath: str) -> int:
 
 
 def described(shift: Shift) -> str:
-    """Put a shift into words for the tags of a product: value, standard deviation, method and quality."""
+    """Describe a shift for the tags of a product: value, standard deviation, method and quality."""
     if shift.method == "none":
         return f"not measured: {shift.reason}"
     text = (

@@ -1,4 +1,4 @@
-"""Pieces of bursts to measure a shift on: strips of a burst, and blocks of lines that two bursts see both.
+"""Cut bursts into the pieces on which misregistration is measured: strips, and blocks of burst overlaps.
 
 Each piece meets the terrain once and is then read as often as wanted, with any shift of the date.  Pieces
 and what is cut from them belong to the burst of the stack reference, not to the area.
@@ -35,14 +35,14 @@ OVERLAP_LINES = 4 * CELL_LINES
 
 @dataclass(frozen=True, eq=False)
 class BurstOfDate:
-    """A burst of the stack reference, that of the date, and what of it shows the area."""
+    """Hold a burst of the stack reference, that of the date, and the part of it over the area."""
 
     stack: Side
     date: Side
     region: Region | None
 
     def strips(self, dem: DemArrays) -> list[BurstStrip]:
-        """Cut what shows the area, widened to whole patches, into strips of 64 lines."""
+        """Cut the part of a burst over the area, widened to whole patches, into strips of 64 lines."""
         if self.region is None:
             return []
         start, stop = _whole(self.region.sample_start, self.region.sample_stop, PATCH_SAMPLES)
@@ -56,7 +56,7 @@ def _whole(start: int, stop: int, size: int) -> tuple[int, int]:
 
 
 class _Part:
-    """A rectangle of a burst of the stack reference, and resamplers onto it that are made once."""
+    """Hold a rectangle of a burst of the stack reference, with resamplers onto it that are made once."""
 
     def __init__(self, stack: Side, region: Region, dem: DemArrays) -> None:
         self.stack = stack
@@ -68,11 +68,11 @@ class _Part:
 
     @property
     def pixels(self) -> int:
-        """How many there are."""
+        """Number of pixels."""
         return self.region.shape[0] * self.region.shape[1]
 
     def resampler(self, side: Side) -> Resampler:
-        """Return what brings a burst here, with so many taps that interpolation moves nothing; it is made once."""
+        """Return the resampler of a burst, with so many taps that interpolation moves nothing; it is made once."""
         if self._relief is None:
             relief = Relief(self.region, self.stack, self._dem)
             self._relief = relief.knowing(relief.heights(relief.reach.line_start, relief.reach.line_stop))
@@ -87,12 +87,12 @@ class _Part:
         return self._resamplers[key]
 
     def brought(self, side: Side, shift: tuple[float, float]) -> Complex64Array:
-        """Read a burst that lies `shift` beyond its geometry."""
+        """Read a burst that is displaced by `shift` from its geometry."""
         return replace(self.resampler(side), shift=shift).lines(self.region)
 
 
 class BurstStrip(_Part):
-    """Lines of a burst, see :class:`Strip`."""
+    """Read lines of a burst, see :class:`Strip`."""
 
     def __init__(self, burst: BurstOfDate, region: Region, dem: DemArrays) -> None:
         super().__init__(burst.stack, region, dem)
@@ -111,7 +111,7 @@ def _ramp(side: Side) -> RampArrays:
 
 
 def overlap_blocks(first: BurstOfDate, second: BurstOfDate, dem: DemArrays) -> list[BurstOverlap]:
-    """Cut what two bursts see both, over the range of the area, into blocks of 32 lines."""
+    """Cut the overlap of two bursts, over the range of the area, into blocks of 32 lines."""
     regions = [burst.region for burst in (first, second) if burst.region is not None]
     follows = all(
         one.swath.swath == other.swath.swath and one.burst_index + 1 == other.burst_index
@@ -131,7 +131,7 @@ def overlap_blocks(first: BurstOfDate, second: BurstOfDate, dem: DemArrays) -> l
 
 
 class BurstOverlap(_Part):
-    """Lines that two bursts see both, on the pixels of the first, see :class:`Overlap`."""
+    """Read lines that two bursts share, on the pixels of the first, see :class:`Overlap`."""
 
     def __init__(self, first: BurstOfDate, second: BurstOfDate, region: Region, dem: DemArrays) -> None:
         super().__init__(first.stack, region, dem)
@@ -157,6 +157,6 @@ class BurstOverlap(_Part):
 
 
 def _doppler_hz(ramp: TopsRamp, line: npt.NDArray[np.int_]) -> FloatArray:
-    """Frequency of a burst's carrier, the derivative of its phase over time."""
+    """Compute the frequency of a burst's carrier, the derivative of its phase over time."""
     eta = (line - ramp.mid_line) * ramp.line_interval_s - ramp.reference_time_s
     return np.asarray(ramp.doppler_rate_hz_s * eta + ramp.doppler_centroid_hz)
