@@ -132,6 +132,14 @@ class SkippedInputWarning(InsarMiningWarning):
     """One input of several could not be used and was left out."""
 
 
+class ClippedValuesWarning(InsarMiningWarning):
+    """Values beyond what they can be were brought back to the limit."""
+
+
+class MissingDataWarning(InsarMiningWarning):
+    """Data lack in a way that may bias what is computed from the rest."""
+
+
 class OrbitWarning(InsarMiningWarning):
     """The orbit is less precise than it could be (annotation vectors, RESORB)."""
 

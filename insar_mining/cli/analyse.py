@@ -22,6 +22,13 @@ OFFERED = (
     "years",
     "activity.method",
     "activity.zero",
+    "maps.pattern",
+    "maps.band",
+    "maps.pol",
+    "maps.scale",
+    "maps.repeat_days",
+    "maps.max_span_days",
+    "maps.track",
     "activity.stable_mean_min",
     "activity.stable_std_max",
     "activity.scene_mean_min",
@@ -38,10 +45,10 @@ def analyse(
     out: parameters.ResultFolder = None,
     as_json: parameters.Json = False,
 ) -> None:
-    """From a folder of coherence GeoTIFFs, whoever made them, to yearly activity and a report.
+    """From a folder of coherence maps, whoever made them, to yearly activity and a report.
 
-    The two dates of a map are in its name (20210105_20210117, 20Dec2019_01Jan2020), in its tags
-    or in a STAC item beside it. With fewer than three years there is no colour
+    The two dates of a map are in its name (20210105_20210117, 20Dec2019_01Jan2020) or its folder's, in its tags or in
+    a STAC item beside it. With fewer than three years there is no colour
     composite, and the published method has no area.
     """
     from insar_mining.pipeline import analyse as do

@@ -109,6 +109,23 @@ class RasterGrid:
         return {"crs": self.crs_text, "transform": tuple(float(value) for value in self.transform[:6])}
 
 
+def horizontal_crs(crs: CRS) -> CRS:
+    """Return the part of a CRS that places things on the map: without heights, without a shift of datum beside it."""
+    while crs.is_bound and crs.source_crs is not None:
+        crs = crs.source_crs
+    if crs.is_compound:
+        return horizontal_crs(crs.sub_crs_list[0])
+    return crs.to_2d()
+
+
+def same_crs(one: CRS, other: CRS) -> bool:
+    """Say whether two horizontal CRS are one, whoever wrote them."""
+    if one == other or one.equals(other, ignore_axis_order=True):
+        return True
+    codes = one.to_epsg(min_confidence=70), other.to_epsg(min_confidence=70)
+    return codes[0] is not None and codes[0] == codes[1]
+
+
 def cell_area_m2(grid: RasterGrid) -> float | FloatArray:
     """Return the ground area of the cells of a grid.
 

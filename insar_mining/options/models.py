@@ -25,6 +25,7 @@ from insar_mining.options.base import default_of as default_of
 from insar_mining.options.base import fields_of as fields_of
 from insar_mining.options.base import flag, limits_of, plain, plain_text
 from insar_mining.options.base import help_of as help_of
+from insar_mining.options.maps import MapOptions as MapOptions
 
 # what run.yaml records beside the options; of no effect when the file is used again
 PROVENANCE_KEY = "made_by"
@@ -319,12 +320,13 @@ class RunOptions(Options):
 class AnalyseOptions(Options):
     """Everything that an analysis of existing coherence maps needs."""
 
-    folder: Path | None = Field(None, description="Folder of coherence GeoTIFFs.")
+    folder: Path | None = Field(None, description="Folder of coherence maps, or a file that holds several.")
     mine: Path | None = Field(None, description="Vector file with the mine's polygon.")
     mine_id: str | None = Field(None, description="Identifier of the mine, where the file holds several.")
     years: Annotated[tuple[Year, ...], AfterValidator(_years_once)] = Field(
         (), description="Years to use; by default all that the maps hold."
     )
+    maps: MapOptions = Field(default_factory=MapOptions, description="Which maps are read, and how.")
     activity: ActivityOptions = Field(default_factory=ActivityOptions, description="How maps become activity.")
 
 

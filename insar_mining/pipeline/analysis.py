@@ -32,7 +32,7 @@ from insar_mining.activity.significant.significance import Significance, signifi
 from insar_mining.activity.timeline import Timeline, activity_timeline
 from insar_mining.errors import ActivityError
 from insar_mining.geo.mines import Mine
-from insar_mining.options.models import ActivityOptions
+from insar_mining.options.models import ActivityOptions, MapOptions
 from insar_mining.pipeline.ground import (
     Ground,
     explained_scenes,
@@ -122,7 +122,11 @@ class Analysis:
 
 
 def analyse_maps(
-    maps: Path | str | Sequence[Path], mine: Mine, options: ActivityOptions, years: Sequence[int] = ()
+    maps: Path | str | Sequence[Path],
+    mine: Mine,
+    options: ActivityOptions,
+    years: Sequence[int] = (),
+    reading: MapOptions | None = None,
 ) -> Analysis:
     """Analyse coherence maps of one mine.
 
@@ -132,13 +136,17 @@ def analyse_maps(
         As of :func:`insar_mining.open_stack`.
     years : sequence of int
         Years to use, by default all; a pair belongs to the year of its middle date.
+    reading : MapOptions, optional
+        Which maps are read, and how.
 
     Raises
     ------
     RasterError, CoverageError, ActivityError
         As of the steps; also when there is no pair of a year.
     """
-    stack = open_stack(maps, mine, zero=options.zero, min_cover=options.min_cover, margin_m=options.margin_m)
+    stack = open_stack(
+        maps, mine, zero=options.zero, min_cover=options.min_cover, margin_m=options.margin_m, reading=reading
+    )
     coh = _of_years(stack, years)
     ground = known_ground(coh, _files_of(coh, maps), options)
     steps = _significant if options.method == "significant" else _published
@@ -152,7 +160,7 @@ def _files_of(coh: xr.DataArray, maps: Path | str | Sequence[Path]) -> list[Path
     if isinstance(maps, (str, Path)):
         folder = Path(maps).parent if Path(maps).is_file() else Path(maps)
         return [folder / name for name in names]
-    by_name = {Path(path).name: Path(path) for path in maps}
+    by_name = {shown: Path(path) for path in maps for shown in (Path(path).name, str(path))}
     return [by_name[name] for name in names]
 
 

@@ -155,12 +155,12 @@ def analyse(
     progress: ProgressCallback = _silent,
     **changes: Any,
 ) -> Result:
-    """Analyse a folder of coherence GeoTIFFs, whoever made them.
+    """Analyse a folder of coherence maps, whoever made them.
 
     Parameters
     ----------
     folder : path
-        GeoTIFFs of one grid whose two dates are in the name, in tags or in a STAC item.
+        Rasters on the same cells whose two dates are in a name, in tags or in a STAC item (docs/inputs.md).
     mine : Mine or path
     out : path
         Folder of the result.
@@ -197,7 +197,7 @@ def analyse(
         _delete_leftovers(target)
         progress("analysis", 0, 2)
         with _noting_skipped() as skipped:
-            analysis = analyse_maps(Path(folder), found, chosen.activity, chosen.years)
+            analysis = analyse_maps(Path(folder), found, chosen.activity, chosen.years, chosen.maps)
         own = target / MAPS
         maps = (
             []

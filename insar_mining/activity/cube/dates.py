@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -125,7 +126,7 @@ class _Moment:
 
     @property
     def instant(self) -> np.datetime64:
-        return self.day.astype("datetime64[s]") + np.timedelta64(self.time_s or 0, "s")
+        return np.datetime64(str(self.day)) + np.timedelta64(self.time_s or 0, "s")
 
 
 def pair_name(reference: np.datetime64, secondary: np.datetime64) -> str:
@@ -283,7 +284,7 @@ def _moments_in(name: str) -> Iterator[_Moment]:
 
 def _neighbours(name: str, moments: list[_Moment]) -> Iterator[DatePair]:
     """Yield every two neighbouring dates of a name that form a pair."""
-    for one, other in zip(moments, moments[1:], strict=False):
+    for one, other in itertools.pairwise(moments):
         if _BETWEEN.fullmatch(name[one.end : other.start]) and (pair := _pair_of(one, other)) is not None:
             yield pair
 
@@ -312,9 +313,7 @@ def _clusters(moments: list[_Moment]) -> list[list[_Moment]]:
     for moment in sorted(moments, key=lambda moment: moment.instant):
         last = clusters[-1][-1] if clusters else None
         timed = last is not None and last.time_s is not None and moment.time_s is not None
-        near = last is not None and (
-            moment.instant - last.instant < ONE_PRODUCT if timed else moment.day == last.day
-        )
+        near = last is not None and (moment.instant - last.instant < ONE_PRODUCT if timed else moment.day == last.day)
         if near:
             clusters[-1].append(moment)
         else:
@@ -326,8 +325,9 @@ def _short_pairs(name: str) -> Iterator[DatePair]:
     """Yield pairs of six-digit dates, or of years and days of the year."""
     for match in _SHORT.finditer(name):
         days = [_calendar_day(f"20{part[:2]}", part[2:4], part[4:]) for part in match.groups()]
-        if days[0] is not None and days[1] is not None and days[0] != days[1]:
-            yield DatePair(min(days), max(days))
+        first, second = days
+        if first is not None and second is not None and first != second:
+            yield DatePair(min(first, second), max(first, second))
     for match in _ORDINAL.finditer(name):
         ordinals = [(int(match[1]), int(match[2])), (int(match[3]), int(match[4]))]
         if all(FIRST_YEAR <= year <= LAST_YEAR and day <= 366 for year, day in ordinals):

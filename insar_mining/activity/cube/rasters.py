@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
+import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
 from affine import Affine
 from pyproj import CRS
 from rasterio.enums import MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from insar_mining.activity.cube.dates import DatePair, dates_of_raster
+from insar_mining.activity.cube.containers import Kind, Layer, kind_of, polarisation_of
+from insar_mining.activity.cube.dates import DatePair, dates_of_raster, product_dates_in_name
 from insar_mining.errors import RasterError
-from insar_mining.geo.cells import RasterGrid
+from insar_mining.geo.cells import RasterGrid, horizontal_crs
+from insar_mining.geo.raster_input import open_raster
 
 Zero = Literal["nodata", "value"]
-
-logger = logging.getLogger(__name__)
 
 # a tag of these says that this package wrote the raster
 OWN_TAGS = ("PLAN_SHA256", "ENGINE")
@@ -45,21 +44,40 @@ SETTINGS = (
 
 # coherence may leave 0..1 by rounding, by no more than this; it is then put back to the limit
 RANGE_TOLERANCE = 1e-4
+# a few values may lie further above 1, by the estimator or a resampling; these are put back and counted
+MOST_ABOVE = 1.01
 
 # side of the sample of each raster that is looked at when a stack is opened
 SAMPLE = 512
 
+# LiCSAR writes coherence as bytes, 255 of which are 1, and does not say so in the file
+LICSAR = re.compile(r"\.geo\.cc$", re.IGNORECASE)
+# formats that may say no CRS although their maps are in degrees
+SILENT_DRIVERS = ("ISCE", "ROI_PAC", "VRT", "netCDF")
+# name of a LiCSAR frame: relative orbit, direction, place
+FRAME = re.compile(r"(?<![A-Za-z0-9])(\d{3}[AD])_\d{5}_\d{6}(?!\d)")
+
 
 @dataclass(frozen=True)
 class CoherenceRaster:
-    """One raster of a stack, as its header tells it.
+    """One map of a stack, as its file tells it.
 
     Attributes
     ----------
     path : Path
+    dataset : Path or str
+        What is opened: the file, or a part of it.
+    drivers : sequence of str, optional
     pair : DatePair
     grid : RasterGrid
+        North-up, also of a file that is not.
     band : int
+    label : str
+        Description of the band, or name of the variable.
+    kind : {"coherence", "other", "unknown"}
+        What its names call it.
+    polarisation, frame : str or None
+        As far as names and tags tell.
     own : bool
         Written by this package.
     nodata : float or None
@@ -74,12 +92,24 @@ class CoherenceRaster:
         NaN when not recorded.
     block : (int, int)
         Rows and columns of the file's blocks.
+    south_up : bool
+        The file's first row is its southernmost.
+    origin : (int, int)
+        Row and column of its first cell on the grid of its stack.
+    crs_assumed : bool
+        The file says no CRS, and its coordinates can only be degrees.
     """
 
     path: Path
+    dataset: Path | str
+    drivers: tuple[str, ...] | None
     pair: DatePair
     grid: RasterGrid
     band: int
+    label: str
+    kind: Kind
+    polarisation: str | None
+    frame: str | None
     own: bool
     nodata: float | None
     zero_is_nodata: bool
@@ -88,93 +118,165 @@ class CoherenceRaster:
     settings: Mapping[str, str]
     perpendicular_baseline_m: float
     block: tuple[int, int]
+    south_up: bool = False
+    origin: tuple[int, int] = (0, 0)
+    crs_assumed: bool = False
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a look at a raster showed: pixels looked at, how many of them were exact zeros, all of them or some."""
+    """Counts of pixels that were read.
+
+    Attributes
+    ----------
+    pixels : int
+    zeros : int
+        Exact zeros that became NaN.
+    above : int
+        Values above 1 that became 1, beyond rounding.
+    whole : bool
+        All pixels were read, not a sample of them.
+    """
 
     pixels: int
     zeros: int
-    whole: bool
+    above: int
+    whole: bool = True
+
+    def __add__(self, other: Sample) -> Sample:
+        """Add two counts."""
+        return Sample(
+            self.pixels + other.pixels, self.zeros + other.zeros, self.above + other.above, self.whole and other.whole
+        )
+
+
+NOTHING = Sample(0, 0, 0)
 
 
 class NotCoherenceError(RasterError):
     """A file that is not a coherence raster of a pair, and can be left out of a stack."""
 
 
-def read_header(path: Path, band: int, zero: Zero) -> CoherenceRaster:
-    """Read what a raster says of itself.
+class UnmappedError(RasterError):
+    """A raster of a pair that lies on no map; it matters only if nothing else is there of the pair."""
+
+    def __init__(self, message: str, pair: DatePair) -> None:
+        super().__init__(message)
+        self.pair = pair
+
+
+def read_header(layer: Layer, zero: Zero, scale: float | None = None, root: Path | None = None) -> CoherenceRaster:
+    """Read what a map says of itself.
+
+    Parameters
+    ----------
+    layer : Layer
+    zero : {"nodata", "value"}
+    scale : float, optional
+        Stored number that stands for a coherence of 1, where the file does not say.
+    root : Path, optional
+        Names of folders below it may give dates and polarisation.
 
     Raises
     ------
     NotCoherenceError
         It cannot be opened, or has no two dates.
+    UnmappedError
+        It has dates but no place on a map.
     RasterError
-        It has dates but no place on a map, or not that band.
+        It is complex, rotated, or its dates disagree.
     """
+    path = layer.path
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            source = rasterio.open(path)
+        source = open_raster(layer.dataset, layer.drivers)
     except RasterioError as error:
         raise NotCoherenceError(f"{path}: not a raster that can be opened ({_one_line(error)})") from error
     with source:
         tags = source.tags()
-        pair = dates_of_raster(path, tags)
+        pair = layer.pair or dates_of_raster(path, tags, root)
         if pair is None:
-            raise NotCoherenceError(
-                f"{path}: no two dates in its name (20210105_20210117), its tags "
-                "(REFERENCE_DATE, SECONDARY_DATE) or a STAC item beside it"
-            )
-        _check_map(path, source.crs, source.transform, source.count, band)
-        if source.dtypes[band - 1].startswith("complex"):
-            raise RasterError(f"{path}: band {band} is complex; give its coherence (magnitude, 0 to 1)")
+            raise NotCoherenceError(_undated(path))
+        index = layer.band - 1
+        if source.dtypes[index].startswith("complex"):
+            raise RasterError(f"{path}: band {layer.band} is complex; give its coherence (magnitude, 0 to 1)")
+        grid, south_up = _grid_of(layer, source, pair)
         own = any(tag in tags for tag in OWN_TAGS)
-        baseline = tags.get("PERPENDICULAR_BASELINE_M", "nan")
+        factor, offset = _scaling(layer, source, scale)
+        folders = [folder.name for folder in path.parents if root is not None and root in folder.parents]
+        named = kind_of(layer.label)
+        settings = {name: tags[name] for name in SETTINGS if name in tags}
+        frame = next((found[0] for name in (path.stem, *folders) if (found := FRAME.search(name))), None)
         return CoherenceRaster(
             path=path,
+            dataset=layer.dataset,
+            drivers=layer.drivers,
             pair=pair,
-            grid=RasterGrid(_crs_of(source.crs.to_wkt()), source.transform, source.width, source.height),
-            band=band,
+            grid=grid,
+            band=layer.band,
+            label=layer.label,
+            kind=kind_of(path.stem) if named == "unknown" else named,
+            polarisation=settings.get("POLARISATION") or polarisation_of(layer.label, path.stem, *folders),
+            frame=frame,
             own=own,
-            nodata=source.nodatavals[band - 1],
+            nodata=source.nodatavals[index] if layer.nodata is None else layer.nodata,
             zero_is_nodata=zero == "nodata" and not own,
-            scale=float(source.scales[band - 1]),
-            offset=float(source.offsets[band - 1]),
-            settings={name: tags[name] for name in SETTINGS if name in tags},
-            perpendicular_baseline_m=_number(baseline),
-            block=source.block_shapes[band - 1],
+            scale=factor,
+            offset=offset,
+            settings=settings,
+            perpendicular_baseline_m=_number(tags.get("PERPENDICULAR_BASELINE_M", "nan")),
+            block=source.block_shapes[index],
+            south_up=south_up,
+            crs_assumed=layer.crs is None and not source.crs,
         )
 
 
 def read_window(
     raster: CoherenceRaster, rows: slice, cols: slice, out_shape: tuple[int, int] | None = None
-) -> tuple[npt.NDArray[np.float32], int]:
+) -> tuple[npt.NDArray[np.float32], Sample]:
     """Read the coherence of a window, NaN where there is none.
 
     Parameters
     ----------
     raster : CoherenceRaster
     rows, cols : slice
-        Of the file.
+        Of the grid of the stack; beyond the file there is none.
     out_shape : (int, int), optional
         Read every n-th pixel only, to this shape.
 
     Returns
     -------
     values : ndarray of float32, shape (rows, cols)
-    zeros : int
-        Exact zeros that became NaN.
+    counts : Sample
 
     Raises
     ------
     RasterError
         The file cannot be read, or has values that are not coherence.
     """
+    top, left = (max(0, -origin + part.start) for origin, part in zip(raster.origin, (rows, cols), strict=True))
+    bottom = min(raster.grid.height, rows.stop - raster.origin[0])
+    right = min(raster.grid.width, cols.stop - raster.origin[1])
+    shape = out_shape or (rows.stop - rows.start, cols.stop - cols.start)
+    if top >= bottom or left >= right:
+        return np.full(shape, np.nan, np.float32), replace(NOTHING, pixels=math.prod(shape))
+    values, counts = _read(raster, slice(top, bottom), slice(left, right), out_shape)
+    if values.shape != shape:
+        whole = np.full(shape, np.nan, np.float32)
+        row, col = top + raster.origin[0] - rows.start, left + raster.origin[1] - cols.start
+        whole[row : row + values.shape[0], col : col + values.shape[1]] = values
+        values = whole
+    return values, counts
+
+
+def _read(
+    raster: CoherenceRaster, rows: slice, cols: slice, out_shape: tuple[int, int] | None
+) -> tuple[npt.NDArray[np.float32], Sample]:
+    """Read a window of a file, north-up."""
+    if raster.south_up:
+        rows = slice(raster.grid.height - rows.stop, raster.grid.height - rows.start)
     window = Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
     try:
-        with rasterio.open(raster.path) as source:
+        with open_raster(raster.dataset, raster.drivers) as source:
             stored = source.read(raster.band, window=window, out_shape=out_shape)
             flags = set(source.mask_flag_enums[raster.band - 1])
             # the mask of a nodata value follows from the values; reading it would read them again
@@ -186,7 +288,7 @@ def read_window(
     absent = np.zeros(stored.shape, np.bool_) if valid is None else ~valid
     # a declared nodata of 0 says no more than the exact zero that the caller may have asked to keep
     if raster.nodata is not None and raster.nodata != 0 and not np.isnan(raster.nodata):
-        absent |= stored == stored.dtype.type(raster.nodata)
+        absent |= stored == np.asarray(raster.nodata).astype(stored.dtype)
     zeros = 0
     if raster.zero_is_nodata:
         zero = stored == 0
@@ -196,45 +298,125 @@ def read_window(
     if raster.scale != 1 or raster.offset != 0:
         values = values * np.float32(raster.scale) + np.float32(raster.offset)
     values[absent] = np.nan
-    return _checked(raster, values), zeros
+    values, above = _checked(raster, values, stored)
+    return values[::-1] if raster.south_up else values, Sample(values.size, zeros, above)
 
 
 def look(raster: CoherenceRaster, rows: slice, cols: slice) -> Sample:
-    """Check the range of a sample of a window (all of it where it is small) and count its zeros.
+    """Check the range of a sample of a window (all of it if it is small) and count what was changed.
 
     Raises
     ------
     RasterError
-        As of `read_window`.
+        As in `read_window`.
     """
+    rows = slice(max(rows.start, raster.origin[0]), min(rows.stop, raster.origin[0] + raster.grid.height))
+    cols = slice(max(cols.start, raster.origin[1]), min(cols.stop, raster.origin[1] + raster.grid.width))
+    if rows.start >= rows.stop or cols.start >= cols.stop:
+        return NOTHING
     height, width = rows.stop - rows.start, cols.stop - cols.start
     shape = min(height, SAMPLE), min(width, SAMPLE)
-    values, zeros = read_window(raster, rows, cols, shape if shape != (height, width) else None)
-    return Sample(values.size, zeros, shape == (height, width))
+    _, counts = read_window(raster, rows, cols, shape if shape != (height, width) else None)
+    return replace(counts, whole=shape == (height, width))
 
 
-def _checked(raster: CoherenceRaster, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Refuse what is not coherence; put rounding errors back to the limits."""
+def _checked(
+    raster: CoherenceRaster, values: npt.NDArray[np.float32], stored: npt.NDArray[Any]
+) -> tuple[npt.NDArray[np.float32], int]:
+    """Refuse what is not coherence; put values just outside back to the limits, and count those above."""
     # fmin and fmax leave NaN aside, and are NaN where there is nothing else
     low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
-    if low < -RANGE_TOLERANCE or high > 1 + RANGE_TOLERANCE:
+    if low < -RANGE_TOLERANCE or high > MOST_ABOVE:
         raise RasterError(
-            f"{raster.path}: values from {low:.6g} to {high:.6g}; coherence lies between 0 and 1. A phase, an "
-            "elevation or a scaled raster does not belong here (nor one resampled by a cubic, which overshoots)"
+            f"{raster.path}: values from {low:.6g} to {high:.6g}; coherence lies between 0 and 1. "
+            f"{_remedy(stored.dtype.kind, low, high)}"
         )
-    return values.clip(0.0, 1.0) if low < 0 or high > 1 else values
+    if low >= 0 and high <= 1:
+        return values, 0
+    above = int(np.count_nonzero(values > 1 + RANGE_TOLERANCE)) if high > 1 + RANGE_TOLERANCE else 0
+    return values.clip(0.0, 1.0), above
 
 
-def _check_map(path: Path, crs: object, transform: Affine, count: int, band: int) -> None:
-    """Refuse a raster that lies on no north-up map, or lacks the band."""
-    if not crs:
-        raise RasterError(
-            f"{path}: has no coordinate reference system; terrain-correct it, or set it (gdal_edit -a_srs)"
+def _remedy(kind: str, low: float, high: float) -> str:
+    """Say what numbers outside 0..1 may be, and what to do."""
+    if low < 0:
+        return (
+            "A phase or an elevation does not belong here (--pattern chooses files); if the lowest number marks "
+            "missing data, declare it (gdal_edit -a_nodata)"
         )
-    if transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
-        raise RasterError(f"{path}: its grid is rotated or not north-up; warp it with gdalwarp first")
-    if not 1 <= band <= count:
-        raise RasterError(f"{path}: has {count} band(s), not a band {band}; choose another (band=)")
+    scales = [f"{number:g}" for number in (100, 255, 10_000, 65_535) if high <= number]
+    if kind in "iu" and scales:
+        return f"If its numbers are scaled coherence, say which one stands for 1: --scale {' or '.join(scales)}"
+    if high <= 2:
+        return "Its estimator, or a cubic resampling, overshoots: make it again with values up to 1"
+    return "A phase, an elevation or a scaled raster does not belong here (--pattern chooses files, --scale a scale)"
+
+
+def _undated(path: Path) -> str:
+    """Say why a raster has no two dates."""
+    if product_dates_in_name(path.stem):
+        return f"{path}: its name holds start and stop of one product, not the two dates of a pair (20210105_20210117)"
+    return (
+        f"{path}: no two dates in its name or its folder's (20210105_20210117), its tags "
+        "(REFERENCE_DATE, SECONDARY_DATE) or a STAC item beside it"
+    )
+
+
+def _grid_of(layer: Layer, source: Any, pair: DatePair) -> tuple[RasterGrid, bool]:
+    """Return a file's grid, north-up, and whether the file is south-up."""
+    path = layer.path
+    crs = layer.crs or (horizontal_crs(_crs_of(source.crs.to_wkt())) if source.crs else None)
+    transform = layer.transform or source.transform
+    if crs is None and source.driver in SILENT_DRIVERS and _may_be_degrees(transform, source.shape):
+        crs = CRS.from_epsg(4326)
+    if crs is None:
+        raise UnmappedError(
+            f"{path}: has no coordinate reference system; terrain-correct it, or set it (gdal_edit -a_srs)", pair
+        )
+    if layer.transform is None and (transform.a, transform.c, transform.f, abs(transform.e)) == (1, 0, 0, 1):
+        raise UnmappedError(f"{path}: has no place on a map (no transform); terrain-correct or geocode it first", pair)
+    if transform.b or transform.d or transform.a <= 0 or transform.e == 0:
+        raise UnmappedError(f"{path}: its grid is rotated or mirrored; warp it with gdalwarp first", pair)
+    south_up = transform.e > 0
+    if south_up:
+        north = transform.f + source.height * transform.e
+        transform = Affine(transform.a, 0.0, transform.c, 0.0, -transform.e, north)
+    if crs.is_geographic and transform.c >= 180:
+        # longitudes from 0 to 360
+        transform = Affine(transform.a, 0.0, transform.c - 360, 0.0, transform.e, transform.f)
+    return RasterGrid(crs, transform, source.width, source.height), south_up
+
+
+def _may_be_degrees(transform: Affine, shape: tuple[int, int]) -> bool:
+    """Say whether a map lies where longitudes and latitudes do, and radar coordinates do not."""
+    south = transform.f + shape[0] * transform.e
+    east = transform.c + shape[1] * transform.a
+    return abs(transform.a) < 0.1 and max(abs(transform.f), abs(south)) <= 90 and -180 <= transform.c < east <= 360
+
+
+def _scaling(layer: Layer, source: Any, scale: float | None) -> tuple[float, float]:
+    """Return factor and offset of the stored numbers: the file's own, those of its archive, or the given one."""
+    index = layer.band - 1
+    declared = float(source.scales[index]), float(source.offsets[index])
+    if declared != (1.0, 0.0):
+        return declared
+    kind = np.dtype(source.dtypes[index]).kind
+    unit = (source.units[index] or "").strip().lower()
+    if unit in ("%", "percent"):
+        return 0.01, 0.0
+    if scale is not None and (kind in "iu" or _largest(source, layer.band) > MOST_ABOVE):
+        return 1 / scale, 0.0
+    if source.dtypes[index] == "uint8" and LICSAR.search(layer.path.stem):
+        return 1 / 255, 0.0
+    return 1.0, 0.0
+
+
+def _largest(source: Any, band: int) -> float:
+    """Return the largest value of a sample of a band that is not nodata."""
+    shape = min(source.height, SAMPLE), min(source.width, SAMPLE)
+    values = source.read(band, out_shape=shape, masked=True)
+    finite = values.compressed()[np.isfinite(values.compressed())]
+    return float(finite.max()) if finite.size else 0.0
 
 
 @lru_cache(maxsize=16)

@@ -115,7 +115,7 @@ def test_only_what_is_asked_for_is_read(tmp_path: Path, raster: Callable[..., Pa
     """One pixel of a stack of 4 x 3000 x 3000 (144 MB) costs little memory, and so does opening it."""
     values = np.full((3000, 3000), 0.5, np.float32)
     for number in range(4):
-        raster(tmp_path / f"2021011{number}_20210228.tif", values, tiled=True, compress="deflate")
+        raster(tmp_path / f"202101{10 + 6 * number}_20210221.tif", values, tiled=True, compress="deflate")
     tracemalloc.start()
     coh = open_stack(tmp_path)
     assert is_lazy(coh)
@@ -217,13 +217,12 @@ def test_complex_and_absent_bands_are_named(tmp_path: Path, raster: Callable[...
 def test_places_without_rasters_are_named(tmp_path: Path, raster: Callable[..., Path]) -> None:
     with pytest.raises(RasterError, match="nowhere: no such folder"):
         open_stack(tmp_path / "nowhere")
-    with pytest.raises(RasterError, match="holds no GeoTIFF"):
+    with pytest.raises(RasterError, match=r"holds no raster"):
         open_stack(tmp_path)
     with pytest.raises(RasterError, match="no coherence raster was given"):
         open_stack([])
     raster(tmp_path / "below" / f"{NAMES[0]}.tif", np.full((2, 2), 0.5, np.float32))
-    with pytest.raises(RasterError, match=r"there are some in .*below"):
-        open_stack(tmp_path)
+    assert open_stack(tmp_path)["source"].values.tolist() == [f"below/{NAMES[0]}.tif"]
     with pytest.raises(RasterError, match=r"no such file: .*absent\.tif"):
         open_stack([tmp_path / "below" / f"{NAMES[0]}.tif", tmp_path / "absent.tif"])
 
@@ -262,28 +261,33 @@ def test_the_same_pair_twice_is_named(folder: Path, raster: Callable[..., Path])
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"transform": Affine(20, 0, 600_020, 0, -20, 3_500_000)}, "600020"),
+        ({"transform": Affine(20, 0, 600_030, 0, -20, 3_500_000)}, "600030"),
         ({"transform": Affine(20, 0, 600_010, 0, -20, 3_500_000)}, "600010"),
         ({"transform": Affine(40, 0, 600_000, 0, -40, 3_500_000)}, "cells of 40"),
         ({"crs": "EPSG:32630"}, "EPSG:32630"),
     ],
 )
 def test_the_odd_grid_is_named(folder: Path, raster: Callable[..., Path], change: dict[str, object], said: str) -> None:
-    raster(folder / "20210101_20210105.tif", np.full((12, 10), 0.5, np.float32), **change)
-    with pytest.raises(RasterError, match=r"1 of 4 rasters lie on another grid") as caught:
+    raster(folder / "20201224_20210105.tif", np.full((12, 10), 0.5, np.float32), **change)
+    with pytest.raises(RasterError, match=r"1 of 4 rasters lie on other cells") as caught:
         open_stack(folder)
-    assert "20210101_20210105.tif" in str(caught.value)
+    assert "20201224_20210105.tif" in str(caught.value)
     assert said in str(caught.value)
     assert NAMES[0] not in str(caught.value)
 
 
-def test_another_size_is_named_and_rounding_of_the_origin_is_not(folder: Path, raster: Callable[..., Path]) -> None:
+def test_another_extent_is_cropped_and_rounding_is_no_difference(folder: Path, raster: Callable[..., Path]) -> None:
     shifted = Affine(20, 0, 600_000 + 2e-6, 0, -20, 3_500_000 - 2e-6)
     raster(folder / "20210210_20210222.tif", np.full((12, 10), 0.5, np.float32), transform=shifted)
     assert open_stack(folder).sizes["pair"] == 4
-    raster(folder / "20210222_20210306.tif", np.full((12, 11), 0.5, np.float32))
-    with pytest.raises(RasterError, match=r"20210222_20210306\.tif \(11 x 12 cells"):
-        open_stack(folder)
+    before = open_stack(folder)
+    # one row and two columns to the south-east
+    moved = Affine(20, 0, 600_040, 0, -20, 3_499_980)
+    raster(folder / "20210222_20210306.tif", np.full((12, 11), 0.5, np.float32), transform=moved)
+    cropped = open_stack(folder)
+    assert cropped.shape == (5, 11, 8)
+    np.testing.assert_array_equal(cropped.values[:4], before.values[:, 1:, 2:])
+    assert (cropped.values[4] == 0.5).all()
 
 
 def test_a_raster_without_a_place_is_named(tmp_path: Path, raster: Callable[..., Path]) -> None:
@@ -292,7 +296,7 @@ def test_a_raster_without_a_place_is_named(tmp_path: Path, raster: Callable[...,
     with pytest.raises(RasterError, match="no coordinate reference system"):
         open_stack(tmp_path / "a")
     raster(tmp_path / "b" / f"{NAMES[0]}.tif", values, transform=Affine(19.9, -1.7, 600_000, 1.7, -19.9, 3_500_000))
-    with pytest.raises(RasterError, match="not north-up"):
+    with pytest.raises(RasterError, match="rotated or mirrored"):
         open_stack(tmp_path / "b")
 
 
