@@ -284,7 +284,7 @@ def open_raster(path: Path | str, formats: Sequence[str], *, inside: bool = Fals
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # whoever needs a place on the map checks for one
         dataset = _first_that_opens(path, formats)
     largest = max((rows * columns for rows, columns in dataset.block_shapes), default=0)
-    size = largest * max(_bytes_of(name) for name in dataset.dtypes)
+    size = largest * max((_bytes_of(name) for name in dataset.dtypes), default=0)
     if size > BLOCK_BYTES:
         dataset.close()
         raise RasterioIOError(f"a block of {size:,} bytes (limit {BLOCK_BYTES:,}); write it in tiles")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from insar_mining.activity.cube.selection import leave_out, some
 from insar_mining.errors import RasterError
 from insar_mining.geo.cells import RasterGrid, same_crs
 from insar_mining.options.maps import MapOptions
+
+logger = logging.getLogger(__name__)
 
 # cells of two files may lie apart by this part of a cell: different writers round differently
 GRID_TOLERANCE = 0.05
@@ -58,7 +61,7 @@ def _of_one_track(rasters: Sequence[CoherenceRaster], reading: MapOptions) -> li
     RasterError
         There are several, and none or an unknown one is chosen.
     """
-    groups = _tracks(rasters, reading.repeat_days)
+    groups = _joined_in_time(_tracks(rasters, reading.repeat_days))
     if len(groups) == 1 and reading.track is None:
         return list(rasters)
     described = "; ".join(_described_track(group) for group in groups)
@@ -96,6 +99,30 @@ def _tracks(rasters: Sequence[CoherenceRaster], repeat_days: int) -> list[list[C
             key = next(number for number, cluster in enumerate(phases) if phase in cluster)
         groups.setdefault((key, raster.frame or lone_frame), []).append(raster)
     return sorted(groups.values(), key=lambda group: min(raster.pair for raster in group))
+
+
+def _joined_in_time(groups: list[list[CoherenceRaster]]) -> list[list[CoherenceRaster]]:
+    """Join groups that follow one another in time, of which nothing but the days tells that they are two tracks."""
+    joined: list[list[CoherenceRaster]] = []
+    for group in groups:
+        last = joined[-1] if joined else None
+        if last is not None and _follows(group, last):
+            logger.warning(
+                "from %s on the days of the maps are no whole repeats after those before (%s); are they of one track?",
+                min(raster.pair.reference for raster in group),
+                max(raster.pair.secondary for raster in last),
+            )
+            last.extend(group)
+        else:
+            joined.append(list(group))
+    return joined
+
+
+def _follows(group: Sequence[CoherenceRaster], before: Sequence[CoherenceRaster]) -> bool:
+    """Say whether a group begins after another ends, and no frame or time of day sets them apart."""
+    apart = min(raster.pair.reference for raster in group) < max(raster.pair.secondary for raster in before)
+    known = any(r.pair.time_s is not None for r in group) and any(r.pair.time_s is not None for r in before)
+    return not apart and not known and {r.frame for r in group} == {r.frame for r in before}
 
 
 def _phase(raster: CoherenceRaster, repeat_days: int) -> int:

@@ -619,6 +619,14 @@ def test_data_that_lack_anywhere_are_no_fault(tmp_path: Path) -> None:
 # -- spans and tracks ---------------------------------------------------------------------
 
 
+def test_a_series_that_begins_anew_every_year_is_one_track(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for year in (2021, 2022):
+        write(tmp_path / f"{year}0105_{year}0117.tif", VALUES[0])
+        write(tmp_path / f"{year}0117_{year}0129.tif", VALUES[1])
+    assert opened(tmp_path)["year"].values.tolist() == [2021, 2021, 2022, 2022]
+    assert "are they of one track" in caplog.text
+
+
 def test_spans_that_no_repeat_pass_has_are_left_out_or_refused(tmp_path: Path) -> None:
     for pair, layer in zip(PAIRS, VALUES, strict=True):
         write(tmp_path / f"{pair}.tif", layer)
