@@ -1,4 +1,4 @@
-"""What a report is made of: plain results of the analysis, checked to fit together."""
+"""Collect what a report shows, checked to fit together."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REPORT_COLUMNS = tuple(name for name in ACTIVITY_COLUMNS if name != "mine_id")
 
 @dataclass(frozen=True, eq=False)
 class ReportContent:
-    """Everything that a report shows. Nothing in it is changed.
+    """Hold everything that a report shows. Nothing in it is changed.
 
     Attributes
     ----------

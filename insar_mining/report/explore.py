@@ -33,7 +33,7 @@ STEPS = 254
 
 @dataclass(frozen=True, eq=False)
 class ExploredLayer:
-    """One layer of the explorer: a map with its scale.
+    """Describe one layer of the explorer: a map with its scale.
 
     Attributes
     ----------
@@ -129,7 +129,7 @@ def _days(frame: MapFrame, raster: xr.DataArray) -> FloatArray:
 
 
 def _factor(cells: int, most: int) -> int:
-    """Return by how many cells along each side a raster is averaged so that at most so many are left."""
+    """Return the number of cells along each side that are averaged so that at most `most` cells are left."""
     return max(1, math.ceil(math.sqrt(cells / most)))
 
 

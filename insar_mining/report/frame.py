@@ -1,4 +1,4 @@
-"""Where a raster lies on the ground, in kilometres, so that every map of a report has the same axes."""
+"""Locate a raster on the ground, in kilometres, so that every map of a report has the same axes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NO_DATA_EDGE = "#b5b5b5"
 
 @dataclass(frozen=True)
 class MapFrame:
-    """The place of a north-up raster: its outer edges, and how long its cells are on the ground.
+    """Describe the place of a north-up raster: its outer edges, and the ground length of its cells.
 
     Lengths are geodesic (WGS 84) along the raster's middle row and column, so that a UTM, a
     geographic and a Mercator raster get the same kilometres. Over the extent of a mine the
@@ -167,7 +167,7 @@ def _ground_scale(crs: CRS, west: float, north: float, span_x: float, span_y: fl
 
 
 def thin_factor(height: int, width: int) -> int:
-    """Return how many cells per side become one when a map is drawn (1 up to `MAX_DRAWN_CELLS`)."""
+    """Return the number of cells per side that become one when a map is drawn (1 up to `MAX_DRAWN_CELLS`)."""
     return max(1, math.ceil(max(height, width) / MAX_DRAWN_CELLS))
 
 
@@ -182,7 +182,7 @@ def _blocks(values: npt.NDArray[Any], factor: int, fill: float) -> npt.NDArray[A
 
 
 def thin_mean(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Aggregate a map that is larger than can be drawn: the mean of the finite cells of each block.
+    """Aggregate a map that is too large to draw: the mean of the finite cells of each block.
 
     Drawing every n-th cell instead would lose or invent small features.
     """
@@ -196,7 +196,7 @@ def thin_mean(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def thin_majority(labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.integer[Any]]:
-    """Aggregate a map of labels that is larger than can be drawn: the most frequent label of each block."""
+    """Aggregate a map of labels that is too large to draw: the most frequent label of each block."""
     factor = thin_factor(*labels.shape)
     if factor == 1:
         return labels
@@ -293,5 +293,5 @@ def legend_below(ax: Axes, handles: Sequence[Artist], *, inches: float, columns:
 
 
 def frame_of(raster: xr.DataArray, frame: MapFrame | None) -> MapFrame:
-    """Return the frame that was given, else the raster's own."""
+    """Return the given frame, else the raster's own."""
     return MapFrame.of(raster) if frame is None else frame

@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else and prints without its interactive part."""
+"""Write the report: one HTML file that needs nothing else and prints without its interactive part."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _template() -> jinja2.Template:
 
 
 def render_report(content: ReportContent) -> str:
-    """Return the report as HTML text."""
+    """Render the report as HTML text."""
     return _template().render(report_sections(content))
 
 

@@ -1,4 +1,4 @@
-"""Figures as data URIs: maps as PNG, line plots as SVG."""
+"""Draw figures as data URIs: maps as PNG, line plots as SVG."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAP_DPI = 160
 
 @dataclass(frozen=True)
 class Picture:
-    """An image inside the report.
+    """Describe an image inside the report.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ def as_png(figure: Figure, alt: str, *, colours: int | None = 256) -> Picture:
 
 
 def _trimmed(image: Image.Image) -> Image.Image:
-    """Cut the blank margins, which depend on the shape of the map."""
+    """Crop the blank margins, which depend on the shape of the map."""
     box = ImageChops.difference(image, Image.new("RGB", image.size, "white")).getbbox()
     if box is None:
         return image

@@ -1,4 +1,4 @@
-"""Every plot of the report, usable alone: data (and optionally an Axes) in, Axes or Figure out.
+"""Offer every plot of the report, usable alone: data (and optionally an Axes) in, Axes or Figure out.
 
 No plot touches pyplot or any other global state, so they work in threads and without a
 display. To show one in a notebook, put the figure last in a cell: ``plot_areas(table).figure``.

@@ -1,4 +1,4 @@
-"""How often and when the ground was disturbed, and what the hues of the composite rest on."""
+"""Plot how often and when the ground was disturbed, and the hues behind the classes of a composite."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def plot_duty_cycle(
     title: str | None = None,
     frame: MapFrame | None = None,
 ) -> Axes:
-    """Draw in which share of the pairs each cell was disturbed.
+    """Draw the share of the pairs in which each cell was disturbed.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def plot_duty_cycle(
 
 
 def _day_number(day: object) -> float:
-    """Days since 1970, as Matplotlib counts them."""
+    """Convert days to days since 1970, as Matplotlib counts them."""
     return float(np.datetime64(str(day)[:10], "D").astype(np.int64))
 
 
@@ -132,7 +132,7 @@ def plot_active_date(
 
 
 def plot_zone_activity(zones: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw when work in every zone starts and stops.
+    """Draw the starts and stops of work in every zone.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def plot_zone_activity(zones: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_activity_calendar(
     monthly: pd.DataFrame, ax: Axes | None = None, *, value: str = "area_m2", label: str | None = None
 ) -> Axes:
-    """Draw a calendar, months across and years down: how much ground was disturbed in each month.
+    """Draw a calendar of the disturbed ground, months across and years down.
 
     Parameters
     ----------
@@ -252,7 +252,7 @@ def plot_hue_histogram(
     classes: xr.DataArray,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw how the hues of a composite spread over the six sectors that its classes are cut from.
+    """Draw the distribution of a composite's hues over the six sectors of its classes.
 
     Parameters
     ----------
@@ -303,7 +303,7 @@ def plot_hue_histogram(
 
 
 def _hue_deg(values: np.ndarray) -> np.ndarray:
-    """Hue of three layers (3, n), degrees 0..360."""
+    """Compute the hue of three layers (3, n), degrees 0..360."""
     red, green, blue = values
     # the angle of the three amounts, each along its own direction, 120 degrees apart, by HSV's linear pieces
     hi, lo = values.max(axis=0), values.min(axis=0)

@@ -1,4 +1,4 @@
-"""Plots of what the archive has: the network of pairs, a calendar of images, footprints over the mine.
+"""Plot what the archive has: the network of pairs, a calendar of images, footprints over the mine.
 
 They take tables of catalogue records and tables of local products alike.
 """
@@ -52,7 +52,7 @@ CLOSE_UP = 6.0  # the close-up is so many times as wide as the mine
 def plot_network(
     scenes: gpd.GeoDataFrame, pairs: gpd.GeoDataFrame, ax: Axes | None = None, *, at: tuple[float, float] | None = None
 ) -> Axes:
-    """Draw the network of pairs: every image at its date and its place across the line of sight, every pair a line.
+    """Draw the network of pairs: images at date and perpendicular position, pairs as lines.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def plot_network(
 def _edges(
     first: npt.NDArray[np.datetime64], second: npt.NDArray[np.datetime64], place: dict[object, float]
 ) -> list[tuple[list[Any], list[float]]]:
-    """Return the pairs of whose images both places are known: dates and positions."""
+    """Return the pairs with known positions of both images: dates and positions."""
     found = []
     for dates in zip(first.tolist(), second.tolist(), strict=True):
         positions = [place.get(date, math.nan) for date in dates]
@@ -247,7 +247,7 @@ def plot_footprints(
 
 
 def _dates_that_show(scenes: gpd.GeoDataFrame, area: BaseGeometry) -> tuple[int, int]:
-    """Count the days on which a track's images together show all of an area, and all days."""
+    """Count the days on which a track's images together cover an area, and all days."""
     day = scenes["start"].dt.date
     passes = scenes.groupby([scenes["relative_orbit"].astype(str), day])
     whole = sum(union_all(list(group.geometry)).buffer(1e-9).covers(area) for _, group in passes)
@@ -255,7 +255,7 @@ def _dates_that_show(scenes: gpd.GeoDataFrame, area: BaseGeometry) -> tuple[int,
 
 
 def _groups(scenes: gpd.GeoDataFrame) -> list[tuple[str, list[BaseGeometry]]]:
-    """Footprints by burst number where there are few of them, else by track."""
+    """Group footprints by burst number if there are few, else by track."""
     if "burst_id" in scenes and scenes["burst_id"].notna().all() and scenes["burst_id"].nunique() <= MOST_GROUPS:
         keys = "burst " + scenes["burst_id"].astype(str)
     else:
@@ -270,7 +270,7 @@ def _outline(ax: Axes, shape: BaseGeometry, **style: object) -> None:
 
 
 def _show(ax: Axes, shape: BaseGeometry, factor: float, title: str) -> None:
-    """Show a shape and its surroundings at true proportions, with a scale in kilometres."""
+    """Draw a shape and its surroundings at true proportions, with a scale in kilometres."""
     west, south, east, north = shape.bounds
     stretch = 1 / max(math.cos(math.radians((south + north) / 2)), 0.05)
     half = factor / 2 * max((east - west) / stretch, north - south, 0.002)
@@ -302,7 +302,7 @@ def _round_length_km(limit: float) -> float:
 def figure_of_images(
     scenes: gpd.GeoDataFrame, area: BaseGeometry | None, pairs: gpd.GeoDataFrame | None = None, *, name: str = "mine"
 ) -> Figure:
-    """Put everything on one page: the network if there are pairs, the calendar, the footprints if there is a mine."""
+    """Draw one page: the network if there are pairs, the calendar, the footprints if there is a mine."""
     day = scenes["start"].to_numpy().astype("datetime64[D]")
     years = int(_year(day.max()) - _year(day.min())) + 1 if len(day) else 1
     heights = [4.0] * (pairs is not None) + [1.3 + 0.42 * years] + [5.6] * (area is not None)

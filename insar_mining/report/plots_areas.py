@@ -1,4 +1,4 @@
-"""The active area of every year as bars."""
+"""Plot the active area of every year as bars."""
 
 from __future__ import annotations
 

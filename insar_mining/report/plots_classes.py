@@ -1,4 +1,4 @@
-"""Maps and legends of the three-year composite and of the classes read from it."""
+"""Plot maps and legends of the three-year composite and of its classes."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def class_flags(classes: xr.DataArray) -> dict[int, str]:
 
 
 def colour_name(meaning: str) -> str | None:
-    """Return which of the eight colours a class means ("R", "red", "Red"), or None if none of them."""
+    """Return the colour that a class means ("R", "red", "Red"), or None if none of the eight."""
     lower = meaning.lower()
     name = _ALIASES.get(lower, lower)
     return name if name in _HEX else None
@@ -104,7 +104,7 @@ def class_colours(flags: Mapping[int, str]) -> dict[int, str]:
 
 
 def describe_class(meaning: str, years: Sequence[int] | None) -> str:
-    """Say in words when the ground of a class was active.
+    """Describe in words when the ground of a class was active.
 
     Examples
     --------
@@ -165,7 +165,7 @@ def plot_rgb(rgb: xr.DataArray, mine: Mine, ax: Axes | None = None, *, frame: Ma
 
 
 def plot_rgb_legend(years: Sequence[int], ax: Axes | None = None) -> Axes:
-    """Draw how the light of three years mixes: three overlapping discs, every region named.
+    """Draw how the colours of three years mix: three overlapping discs, every region named.
 
     Parameters
     ----------
@@ -358,7 +358,7 @@ def plot_found_and_truth(
     *,
     frame: MapFrame | None = None,
 ) -> Axes:
-    """Draw where the ground found active agrees with the ground that was simulated active.
+    """Draw where the detected activity agrees with the simulated activity.
 
     Parameters
     ----------

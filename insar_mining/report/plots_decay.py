@@ -1,4 +1,4 @@
-"""Why a scene is as it is: coherence against span and baseline, and what was rejected for which reason."""
+"""Plot coherence against span and baseline, and the reasons of rejected pairs."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _draw_decay(ax: Axes, fit: DecayFit, name: str, colour: str, line: str) -> A
 
 
 def _few_ticks(spans: npt.NDArray[np.float64], most: int = 14) -> npt.NDArray[np.float64]:
-    """Spans that are far enough apart to be written side by side."""
+    """Select spans that are far enough apart to be written side by side."""
     least = np.ptp(spans) / most if spans.size > 1 else 0.0
     chosen: list[float] = []
     for span in spans:

@@ -1,4 +1,4 @@
-"""Maps of one quantity: where the mine is, where the ground is stable, how active each year was."""
+"""Plot maps of one quantity: the mine, stable ground, the activity of each year."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def map_figure(
 
 
 def map_axes(frame: MapFrame, ax: Axes | None, legend_rows: int = 0) -> Axes:
-    """Return the axes that were given, else those of a new figure that suits the map and its legend."""
+    """Return the given axes, else those of a new figure that suits the map and its legend."""
     return map_figure(frame, legend_rows=legend_rows).add_subplot() if ax is None else ax
 
 
 def draw_values(
     ax: Axes, frame: MapFrame, values: npt.NDArray[np.floating], colours: str, low: float, high: float
 ) -> AxesImage:
-    """Draw cells as they are: one colour each, nothing interpolated between them, nothing where there is no data."""
+    """Draw cells in one colour each, without interpolation, and nothing where there is no data."""
     return ax.imshow(
         np.ma.masked_invalid(thin_mean(values)),
         cmap=colormaps[colours].with_extremes(bad=(0.0, 0.0, 0.0, 0.0)),
@@ -76,7 +76,7 @@ def colour_bar(ax: Axes, image: AxesImage, label: str, extend: str) -> None:
 
 
 def plane_of(raster: xr.DataArray) -> xr.DataArray:
-    """Return a raster that has the two dimensions of a map, or say that it has others."""
+    """Check that a raster has the two dimensions of a map and return it."""
     if raster.ndim != 2 or set(raster.dims) != {"y", "x"}:
         raise ReportError(f"a map needs the dimensions (y, x), this has {raster.dims}: select one layer first")
     return raster
@@ -226,7 +226,7 @@ def plot_annual_ndai(
 
 
 def mean_coherence(coh: xr.DataArray, block_rows: int = 512) -> xr.DataArray:
-    """Return the mean over pairs of a coherence stack without ever holding the stack.
+    """Compute the mean over the pairs of a stack without holding the stack.
 
     Blocks of rows of one pair at a time are read and summed in double precision, so that
     memory is a few blocks and one map, however many pairs there are.

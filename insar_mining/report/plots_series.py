@@ -1,4 +1,4 @@
-"""Plots over time: acquisitions, baselines, the scene test, the areas."""
+"""Plot series over time: acquisitions, baselines, the scene test, the areas."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from insar_mining.report.frame import legend_below
 
 
 class PairStyle(NamedTuple):
-    """How a pair is drawn: told apart by colour, by shape and by line, so that one of them is enough."""
+    """Describe how a pair is drawn: its colour, shape and line each suffice to identify it."""
 
     colour: str
     marker: str
@@ -38,7 +38,7 @@ Dates = npt.NDArray[np.datetime64]
 
 
 def series_axes(ax: Axes | None, height_in: float) -> Axes:
-    """Return the axes that were given, else new ones as wide as the page, dressed for a series."""
+    """Return the given axes, else new ones as wide as the page, styled for a series."""
     if ax is None:
         ax = Figure(figsize=(WIDE_IN, height_in), layout="constrained").add_subplot()
     _dress(ax)
@@ -53,7 +53,7 @@ def _dress(ax: Axes) -> None:
 
 
 def date_axis(ax: Axes) -> None:
-    """Label an axis of dates, as short as can be."""
+    """Label an axis of dates briefly."""
     locator = mdates.AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]

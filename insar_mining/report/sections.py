@@ -1,4 +1,4 @@
-"""What the template fills in: the pictures, rows and sentences of each section of the report."""
+"""Fill in the template: the pictures, rows and sentences of each section of the report."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def report_sections(content: ReportContent) -> dict[str, object]:
 
 
 def _narrow(frame: MapFrame, width_in: float, legend_rows: int = 0) -> Axes:
-    """Axes of a map that stands in a row with others, so that its text keeps its size."""
+    """Return axes of a map in a row of maps, so that its text keeps its size."""
     return map_figure(frame, width_in=width_in, legend_rows=legend_rows).add_subplot()
 
 
@@ -319,7 +319,7 @@ def _classes(content: ReportContent, frame: MapFrame) -> Section | None:
 
 
 def _class_areas(content: ReportContent, rows: list[Section]) -> Picture | None:
-    """Bars of the classes with activity, with intervals where they are known; idle ground would dwarf them."""
+    """Draw bars of the classes with activity, with intervals where known; idle ground would dwarf them."""
     if content.class_areas is not None:
         table = content.class_areas
     elif content.cell_area_m2 is not None:
@@ -335,7 +335,7 @@ def _class_areas(content: ReportContent, rows: list[Section]) -> Picture | None:
 
 
 def _hues(content: ReportContent, classes: xr.DataArray) -> Picture | None:
-    """Return the hues that the classes were cut from; None where no hue decided."""
+    """Return the hues behind the classes; None where no hue decided."""
     years = content.rgb_years
     by_hue = class_flags(classes) == dict(enumerate(CLASS_NAMES))
     if content.method != "published" or not by_hue or years is None or not set(years) <= set(content.years):

@@ -1,4 +1,4 @@
-"""The report's section on how often and when the ground was disturbed."""
+"""Write the report's section on how often and when the ground was disturbed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def often_section(content: ReportContent, frame: MapFrame) -> dict[str, object] 
 
 
 def _dates(content: ReportContent, frame: MapFrame) -> list[Picture]:
-    """Draw the first and last day of disturbance, on one scale; nothing where nothing was disturbed."""
+    """Draw the first and last day of disturbance on one scale."""
     maps = []
     given = (("first", "begins", content.first_active), ("last", "ends", content.last_active))
     for name, word, layer in given:
@@ -67,7 +67,7 @@ def _dates(content: ReportContent, frame: MapFrame) -> list[Picture]:
 
 
 def _zones(zones: pd.DataFrame) -> dict[str, object]:
-    """Plot and table of when work in each zone starts and stops."""
+    """Draw and tabulate the starts and stops of work in each zone."""
     rows = [
         {
             "zone": str(row["zone"]).replace("_", " "),
@@ -85,5 +85,5 @@ def _zones(zones: pd.DataFrame) -> dict[str, object]:
 
 
 def _percent(share: float) -> str:
-    """Write a share in per cent, a small one with the digits that tell it from none."""
+    """Write a share in per cent, with enough digits to distinguish a small one from none."""
     return f"{100 * share:.1f} %" if share >= 0.01 else f"{100 * share:.2g} %"

@@ -1,4 +1,4 @@
-"""The report's section on kinds of ground and on places where people looked."""
+"""Write the report's section on kinds of ground and on reference samples."""
 
 from __future__ import annotations
 

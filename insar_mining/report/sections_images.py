@@ -1,4 +1,4 @@
-"""The report's section on radar images, pairs, baselines and rejections."""
+"""Write the report's section on radar images, pairs, baselines and rejections."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def images_section(content: ReportContent) -> dict[str, object]:
 
 
 def _text(value: Any) -> str:
-    """Text of a cell of a table; empty where it has none."""
+    """Return the text of a cell of a table; empty if it has none."""
     return "" if value is None or pd.isna(value) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""The report's section on how good the yardstick is: the spread and drift of the stable points, what pairs take."""
+"""Write the report's section on the quality of the stable points: spread, drift, losses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TELLS_COLUMNS = ("quantity", "median_kept", "median_rejected", "separation", "p_
 
 
 def reference_parts(content: ReportContent) -> dict[str, object]:
-    """Return sentences and plots of the stable points, as far as the stack tells."""
+    """Return sentences and plots of the stable points, as far as the stack allows."""
     return {
         "sentences": [text for text in (_spread(content), _drift(content)) if text],
         "decay": _decay(content),
@@ -110,7 +110,7 @@ def _baseline(content: ReportContent) -> Picture | None:
 
 
 def tells_rows(content: ReportContent) -> list[dict[str, str]]:
-    """Return what tells rejected from kept pairs, the most telling first."""
+    """Return the factors that distinguish rejected from kept pairs, strongest first."""
     if content.tells is None:
         return []
     require_columns(content.tells, TELLS_COLUMNS, "what tells rejected pairs")
@@ -127,7 +127,7 @@ def tells_rows(content: ReportContent) -> list[dict[str, str]]:
 
 
 def season_sentence(content: ReportContent) -> str | None:
-    """Say whether activity follows the seasons."""
+    """Describe whether activity follows the seasons."""
     seasons = content.seasons
     if seasons is None or not math.isfinite(words.number(seasons["p_value"])):
         return None
@@ -142,7 +142,7 @@ def season_sentence(content: ReportContent) -> str | None:
 
 
 def power_sentence(content: ReportContent) -> str | None:
-    """Say what the least is that these pairs could have shown."""
+    """Describe the least activity that these pairs could have shown."""
     table = content.headline
     if not {"smallest_area_m2", "smallest_duty"} <= set(table.columns):
         return None
@@ -170,7 +170,7 @@ def power_sentence(content: ReportContent) -> str | None:
 
 
 def border_sentence(content: ReportContent) -> str | None:
-    """Say how much the areas change with the value at which the border of worked ground is drawn."""
+    """Describe how the areas change with the threshold of the border of worked ground."""
     table = content.headline
     if not {"area_map_m2", "area_loose_m2", "area_strict_m2"} <= set(table.columns):
         return None

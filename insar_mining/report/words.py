@@ -1,4 +1,4 @@
-"""Numbers, dates and explanations as a reader wants them."""
+"""Write numbers, dates and explanations for readers."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ GENERAL_CAVEATS = (
 
 
 def number(value: object) -> float:
-    """Return a table's value as a float, NaN where it is missing in any of pandas' ways."""
+    """Convert a table's value to a float, NaN where it is missing in any of pandas' ways."""
     return math.nan if value is None or pd.isna(value) else float(value)  # type: ignore[call-overload,arg-type]
 
 
 def whole(value: float | int) -> str:
-    """Return a whole number with its thousands apart.
+    """Write a whole number with thousands separated.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def whole(value: float | int) -> str:
 
 
 def decimals_for(values: Iterable[float]) -> int:
-    """Return how many decimals give the largest value four digits, two to six.
+    """Return the number of decimals that give the largest value four digits, two to six.
 
     Examples
     --------
@@ -85,12 +85,12 @@ def decimals_for(values: Iterable[float]) -> int:
 
 
 def fixed(value: float, decimals: int) -> str:
-    """Return a number with fixed decimals and its thousands apart, or a dash where it is not known."""
+    """Write a number with fixed decimals and thousands separated, or a dash if it is not known."""
     return f"{value:,.{decimals}f}" if math.isfinite(value) else UNKNOWN
 
 
 def signed(value: float, decimals: int) -> str:
-    """Return a number with its sign and a true minus.
+    """Write a number with its sign and a true minus.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def signed(value: float, decimals: int) -> str:
 
 
 def change(value: float, before: float) -> str:
-    """Return a relative change in per cent with its sign.
+    """Write a relative change in per cent with its sign.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def change(value: float, before: float) -> str:
 
 
 def day(value: object) -> str:
-    """Return a date in words.
+    """Write a date in words.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def day(value: object) -> str:
 
 
 def in_words(items: Sequence[object]) -> str:
-    """Join things by commas and a last "and".
+    """Join items by commas and a last "and".
 
     Examples
     --------
@@ -143,7 +143,7 @@ def in_words(items: Sequence[object]) -> str:
 
 
 def plain(value: object) -> object:
-    """Return what YAML can write: mappings, lists, text, numbers and truth values only."""
+    """Convert a value to what YAML can write: mappings, lists, text, numbers and booleans."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
@@ -162,7 +162,7 @@ def plain(value: object) -> object:
 
 
 def as_yaml(run: Mapping[str, object] | str) -> str:
-    """Return the record of a run as YAML; text is taken to be that already."""
+    """Write the record of a run as YAML; text is returned unchanged."""
     if isinstance(run, str):
         return run
     return str(yaml.safe_dump(plain(run), sort_keys=False, allow_unicode=True, width=100))

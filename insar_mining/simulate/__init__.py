@@ -1,4 +1,4 @@
-"""Scenes of known truth under real orbits: complete products whose coherence is known."""
+"""Simulate scenes of known truth under real orbits: complete products whose coherence is known."""
 
 from insar_mining.simulate.demo import DemoScene, write_demo
 from insar_mining.simulate.ground import MapFunction, ZoneMap, raster, uniform, zones

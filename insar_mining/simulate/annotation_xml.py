@@ -1,4 +1,4 @@
-"""A real annotation, edited to describe a simulated product: other times, orbit, bursts, samples.
+"""Edit a real annotation so that it describes a simulated product: times, orbit, bursts, samples.
 
 Everything that is not touched stays as the processor wrote it.
 """
@@ -33,7 +33,7 @@ _TIME = re.compile(r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d+$")
 
 @dataclass(frozen=True)
 class Cut:
-    """The part of a sub-swath that a product keeps: bursts and samples, as half-open ranges."""
+    """Describe the part of a sub-swath that a product keeps: bursts and samples, as half-open ranges."""
 
     first_burst: int
     stop_burst: int
@@ -42,7 +42,7 @@ class Cut:
 
 
 def shift_days(xml: bytes, days: int) -> bytes:
-    """Move every date-time in a text by whole days."""
+    """Shift every date-time in a text by whole days."""
     if days == 0:
         return xml
 
@@ -54,7 +54,7 @@ def shift_days(xml: bytes, days: int) -> bytes:
 
 
 def later_product(xml: bytes, *, days: int, start_offset_s: float = 0.0) -> bytes:
-    """Annotation of the same ground track `days` later, its image starting a little later still.
+    """Write the annotation of the same ground track `days` later, with a small delay of the image.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def with_orbit(xml: bytes, orbit: Orbit) -> bytes:
 
 
 def cut_annotation(xml: bytes, cut: Cut, *, image_number: int | None = None) -> bytes:
-    """Keep some bursts and samples: times, sizes, valid samples, tie points follow.
+    """Cut an annotation to some bursts and samples, with times, sizes, valid samples and tie points.
 
     Byte offsets and pixel statistics are set by :func:`with_pixels` once they are known.
     """
@@ -139,7 +139,7 @@ def cut_annotation(xml: bytes, cut: Cut, *, image_number: int | None = None) -> 
 
 
 def slim(xml: bytes, start_s: float, stop_s: float) -> bytes:
-    """Thin the long lists (antenna pattern, noise) to those near a span of the image; nothing else changes.
+    """Thin the long lists (antenna pattern, noise) to those near a span of the image.
 
     Makes every later edit of the same template faster.
     """
@@ -151,12 +151,12 @@ def slim(xml: bytes, start_s: float, stop_s: float) -> bytes:
 
 
 def data_take(xml: bytes) -> int:
-    """Mission data take of an annotation."""
+    """Return the mission data take of an annotation."""
     return int(_first(xml, b"missionDataTakeId"))
 
 
 def image_number(xml: bytes) -> str:
-    """Image number of an annotation, three digits."""
+    """Return the image number of an annotation, three digits."""
     return _first(xml, b"imageNumber").decode("ascii")
 
 
@@ -168,7 +168,7 @@ def _first(xml: bytes, tag: bytes) -> bytes:
 
 
 def with_pixels(xml: bytes, *, first_byte: int, mean: complex, deviation: tuple[float, float]) -> bytes:
-    """Enter the byte offsets of the bursts and the statistics of the pixels."""
+    """Write the byte offsets of the bursts and the statistics of the pixels into an annotation."""
     root = ElementTree.fromstring(xml)
     lines, samples = (int(_text(root, f"swathTiming/{n}")) for n in ("linesPerBurst", "samplesPerBurst"))
     for index, burst in enumerate(root.iterfind("swathTiming/burstList/burst")):

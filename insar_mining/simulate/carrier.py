@@ -1,4 +1,4 @@
-"""The TOPS azimuth carrier, derived from the acquisition and not from the reader's ramp.
+"""Compute the TOPS azimuth carrier from the acquisition, not from the reader's ramp.
 
 The antenna sweeps its beam forward during a burst, so the Doppler frequency at the beam
 centre grows with raw time t as ``f = k_s t``, ``k_s = 2 v omega / lambda``.  A target
@@ -26,7 +26,7 @@ SPEED_OF_LIGHT_M_S = 299_792_458.0
 
 @dataclass(frozen=True, eq=False)
 class Carrier:
-    """Carrier parameters at given ranges of one burst; arrays of one shape.
+    """Hold carrier parameters at given ranges of one burst; arrays of one shape.
 
     ``phase(eta) = pi * rate * (eta - origin)**2 + 2 pi * centroid * (eta - origin)``, with
     `eta` in seconds from the product's epoch.
@@ -37,17 +37,17 @@ class Carrier:
     centroid_hz: FloatArray
 
     def phase_rad(self, time_s: npt.ArrayLike) -> FloatArray:
-        """Phase at times that broadcast against the parameters, radians."""
+        """Compute the phase at times that broadcast against the parameters, radians."""
         x = np.asarray(time_s, dtype=np.float64) - self.origin_s
         return np.asarray(2 * np.pi * x * (self.centroid_hz + 0.5 * self.rate_hz_s * x))
 
     def frequency_hz(self, time_s: npt.ArrayLike) -> FloatArray:
-        """Centre of the azimuth spectrum at times that broadcast against the parameters."""
+        """Compute the centre of the azimuth spectrum at times that broadcast against the parameters."""
         return np.asarray(self.centroid_hz + self.rate_hz_s * (np.asarray(time_s, float) - self.origin_s))
 
 
 def burst_carrier(swath: SubSwath, burst_index: int, range_time_s: npt.ArrayLike) -> Carrier:
-    """Carrier of a burst at two-way slant-range times (seconds), any shape."""
+    """Compute the carrier of a burst at two-way slant-range times (seconds), any shape."""
     middle = swath.bursts[burst_index].azimuth_time_s + 0.5 * swath.lines_per_burst * swath.azimuth_time_interval_s
     path = trajectory(swath.orbit, middle - 1.0, middle + 1.0)
     speed = float(np.sqrt(np.sum(path.velocity_m_s(middle) ** 2)))

@@ -1,4 +1,4 @@
-"""A small open-pit mine over three years, of known activity, under the orbit of a real scene."""
+"""Simulate a small open-pit mine over three years, of known activity, under the orbit of a real scene."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ RECORD = "demo.json"
 
 @dataclass(frozen=True)
 class DemoScene:
-    """What :func:`write_demo` wrote.
+    """Hold what :func:`write_demo` wrote.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class DemoScene:
 
 @dataclass(frozen=True)
 class Zone:
-    """A piece of the mine in map coordinates, and the years in which it is worked."""
+    """Describe a part of the mine in map coordinates, and the years in which it is worked."""
 
     name: str
     outline: BaseGeometry
@@ -86,7 +86,7 @@ class Zone:
 
 
 def demo_zones() -> list[Zone]:
-    """Zones of the mine that are worked; they do not overlap."""
+    """Return the zones of the mine that are worked; they do not overlap."""
     x, y = CENTRE_M
     pit = _ellipse(x, y, 860.0, 610.0)
     dump = Point(x + 750.0, y - 850.0)
@@ -115,7 +115,7 @@ def demo_zones() -> list[Zone]:
 
 
 def mine_outline() -> Polygon:
-    """Outline of the mine, about 3 x 3 km, in map coordinates."""
+    """Return the outline of the mine, about 3 x 3 km, in map coordinates."""
     x, y = CENTRE_M
     corners = [(-1450, -1250), (-900, -1500), (900, -1480), (1420, -1100), (1500, 600), (1300, 1400), (300, 1500),
                (-1100, 1380), (-1480, 700)]  # fmt: skip
@@ -123,7 +123,7 @@ def mine_outline() -> Polygon:
 
 
 def demo_dates() -> list[tuple[int, int, Acquisition]]:
-    """Year, slot and acquisition of every date, without baselines."""
+    """Return year, slot and acquisition of every date, without baselines."""
     template = morocco_template()
     found = []
     for year in YEARS:

@@ -1,4 +1,4 @@
-"""Where a point on the ground lies in a SAR image: the slow, independent path.
+"""Solve the image position of ground points by a slow, independent path.
 
 Shares nothing with the engine under test: the orbit is a Hermite interpolation of
 the state vectors (positions and velocities; no least squares), the ellipsoid is
@@ -27,7 +27,7 @@ MAX_ITERATIONS = 12
 
 
 def to_ecef(longitude_deg: npt.ArrayLike, latitude_deg: npt.ArrayLike, height_m: npt.ArrayLike) -> FloatArray:
-    """WGS 84 geodetic to Earth-fixed coordinates by PROJ; returns shape (..., 3), metres."""
+    """Convert WGS 84 geodetic to Earth-fixed coordinates by PROJ; shape (..., 3), metres."""
     longitude, latitude, height = np.broadcast_arrays(
         *(np.asarray(v, dtype=np.float64) for v in (longitude_deg, latitude_deg, height_m))
     )
@@ -36,7 +36,7 @@ def to_ecef(longitude_deg: npt.ArrayLike, latitude_deg: npt.ArrayLike, height_m:
 
 
 def to_geodetic(ecef_m: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Earth-fixed coordinates of shape (..., 3) to longitude, latitude (degrees) and height (m)."""
+    """Convert Earth-fixed coordinates of shape (..., 3) to longitude, latitude (degrees) and height (m)."""
     transformer = Transformer.from_crs(4978, 4979, always_xy=True)
     longitude, latitude, height = transformer.transform(ecef_m[..., 0], ecef_m[..., 1], ecef_m[..., 2])
     return np.asarray(longitude), np.asarray(latitude), np.asarray(height)
@@ -44,7 +44,7 @@ def to_geodetic(ecef_m: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """The satellite's path over a few seconds: positions and their derivatives.
+    """Describe the satellite's path over a few seconds: positions and their derivatives.
 
     Eight state vectors around the span are interpolated by one Hermite polynomial;
     a Chebyshev polynomial of degree 10 then carries it over the short span (its
@@ -59,19 +59,19 @@ class Trajectory:
 
     @cached_property
     def powers(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Position, velocity, acceleration as powers of the time scaled to -1..1; shape (degree + 1, 3) each."""
+        """Return powers of the time scaled to -1..1 for position, velocity, acceleration; (degree + 1, 3) each."""
         return _powers(self.position), _powers(self.velocity), _powers(self.acceleration)
 
     def position_m(self, time_s: npt.ArrayLike) -> FloatArray:
-        """Positions, shape (..., 3), metres."""
+        """Compute positions, shape (..., 3), metres."""
         return _evaluate(self.position, time_s)
 
     def velocity_m_s(self, time_s: npt.ArrayLike) -> FloatArray:
-        """Velocities, shape (..., 3), metres per second."""
+        """Compute velocities, shape (..., 3), metres per second."""
         return _evaluate(self.velocity, time_s)
 
     def acceleration_m_s2(self, time_s: npt.ArrayLike) -> FloatArray:
-        """Accelerations, shape (..., 3), metres per second squared."""
+        """Compute accelerations, shape (..., 3), metres per second squared."""
         return _evaluate(self.acceleration, time_s)
 
 
@@ -123,7 +123,7 @@ def trajectory(orbit: Orbit, start_s: float, stop_s: float) -> Trajectory:
 
 
 def zero_doppler(path: Trajectory, ecef_m: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Zero-Doppler time (s) and slant range (m) of points, shape (..., 3) -> (...), (...).
+    """Solve zero-Doppler time (s) and slant range (m) of points, shape (..., 3) -> (...), (...).
 
     Newton's iteration on ``(P - S(t)) . V(t) = 0``, point by point in float64.
 
@@ -183,7 +183,7 @@ def _horner(coefficients, axis, u):  # type: ignore[no-untyped-def]
 def locate(
     path: Trajectory, time_s: npt.ArrayLike, slant_range_m: npt.ArrayLike, height_m: npt.ArrayLike
 ) -> tuple[FloatArray, FloatArray]:
-    """Longitude and latitude (degrees) of the ground seen at zero-Doppler times and ranges.
+    """Solve longitude and latitude (degrees) of the ground at zero-Doppler times and ranges.
 
     The point on the right of the track, at ellipsoidal heights `height_m`, in the
     plane broadside to the satellite: a secant search over the look angle.
@@ -230,7 +230,7 @@ def look_frame(path: Trajectory, time_s: float, target_m: FloatArray) -> tuple[F
 
 
 def shifted_orbit(orbit: Orbit, target_m: FloatArray, perpendicular_m: float, parallel_m: float = 0.0) -> Orbit:
-    """Move an orbit by a baseline that is constant as seen from the satellite.
+    """Shift an orbit by a baseline that is constant as seen from the satellite.
 
     The shift has fixed components in the satellite's own frame (flight direction,
     towards the Earth's centre, right), such that at broadside to `target_m` it is

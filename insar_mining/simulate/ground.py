@@ -1,4 +1,4 @@
-"""What lies on the ground: scatterers, how bright they are and how they change between dates."""
+"""Distribute scatterers on the ground: their brightness, and how they change between dates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCATTERERS_PER_CELL = 6.0
 
 @dataclass(frozen=True, eq=False)
 class Scatterers:
-    """Point scatterers on the ground.
+    """Hold point scatterers on the ground.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Scatterers:
 def scatter(
     area: BaseGeometry, terrain: Terrain, lattice_m: FloatArray, rng: np.random.Generator, *, margin_m: float = 300.0
 ) -> Scatterers:
-    """Throw scatterers on the ground, over the map box of an area plus a margin.
+    """Distribute scatterers over the map box of an area plus a margin.
 
     Every cell of a lattice gets one scatterer at a uniformly random place.
 
@@ -90,7 +90,7 @@ def uniform(value: float) -> MapFunction:
 
 
 class ZoneMap:
-    """Regions of a map, later ones covering earlier ones, to which values can be given again and again.
+    """Hold regions of a map, later ones over earlier ones, to which values can be given repeatedly.
 
     Which point lies where is found once per array of points.
 
@@ -168,7 +168,7 @@ def raster(path: Path, epsg: int, *, background: float) -> MapFunction:
 
 
 def as_function(value: float | Path | str | MapFunction, epsg: int, *, background: float) -> MapFunction:
-    """Take a number, a raster or a function as a map function."""
+    """Convert a number, a raster or a function to a map function."""
     if isinstance(value, (str, Path)):
         return raster(Path(value), epsg, background=background)
     if isinstance(value, (int, float)):
@@ -177,7 +177,7 @@ def as_function(value: float | Path | str | MapFunction, epsg: int, *, backgroun
 
 
 def checked_coherence(values: FloatArray) -> FloatArray:
-    """Return the values if all of them lie in 0..1.
+    """Check that all values are in 0..1 and return them.
 
     Raises
     ------
@@ -192,11 +192,11 @@ def checked_coherence(values: FloatArray) -> FloatArray:
 
 
 def first_reflectivity(count: int, rng: np.random.Generator) -> ComplexArray:
-    """Circular Gaussian reflectivities of unit mean power."""
+    """Draw circular Gaussian reflectivities of unit mean power."""
     return np.asarray(rng.standard_normal((count, 2)).view(np.complex128)[:, 0] * np.sqrt(0.5))
 
 
 def next_reflectivity(before: ComplexArray, coherence: FloatArray, rng: np.random.Generator) -> ComplexArray:
-    """One step of the AR(1) chain whose correlation with `before` is `coherence` per scatterer."""
+    """Draw one step of the AR(1) chain whose correlation with `before` is `coherence` per scatterer."""
     fresh = first_reflectivity(before.size, rng)
     return np.asarray(coherence * before + np.sqrt(1 - coherence**2) * fresh)

@@ -1,4 +1,4 @@
-"""Mines of known truth at the level of coherence: stacks in milliseconds, sampled from images as real ones are.
+"""Simulate mines of known truth at the level of coherence, sampled from images as real stacks are.
 
 Every date is one image of circular Gaussian samples with the spectrum of an IW product; consecutive pairs share
 images; coherence is taken by the engine's own window at full resolution and brought to a 20 m map
@@ -38,7 +38,7 @@ CELL_M = 20.0
 
 @dataclass(frozen=True)
 class WorkedZone:
-    """Ground that is worked.
+    """Describe ground that is worked.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class WorkedZone:
 
 @dataclass(frozen=True, eq=False)
 class MineStack:
-    """A stack and its truth.
+    """Hold a stack and its truth.
 
     Attributes
     ----------

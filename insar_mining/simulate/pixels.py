@@ -1,4 +1,4 @@
-"""Complex64Array of one burst: scatterers through the processor's response, plus receiver noise."""
+"""Simulate the pixels of one burst: scatterers through the processor's response, plus receiver noise."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAD = 24  # lines and samples on either side, against the wrap-around of the FFT
 
 @dataclass(frozen=True, eq=False)
 class Echoes:
-    """Where scatterers appear in one acquisition, in order of zero-Doppler time.
+    """Hold the position of scatterers in one acquisition, in order of zero-Doppler time.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Echoes:
 
 
 def responses(swath: SubSwath) -> tuple[Response, Response]:
-    """Azimuth and range response of a sub-swath."""
+    """Return azimuth and range response of a sub-swath."""
     return (
         Response.of(swath.azimuth_bandwidth, 1 / swath.azimuth_time_interval_s),
         Response.of(swath.range_bandwidth, swath.range_sampling_rate_hz),
@@ -44,12 +44,12 @@ def responses(swath: SubSwath) -> tuple[Response, Response]:
 
 
 def sample_of(swath: SubSwath, slant_range_m: FloatArray) -> FloatArray:
-    """Fractional sample of slant ranges."""
+    """Compute the fractional sample of slant ranges."""
     return (2 * slant_range_m / SPEED_OF_LIGHT_M_S - swath.slant_range_time_s) * swath.range_sampling_rate_hz
 
 
 def line_of(swath: SubSwath, burst_index: int, time_s: FloatArray) -> FloatArray:
-    """Fractional line inside a burst of zero-Doppler times."""
+    """Compute the fractional line inside a burst of zero-Doppler times."""
     return (time_s - swath.bursts[burst_index].azimuth_time_s) / swath.azimuth_time_interval_s
 
 
@@ -61,7 +61,7 @@ def burst_image(
     noise_sigma: float = 0.0,
     rng: np.random.Generator | None = None,
 ) -> Complex64Array:
-    """Focused pixels of a burst, shape (lines per burst, samples), zero where not valid.
+    """Compute focused pixels of a burst, shape (lines per burst, samples), zero where not valid.
 
     A scatterer at (eta_i, R_i) adds
     ``A psf_a(eta - eta_i) psf_r(tau - tau_i) exp(-4i pi R_i / lambda + i phi(eta) - i phi(eta_i))``,
@@ -145,7 +145,7 @@ def _ramp(swath: SubSwath, burst_index: int, shape: tuple[int, int]) -> Complex6
 
 
 def carrier_phasor(carrier: Carrier, times_s: FloatArray) -> Complex64Array:
-    """``exp(i phi)`` on a grid of times and the carrier's ranges, shape (times, ranges)."""
+    """Compute ``exp(i phi)`` on a grid of times and the carrier's ranges, shape (times, ranges)."""
     return np.asarray(_phasor(times_s, carrier.rate_hz_s, carrier.origin_s, carrier.centroid_hz))
 
 

@@ -1,4 +1,4 @@
-"""SAFE products on disk: measurement TIFF, annotation, manifest; folder or zip."""
+"""Write SAFE products: measurement TIFF, annotation, manifest; folder or zip."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOTICE = "Simulated pixels under the metadata of a real product; not an observat
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """One sub-swath and polarisation of a product to be written."""
+    """Describe one sub-swath and polarisation of a product to be written."""
 
     swath: SubSwath
     annotation: bytes
@@ -34,7 +34,7 @@ class Image:
 
 
 def tiff_header(lines: int, samples: int, tie_points: npt.NDArray[np.float64], time: dt.datetime) -> bytes:
-    """Header of a classic TIFF with one uncompressed CInt16 strip per line, as the processor writes it.
+    """Write the header of a classic TIFF with one uncompressed CInt16 strip per line, as the processor does.
 
     Parameters
     ----------
@@ -81,14 +81,14 @@ def tiff_header(lines: int, samples: int, tie_points: npt.NDArray[np.float64], t
 
 
 def tie_points(swath: SubSwath) -> npt.NDArray[np.float64]:
-    """Tie points of an annotation as `tiff_header` takes them."""
+    """Convert tie points of an annotation for `tiff_header`."""
     grid = swath.geolocation
     columns = (grid.sample, grid.line, grid.longitude_deg, grid.latitude_deg, grid.height_m)
     return np.stack([np.asarray(c, dtype=np.float64).ravel() for c in columns], axis=1)
 
 
 class SafeWriter:
-    """Collects the files of one product beside its final place and puts them there in one step."""
+    """Collect the files of one product beside its final place and move them there in one step."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -158,7 +158,7 @@ class SafeWriter:
 
 
 def file_stem(swath: SubSwath, annotation: bytes) -> str:
-    """Name of a measurement without its suffix, ``s1a-iw1-slc-vv-20230904t063731-...-004``."""
+    """Return the name of a measurement without its suffix, ``s1a-iw1-slc-vv-20230904t063731-...-004``."""
     start, stop = _times(swath)
     return (
         f"{swath.platform}-{swath.swath}-slc-{swath.polarisation}-{start:%Y%m%dt%H%M%S}-{stop:%Y%m%dt%H%M%S}-"

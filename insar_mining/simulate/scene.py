@@ -1,4 +1,4 @@
-"""One date of a scene: its metadata edited, its pixels simulated, its product written."""
+"""Simulate one date of a scene: edit its metadata, simulate its pixels, write its product."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EDGE_SAMPLES = 48
 
 @dataclass(frozen=True, eq=False)
 class Acquisition:
-    """One date of a stack.
+    """Describe one date of a stack.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Acquisition:
 
 @dataclass(frozen=True, eq=False)
 class Settings:
-    """How a scene is simulated.
+    """Hold the settings of a simulated scene.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """Powers of the simulation, settled on flat ground at the scene's centre.
+    """Hold the power levels of the simulation, calibrated on flat ground at the scene's centre.
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ class Level:
 
     @classmethod
     def of(cls, swath: SubSwath, area: BaseGeometry, terrain: Terrain, settings: Settings) -> Level:
-        """Settle the powers for an area seen in a sub-swath."""
+        """Calibrate the power levels for an area seen in a sub-swath."""
         if not (settings.sigma_dn > 0 and settings.scatterers_per_cell >= 1 and settings.margin_m >= 0):
             raise OptionError(
                 f"sigma_dn {settings.sigma_dn} must be > 0, scatterers_per_cell {settings.scatterers_per_cell} >= 1, "
@@ -141,7 +141,7 @@ class Level:
         return cls(lattice, float(amplitude), float(np.sqrt(power / snr)), snr, pixels_m2, energy)
 
     def snr_of(self, swath: SubSwath, backscatter: FloatArray, jacobian: FloatArray) -> FloatArray:
-        """Signal-to-noise power ratio of ground (linear backscatter) in a sub-swath, where its pixels lie so dense.
+        """Compute the signal-to-noise power ratio of ground (linear backscatter) in a sub-swath.
 
         Parameters
         ----------
@@ -156,7 +156,7 @@ class Level:
 
 @dataclass(frozen=True, eq=False)
 class Ready:
-    """One acquisition made ready: edited annotations, parsed again as a reader would."""
+    """Hold one prepared acquisition: edited annotations, parsed again as a reader would."""
 
     acquisition: Acquisition
     annotations: tuple[bytes, ...]
@@ -177,7 +177,7 @@ def prepare(
     points: Scatterers,
     settings: Settings,
 ) -> tuple[Ready, list[Place]]:
-    """Edit the annotations of one date and cut them to the area; find the scatterers in each sub-swath."""
+    """Edit the annotations of one date, cut them to the area, and locate the scatterers in each sub-swath."""
     annotations, swaths, places = [], [], []
     for number, name in enumerate(names, start=1):
         xml = edit.later_product(

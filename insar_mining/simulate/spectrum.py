@@ -1,4 +1,4 @@
-"""The point-spread function of the processor, and what its spectrum implies.
+"""Model the point-spread function of the processor, and its spectrum.
 
 The processor weights the processed band B of each direction with a Hamming window,
 ``W(f) = a + (1 - a) cos(2 pi f / B)`` for ``|f| <= B / 2`` (windowCoefficient a of the
@@ -20,7 +20,7 @@ from insar_mining.sentinel1.annotation import Bandwidth
 
 @dataclass(frozen=True)
 class Response:
-    """Hamming-weighted band of one direction, in cycles per sample.
+    """Describe the Hamming-weighted band of one direction, in cycles per sample.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Response:
         return cls(bandwidth.processed_hz / sampling_hz, bandwidth.hamming)
 
     def spectrum(self, frequency: npt.ArrayLike) -> FloatArray:
-        """Amplitude at frequencies in cycles per sample, 1 in the middle, 0 outside of the band."""
+        """Compute the amplitude at frequencies in cycles per sample, 1 in the middle, 0 outside of the band."""
         f = np.asarray(frequency, dtype=np.float64)
         inside = np.abs(f) <= self.band / 2
         weight = self.hamming + (1 - self.hamming) * np.cos(2 * np.pi * f / self.band)
@@ -53,12 +53,12 @@ class Response:
 
     @property
     def energy(self) -> float:
-        """Integral of the squared response, in samples (Parseval)."""
+        """Compute the integral of the squared response, in samples (Parseval)."""
         a = self.hamming
         return (a**2 + (1 - a) ** 2 / 2) / (a**2 * self.band)
 
     def overlap(self, shift: npt.ArrayLike) -> FloatArray:
-        """Coherence that is left when two such spectra lie `shift` cycles per sample apart, 0..1.
+        """Compute the coherence of two such spectra that are `shift` cycles per sample apart, 0..1.
 
         The normalised autocorrelation of W, integrated in closed form.  Without weighting it
         is the triangle ``1 - s / band`` of the critical baseline; the Hamming window, weak at

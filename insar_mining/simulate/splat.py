@@ -1,4 +1,4 @@
-"""Scatterers onto a grid: short gridding kernels, summed by numba.
+"""Grid scatterers with short kernels, summed by numba.
 
 A sum of long band-limited responses is made in two steps, as in a nonuniform FFT
 (Beatty et al. 2005, doi:10.1109/TMI.2005.848376): scatterers are spread with a short
@@ -29,7 +29,7 @@ MAX_LEAKAGE = 5e-4
 
 @dataclass(frozen=True)
 class Kernel:
-    """Kaiser-Bessel gridding kernel for a band.
+    """Hold a Kaiser-Bessel gridding kernel for a band.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Kernel:
         return np.asarray(values, dtype=np.float32)
 
     def spectrum(self, frequency: npt.ArrayLike) -> FloatArray:
-        """Fourier transform at frequencies in cycles per sample (inside the band, where it is positive)."""
+        """Compute the Fourier transform at frequencies in cycles per sample (inside the band, where it is positive)."""
         f = np.asarray(frequency, dtype=np.float64)
         root = np.sqrt(np.maximum(self.beta**2 - (np.pi * self.width * f) ** 2, 1e-12))
         return np.asarray(self.width * np.sinh(root) / (root * i0(self.beta)))

@@ -1,4 +1,4 @@
-"""Stacks and pairs of complete products with pixels of known coherence."""
+"""Simulate stacks and pairs of complete products with pixels of known coherence."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class SimulatedStack:
-    """What was written: products in order of the acquisitions, the DEM, truth per pair."""
+    """Hold what was written: products in order of the acquisitions, the DEM, truth per pair."""
 
     products: tuple[Path, ...]
     dates: tuple[dt.date, ...]
@@ -44,7 +44,7 @@ class SimulatedStack:
 
 @dataclass(frozen=True)
 class SimulatedPair:
-    """A simulated pair on disk."""
+    """Hold a simulated pair on disk."""
 
     reference: Path
     secondary: Path
@@ -53,7 +53,7 @@ class SimulatedPair:
 
 
 def as_area(area: BaseGeometry | tuple[float, float, float, float]) -> BaseGeometry:
-    """Take a polygon, or a box (west, south, east, north), in longitude and latitude."""
+    """Convert a box (west, south, east, north) or a polygon in longitude and latitude to a polygon."""
     return box(*area) if isinstance(area, tuple) else area
 
 

@@ -1,4 +1,4 @@
-"""Real annotations as templates: found in a SAFE folder, or shipped inside the package."""
+"""Read real annotations as templates: from a SAFE folder, or shipped inside the package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = re.compile(r"s1[a-z]-(iw\d)-slc-(vv|vh|hh|hv)-.*-(\d{3})\.xml$")
 
 @dataclass(frozen=True, eq=False)
 class Template:
-    """The metadata of one real product, under which pixels are simulated.
+    """Hold the metadata of one real product, under which pixels are simulated.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Template:
     manifest: bytes
 
     def annotation(self, swath: str, polarisation: str) -> bytes:
-        """XML of one sub-swath.
+        """Return the XML of one sub-swath.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Ground of known height: analytic surfaces, and the elevation model a user would have of them.
+"""Model ground of known height: analytic surfaces, and the elevation model a user would have of them.
 
 Heights are orthometric, as in SRTM or the Copernicus DEM, and the file says nothing
 else: whoever uses it has to add the geoid.  The scatterers get the exact ellipsoidal
@@ -30,7 +30,7 @@ ARC_SECOND_DEG = 1 / 3600
 
 @dataclass(frozen=True)
 class Terrain:
-    """A surface over the map plane of one projected CRS.
+    """Describe a surface over the map plane of one projected CRS.
 
     Attributes
     ----------
@@ -44,12 +44,12 @@ class Terrain:
     height: Callable[[FloatArray, FloatArray], FloatArray]
 
     def orthometric_m(self, easting_m: npt.ArrayLike, northing_m: npt.ArrayLike) -> FloatArray:
-        """Height above the geoid, metres."""
+        """Compute the height above the geoid, metres."""
         x, y = np.broadcast_arrays(np.asarray(easting_m, dtype=np.float64), np.asarray(northing_m, dtype=np.float64))
         return np.asarray(self.height(x, y), dtype=np.float64) + np.zeros(x.shape)
 
     def ellipsoidal_m(self, easting_m: npt.ArrayLike, northing_m: npt.ArrayLike) -> FloatArray:
-        """Height above the WGS 84 ellipsoid, metres: orthometric height plus EGM96 undulation."""
+        """Compute the height above the WGS 84 ellipsoid, metres: orthometric height plus EGM96 undulation."""
         longitude, latitude = Transformer.from_crs(self.epsg, 4326, always_xy=True).transform(easting_m, northing_m)
         return self.orthometric_m(easting_m, northing_m) + undulation_m(longitude, latitude)
 
@@ -92,7 +92,7 @@ def hills(
 
 @dataclass(frozen=True)
 class Dump:
-    """A heap of waste: place of its middle from the pit's centre (east, north), radius and height, metres."""
+    """Describe a waste heap: its centre from the pit's (east, north), radius and height, metres."""
 
     centre_m: tuple[float, float] = (750.0, -850.0)
     radius_m: float = 420.0
@@ -151,7 +151,7 @@ def _geoid() -> RegularGridInterpolator:
 
 
 def undulation_m(longitude_deg: npt.ArrayLike, latitude_deg: npt.ArrayLike) -> FloatArray:
-    """EGM96 geoid height above the ellipsoid, metres, by SciPy's bilinear interpolation."""
+    """Compute the EGM96 geoid height above the ellipsoid, metres, by SciPy's bilinear interpolation."""
     grid = _geoid()
     latitudes, longitudes = grid.grid
     longitude = longitudes[0] + np.mod(np.asarray(longitude_deg, dtype=np.float64) - longitudes[0], 360.0)
@@ -192,7 +192,7 @@ def write_dem(
 
 
 def terrain_from_dem(path: Path, epsg: int, *, bounds_deg: tuple[float, float, float, float] | None = None) -> Terrain:
-    """Take an orthometric DEM as the terrain, with a bicubic spline between its posts.
+    """Make a terrain from an orthometric DEM, with a bicubic spline between its posts.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The coherence that a simulated pair really has, on the map.
+"""Compute the coherence that a simulated pair really has, on the map.
 
 truth = temporal x geometric x thermal.
 
@@ -39,7 +39,7 @@ BANDS = ("coherence", "temporal", "geometric", "thermal", "mask", "local_inciden
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """Points of a terrain as one acquisition sees them, with derivatives along the map axes.
+    """Hold points of a terrain in the geometry of one acquisition, with derivatives along the map axes.
 
     Attributes
     ----------
@@ -62,13 +62,13 @@ class View:
 
 
 def path_of(swath: SubSwath) -> Trajectory:
-    """Satellite path over all bursts of a sub-swath."""
+    """Return the satellite path over all bursts of a sub-swath."""
     length = swath.lines_per_burst * swath.azimuth_time_interval_s
     return trajectory(swath.orbit, swath.bursts[0].azimuth_time_s - 1, swath.bursts[-1].azimuth_time_s + length + 1)
 
 
 def view(swath: SubSwath, terrain: Terrain, easting_m: FloatArray, northing_m: FloatArray) -> View:
-    """See points of a terrain (arrays of one shape) from one acquisition."""
+    """Compute the geometry of points of a terrain (arrays of one shape) for one acquisition."""
     path = path_of(swath)
     to_lonlat = Transformer.from_crs(terrain.epsg, 4326, always_xy=True)
 
@@ -104,14 +104,14 @@ def _local_incidence(path: Trajectory, time: FloatArray, ground: FloatArray, nor
 
 
 def nearest_burst(swath: SubSwath, time_s: FloatArray) -> npt.NDArray[np.int64]:
-    """Index of the burst whose middle is nearest in time: the one kept when bursts are joined."""
+    """Return the index of the burst whose middle is nearest in time: the one kept when bursts are joined."""
     half = swath.lines_per_burst * swath.azimuth_time_interval_s / 2
     middle = np.array([b.azimuth_time_s + half for b in swath.bursts])
     return np.asarray(np.abs(time_s[..., None] - middle).argmin(axis=-1))
 
 
 def geometric_coherence(reference: SubSwath, secondary: SubSwath, first: View, second: View) -> FloatArray:
-    """Coherence that baseline, slope and Doppler difference leave to ideal ground, 0..1."""
+    """Compute the coherence left by baseline, slope and Doppler difference for ideal ground, 0..1."""
     difference = first.range_slope - second.range_slope
     transposed = np.swapaxes(first.jacobian, -1, -2)
     determinant = np.linalg.det(transposed)
@@ -148,13 +148,13 @@ def _doppler(swath: SubSwath, seen: View, burst: npt.NDArray[np.int64]) -> Float
 
 
 def thermal_coherence(snr_first: FloatArray, snr_second: FloatArray) -> FloatArray:
-    """Coherence that noise leaves at signal-to-noise power ratios of the two images."""
+    """Compute the coherence left by noise at signal-to-noise power ratios of the two images."""
     with np.errstate(divide="ignore"):
         return np.asarray(1 / np.sqrt((1 + 1 / snr_first) * (1 + 1 / snr_second)))
 
 
 def mask_of(local_incidence_deg: FloatArray) -> npt.NDArray[np.uint8]:
-    """0 clear, 1 within 10 degrees of layover, 2 layover, 3 shadow."""
+    """Compute the mask: 0 clear, 1 within 10 degrees of layover, 2 layover, 3 shadow."""
     mask = np.full(local_incidence_deg.shape, CLEAR, dtype=np.uint8)
     mask[local_incidence_deg < NEAR_LAYOVER_DEG] = NEAR_LAYOVER
     mask[local_incidence_deg <= 0] = LAYOVER
@@ -163,7 +163,7 @@ def mask_of(local_incidence_deg: FloatArray) -> npt.NDArray[np.uint8]:
 
 
 def imaged(swath: SubSwath, seen: View) -> npt.NDArray[np.bool_]:
-    """Whether points lie in the valid part of some burst."""
+    """Select the points in the valid part of some burst."""
     inside = np.zeros(seen.time_s.shape, dtype=bool)
     sample = sample_of(swath, seen.slant_range_m)
     for burst in swath.bursts:
@@ -176,7 +176,7 @@ def imaged(swath: SubSwath, seen: View) -> npt.NDArray[np.bool_]:
 
 
 def depth_m(swath: SubSwath, seen: View) -> FloatArray:
-    """How far from the nearer edge of the valid part of a sub-swath points lie, metres of slant range."""
+    """Compute the distance of points from the nearer edge of a sub-swath's valid part, metres of slant range."""
     sample = sample_of(swath, seen.slant_range_m)
     first = max(burst.valid_samples.start for burst in swath.bursts)
     stop = min(burst.valid_samples.stop for burst in swath.bursts)
