@@ -64,17 +64,16 @@ def coherence(
     """
     from insar_mining.coherence.engine import coherence as carry_out
     from insar_mining.coherence.engine import engine_for
-    from insar_mining.coherence.snap.settings import snap_options
 
     speech = speech_of(ctx)
     plan = _plan(pair, options, out)
     if dry_run:
         print_record(plan.describe(), as_json=as_json)
         return
-    engine = engine_for(options.coherence)
+    engine = engine_for(options.coherence, snap=options.snap)
     if options.coherence.engine == "builtin" and not _compiled():
         speech.say("compiling the kernels, once on this machine: about a minute")
-    with speech.progress() as show, snap_options(options.snap):
+    with speech.progress() as show:
         path = carry_out(plan, engine, progress=lambda share: show("coherence", round(100 * share), 100))
     print_record({"pair": plan.pair, "path": str(path), **_summary(path)}, as_json=as_json)
 

@@ -98,13 +98,17 @@ def run(
     SNAP gets the orbit files, EGM96 and a user folder of its own; what it leaves is checked: whole, not empty, and
     made with these orbits.
     """
-    from insar_mining.coherence.snap.settings import snap_options
-    from insar_mining.coherence.snap.single import run_graph
+    from insar_mining.coherence.snap.engine import run_graph
 
-    wanted = _pairs(values or [])
-    with speech_of(ctx).progress() as show, snap_options(SnapOptions(**snap_values(snap))):
+    wanted, options = _pairs(values or []), SnapOptions(**snap_values(snap))
+    with speech_of(ctx).progress() as show:
         product = run_graph(
-            name, wanted, orbits=orbit or [], folder=folder, progress=lambda share: show(name, round(100 * share), 100)
+            name,
+            wanted,
+            orbits=orbit or [],
+            folder=folder,
+            options=options,
+            progress=lambda share: show(name, round(100 * share), 100),
         )
     bands = [band.name for band in product.bands]
     print_record(
@@ -125,9 +129,9 @@ def check(
 
     Placeholders are allowed.  The exit code is 1 if there is a fault.
     """
-    from insar_mining.coherence.snap.catalogue import VERSIONS
     from insar_mining.coherence.snap.check import check_graph
     from insar_mining.coherence.snap.graphs import templates_folder
+    from insar_mining.coherence.snap.settings import VERSIONS
 
     paths = graphs or sorted((folder or templates_folder()).glob("*.xml"))
     if not paths:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import rasterio
+from pyproj import CRS, Transformer
 from rasterio.errors import RasterioError
 from scipy.ndimage import binary_erosion
 
-from insar_mining.arrays import Float32Array
-from insar_mining.errors import RasterError
+from insar_mining.arrays import BoolArray, Float32Array, FloatArray
+from insar_mining.errors import PartialDemWarning, RasterError
+from insar_mining.geo.elevation import read_dem
 from insar_mining.geo.raster import write_cog
 
 MEDIAN, PERCENTILE_95, MEAN, CORRELATION, MASK = 0.01, 0.05, 0.005, 0.99, 0.99
 RIM_CELLS = 2  # windows at the edge of the data are treated differently by different programs
+SLOPES_DEG = (0.0, 5.0, 15.0, 25.0, 90.0)
 GRID_SHARE = 1e-6  # of a cell
 
 
@@ -29,6 +34,9 @@ class Comparison:
     ----------
     cells : int
         Cells with a value in both.
+    zeros : int
+        Cells that are exactly 0 in either map, and left out of both: SNAP writes 0 where a sample of the
+        secondary is i = q = 0, which it takes for no data.
     median_absolute, percentile_95_absolute, mean, rms, largest_absolute : float
         Of the difference.
     correlation : float
@@ -39,6 +47,7 @@ class Comparison:
     """
 
     cells: int
+    zeros: int
     median_absolute: float
     percentile_95_absolute: float
     mean: float
@@ -68,6 +77,15 @@ class Comparison:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Zone:
+    """Statistics of the cells whose ground slopes by `slope_from_deg` up to `slope_to_deg`."""
+
+    slope_from_deg: float
+    slope_to_deg: float
+    comparison: Comparison
+
+
 def compare_maps(first: Path | str, second: Path | str, difference: Path | str | None = None) -> Comparison:
     """Compare two rasters that lie on one grid.
 
@@ -85,36 +103,92 @@ def compare_maps(first: Path | str, second: Path | str, difference: Path | str |
         A raster cannot be read, the grids differ, or no cell has a value in both.
     OutputError
     """
-    (a, grid), (b, other) = _read(Path(first)), _read(Path(second))
-    if grid["crs"] != other["crs"] or a.shape != b.shape or not _same(grid["transform"], other["transform"]):
-        raise RasterError(
-            f"{first} ({_describe(a, grid)}) and {second} ({_describe(b, other)}) lie on different grids; compare maps "
-            "of one area, spacing and CRS"
-        )
-    common = np.isfinite(a) & np.isfinite(b)
-    if not common.any():
-        raise RasterError(f"{first} and {second} have no cell in common that holds a value")
-    delta = np.where(common, b - a, np.float32(np.nan)).astype(np.float32)
+    a, b, grid = _read_both(Path(first), Path(second))
     if difference is not None:
         write_cog(
             difference,
-            delta,
+            np.where(_valid(a) & _valid(b), b - a, np.float32(np.nan)).astype(np.float32),
             crs=str(grid["crs"]),
             transform=grid["transform"],
             names=["difference"],
             tags={"FIRST": Path(first).name, "SECOND": Path(second).name},
         )
-    values = delta[common].astype(np.float64)
+    return _statistics(a, b, _mask_agreement(a, b))
+
+
+def compare_by_slope(first: Path | str, second: Path | str, dem: Path | str) -> list[Zone]:
+    """Compare two rasters zone by zone of the slope of the ground; zones without a common cell are left out.
+
+    Parameters
+    ----------
+    first, second : path
+        As :func:`compare_maps` takes them, in a projected CRS with metres.
+    dem : path
+        Elevation model that covers them.
+
+    Raises
+    ------
+    DemError, RasterError
+    """
+    a, b, grid = _read_both(Path(first), Path(second))
+    slope = _slope_deg(Path(dem), a.shape, grid)
+    agreement = _agreeing(a, b)
+    zones = []
+    for low, high in pairwise(SLOPES_DEG):
+        inside = (slope >= low) & (slope < high)
+        if (inside & _valid(a) & _valid(b)).any():
+            masks = float(agreement[0][inside & agreement[1]].mean()) if (inside & agreement[1]).any() else 1.0
+            zones.append(Zone(low, high, _statistics(a[inside], b[inside], masks)))
+    return zones
+
+
+def _read_both(first: Path, second: Path) -> tuple[Float32Array, Float32Array, dict[str, Any]]:
+    (a, grid), (b, other) = _read(first), _read(second)
+    if grid["crs"] != other["crs"] or a.shape != b.shape or not _same(grid["transform"], other["transform"]):
+        raise RasterError(
+            f"{first} ({_describe(a, grid)}) and {second} ({_describe(b, other)}) lie on different grids; compare maps "
+            "of one area, spacing and CRS"
+        )
+    if not (_valid(a) & _valid(b)).any():
+        raise RasterError(f"{first} and {second} have no cell in common that holds a value")
+    return a, b, grid
+
+
+def _valid(values: Float32Array) -> BoolArray:
+    """Tell which cells hold a coherence; exactly 0 is SNAP's no data."""
+    return np.asarray(np.isfinite(values) & (values != 0))
+
+
+def _statistics(a: Float32Array, b: Float32Array, mask_agreement: float) -> Comparison:
+    common = _valid(a) & _valid(b)
+    values = (b[common] - a[common]).astype(np.float64)
     return Comparison(
         cells=int(common.sum()),
+        zeros=int(np.count_nonzero((a == 0) | (b == 0))),
         median_absolute=float(np.median(np.abs(values))),
         percentile_95_absolute=float(np.percentile(np.abs(values), 95)),
         mean=float(values.mean()),
         rms=float(np.sqrt(np.mean(values**2))),
         largest_absolute=float(np.abs(values).max()),
         correlation=_correlation(a[common], b[common]),
-        mask_agreement=_mask_agreement(np.isfinite(a), np.isfinite(b)),
+        mask_agreement=mask_agreement,
     )
+
+
+def _slope_deg(dem: Path, shape: tuple[int, ...], grid: Mapping[str, Any]) -> FloatArray:
+    """Compute the slope of the ground under every cell from heights at the cells' middles, degrees."""
+    if not CRS.from_user_input(grid["crs"]).is_projected:
+        raise RasterError(f"maps in {grid['crs']}: slopes need a projected CRS with metres; compare maps in UTM")
+    t = grid["transform"]
+    to_lonlat = Transformer.from_crs(grid["crs"], 4326, always_xy=True)
+    column, row = np.meshgrid(np.arange(-0.5, shape[1] + 1), np.arange(-0.5, shape[0] + 1))
+    lon, lat = to_lonlat.transform(t.c + t.a * column, t.f + t.e * row)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PartialDemWarning)  # cells without a height are in no zone
+        model = read_dem(dem, (lon.min(), lat.min(), lon.max(), lat.max()))
+    height = model.sample(lon, lat)
+    east, north = height[1:-1, 2:] - height[1:-1, :-2], height[2:, 1:-1] - height[:-2, 1:-1]
+    return np.asarray(np.degrees(np.arctan(np.hypot(east / (2 * t.a), north / (2 * t.e)))), dtype=np.float64)
 
 
 def _read(path: Path) -> tuple[Float32Array, dict[str, Any]]:
@@ -142,7 +216,14 @@ def _correlation(a: Float32Array, b: Float32Array) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _mask_agreement(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
+def _mask_agreement(a: Float32Array, b: Float32Array) -> float:
     """Intersection over union without the rim of the union, 1 where nothing is left of it."""
-    inner = binary_erosion(a | b, iterations=RIM_CELLS, border_value=1)
-    return float((a & b)[inner].mean()) if inner.any() else 1.0
+    both, inner = _agreeing(a, b)
+    return float(both[inner].mean()) if inner.any() else 1.0
+
+
+def _agreeing(a: Float32Array, b: Float32Array) -> tuple[BoolArray, BoolArray]:
+    """Return which cells both maps have, and where to ask it: the union without its rim and without zeros."""
+    either = np.isfinite(a) | np.isfinite(b)
+    inner = binary_erosion(either, iterations=RIM_CELLS, border_value=1) & (a != 0) & (b != 0)
+    return np.isfinite(a) & np.isfinite(b), np.asarray(inner)

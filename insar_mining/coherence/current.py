@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 
 import rasterio
 
 from insar_mining.coherence.plan.model import CoherencePlan
+from insar_mining.options.models import SnapOptions
 
 
-def is_current(plan: CoherencePlan, engine: str) -> bool:
+def is_current(plan: CoherencePlan, engine: str, snap: SnapOptions | None = None) -> bool:
     """Tell whether the plan's output exists, is complete, and was made by this very plan and engine."""
     item = plan.out.with_suffix(".json")
     if not (plan.out.is_file() and item.is_file()):
@@ -26,13 +28,15 @@ def is_current(plan: CoherencePlan, engine: str) -> bool:
     except rasterio.errors.RasterioError:
         return False
     same = found.get("PLAN_SHA256") == plan.sha256 and found.get("ENGINE") == engine
-    return bool(same and found.get("ENGINE_VERSION", "").partition(" with ")[2] == _variant(engine))
+    # what is in parentheses became of what was asked for
+    asked = re.sub(r" \(.*\)$", "", found.get("ENGINE_VERSION", "").partition(" with ")[2])
+    return bool(same and asked == _variant(engine, snap))
 
 
-def _variant(engine: str) -> str:
+def _variant(engine: str, snap: SnapOptions | None) -> str:
     """Return what an engine that runs another program is asked to do besides the plan."""
     if engine not in ("snap", "snappy"):
         return ""
     from insar_mining.coherence.snap.settings import variant
 
-    return variant()
+    return variant(snap)

@@ -10,7 +10,7 @@ from insar_mining.coherence.current import is_current
 from insar_mining.coherence.plan.model import CoherencePlan, Progress
 from insar_mining.coherence.plan.product import Layers, write_product
 from insar_mining.errors import EngineError
-from insar_mining.options.models import CoherenceOptions
+from insar_mining.options.models import CoherenceOptions, SnapOptions
 
 
 class Engine(Protocol):
@@ -27,29 +27,29 @@ class Engine(Protocol):
         ...
 
 
-def _builtin() -> Engine:
+def _builtin(options: SnapOptions | None) -> Engine:
     from insar_mining.coherence.builtin.engine import BuiltinEngine
 
     return BuiltinEngine()
 
 
-def _snap() -> Engine:
+def _snap(options: SnapOptions | None) -> Engine:
     from insar_mining.coherence.snap.engine import SnapEngine
 
-    return SnapEngine()
+    return SnapEngine(options)
 
 
-def _snappy() -> Engine:
+def _snappy(options: SnapOptions | None) -> Engine:
     from insar_mining.coherence.snap.snappy import SnappyEngine
 
-    return SnappyEngine()
+    return SnappyEngine(options)
 
 
-ENGINES: dict[str, Callable[[], Engine]] = {"builtin": _builtin, "snap": _snap, "snappy": _snappy}
+ENGINES: dict[str, Callable[[SnapOptions | None], Engine]] = {"builtin": _builtin, "snap": _snap, "snappy": _snappy}
 
 
-def open_engine(name: str) -> Engine:
-    """Return an engine by its name.
+def open_engine(name: str, snap: SnapOptions | None = None) -> Engine:
+    """Return an engine by its name; `snap` is how SNAP is run, if it is.
 
     Raises
     ------
@@ -58,19 +58,21 @@ def open_engine(name: str) -> Engine:
     """
     if name not in ENGINES:
         raise EngineError(f"no engine is called {name!r}; there is {', '.join(sorted(ENGINES))}")
-    return ENGINES[name]()
+    return ENGINES[name](snap)
 
 
-def engine_for(options: CoherenceOptions, cache: Path | None = None) -> Engine:
+def engine_for(options: CoherenceOptions, cache: Path | None = None, snap: SnapOptions | None = None) -> Engine:
     """Return the engine that the options of the step name, set up as they say.
 
     Parameters
     ----------
     cache : Path, optional
         Folder where the built-in engine may keep dates for further pairs of a stack.
+    snap : SnapOptions, optional
+        How SNAP is run, by an engine that runs it.
     """
     if options.engine != "builtin":
-        return open_engine(options.engine)
+        return open_engine(options.engine, snap)
     from insar_mining.coherence.builtin.engine import BuiltinEngine
     from insar_mining.coherence.builtin.images.cache import ArrayCache
 
@@ -88,6 +90,7 @@ def coherence(
     plan : CoherencePlan
     engine : str or Engine
         ``"builtin"``, ``"snap"`` or ``"snappy"``; nothing chooses one by what happens to be installed.
+        An engine that runs SNAP is opened with options by :func:`open_engine`.
         An engine that is kept for several plans of a stack reuses what they share
         (:class:`insar_mining.coherence.builtin.engine.BuiltinEngine`).
     progress : callable, optional
@@ -108,7 +111,7 @@ def coherence(
         Whatever stops the engine, by name.
     """
     chosen = open_engine(engine) if isinstance(engine, str) else engine
-    if not again and is_current(plan, chosen.name):
+    if not again and is_current(plan, chosen.name, getattr(chosen, "options", None)):
         return plan.out
     try:
         layers = chosen.map_layers(plan, progress or (lambda share: None))

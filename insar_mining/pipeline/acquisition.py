@@ -30,6 +30,7 @@ from insar_mining.download.session import EarthdataSession
 from insar_mining.download.transfer import Limits
 from insar_mining.errors import ArchiveError, OptionError, ProductError, SkippedInputWarning
 from insar_mining.geo.cells import with_margin
+from insar_mining.geo.elevation import margin_for_any_engine_deg
 from insar_mining.geo.mines import Mine
 from insar_mining.options.models import ArchiveOptions, RunOptions
 from insar_mining.pipeline.maps import ProgressCallback
@@ -45,7 +46,6 @@ FOLDER = "archive"
 ORBITS, DEM, SAFE = "orbits", "dem", "safe"
 """Folders inside it; products lie beside them."""
 
-DEM_MARGIN_DEG = 0.15  # SNAP reads 0.1 degrees around the map, and the map reaches a cell beyond the mine
 READERS_OF_SAFE = ("snap", "snappy")
 
 
@@ -243,13 +243,14 @@ def elevation(mine: Mine, options: RunOptions, folder: Path, network: Network) -
         It cannot be had; the text names the remedy.
     """
     source = network.dem_sources[options.archive.dem_source]
+    bounds = mapped_ground(mine, options.activity.margin_m).geometry.bounds
     try:
         return network.elevation(
-            mapped_ground(mine, options.activity.margin_m).geometry.bounds,
+            bounds,
             folder / DEM,
             network.public(),
             source=source,
-            margin_deg=DEM_MARGIN_DEG,
+            margin_deg=margin_for_any_engine_deg(bounds),
             limits=network.limits_of(options.archive),
         )
     except ArchiveError as error:

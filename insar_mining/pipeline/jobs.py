@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from insar_mining.coherence.builtin.images.cache import NAMES as ARRAYS
-from insar_mining.coherence.snap.settings import snap_options
 from insar_mining.errors import SkippedInputWarning
 from insar_mining.files import delete_leftovers
 from insar_mining.geo.mines import Mine
@@ -53,8 +52,7 @@ def plan(
     the plan needs `dem`.
     """
     chosen = _run_options(options, start, end, changes)
-    with snap_options(chosen.snap):
-        return plan_only(mine, chosen, Path(out), network or Network(), progress)
+    return plan_only(mine, chosen, Path(out), network or Network(), progress)
 
 
 def run(
@@ -121,7 +119,7 @@ def run(
     check_period(chosen)
     mine_of(mine, chosen.mine_id)  # neither this nor a mine that cannot be read leaves a folder behind
     begin = None if chosen.scenes is None else prepare(mine, chosen, folder, network or Network(), progress)
-    with folder_lock(folder), snap_options(chosen.snap):
+    with folder_lock(folder):
         _delete_leftovers(folder)
         begin = begin or prepare(mine, chosen, folder, network or Network(), progress)
         maps = make_maps(begin.scenes, begin.planner, progress)

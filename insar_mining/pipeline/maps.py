@@ -178,7 +178,7 @@ class Planner:
 
     def engine(self) -> Engine:
         """Return the engine for all pairs; the built-in one keeps the dates that it has brought to the geometry."""
-        return engine_for(self.options.coherence, self.folder / DATES)
+        return engine_for(self.options.coherence, self.folder / DATES, self.options.snap)
 
     def plan(self, pair: Mapping[str, object]) -> CoherencePlan:
         """Plan one row of a pair table."""
@@ -237,7 +237,7 @@ def make_maps(scenes: gpd.GeoDataFrame, planner: Planner, progress: ProgressCall
                 continue
             try:
                 plan = planner.plan(pair)
-                kept += is_current(plan, planner.options.coherence.engine)
+                kept += is_current(plan, planner.options.coherence.engine, planner.options.snap)
                 done[pair["pair"]] = coherence(plan, engine)
             except FAULTS_OF_A_PAIR as error:
                 failed[pair["pair"]] = error

@@ -209,7 +209,8 @@ def plan_run(start: Start, out: Path, progress: ProgressCallback) -> RunPlan:
         try:
             plan = start.planner.plan(pair)
             plans.append(plan)
-            states.append("there" if is_current(plan, start.options.coherence.engine) else "to make")
+            options = start.options
+            states.append("there" if is_current(plan, options.coherence.engine, options.snap) else "to make")
         except FAULTS_OF_A_PAIR as error:
             states.append(str(error))
         progress("planning", done, len(pairs))

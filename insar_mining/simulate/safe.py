@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import datetime as dt
+import re
 import struct
 import zipfile
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from insar_mining.sentinel1.safe_manifest import SAFE_FILES, SafeFile, manifest_
 from insar_mining.simulate.annotation_xml import ORBITS_PER_CYCLE, REPEAT_DAYS, data_take, image_number, shift_days
 
 SOFTWARE = "insar_mining.simulate"
+BURST_CYCLE_S = 2.758273  # from one burst of a sub-swath to the next (IW)
+OWN_SLICE = re.compile(rb"(</productComposition>\s*<sliceNumber>)\d+")
 NOTICE = "Simulated pixels under the metadata of a real product; not an observation"
 
 
@@ -103,7 +106,9 @@ class SafeWriter:
         """Delete what was written so far."""
         delete(self.partial, TEMPORARY, ANYTHING)
 
-    def finish(self, images: Sequence[Image], manifest: bytes, *, days: int, zipped: bool) -> Path:
+    def finish(
+        self, images: Sequence[Image], manifest: bytes, *, days: int, zipped: bool, slice_number: int | None = None
+    ) -> Path:
         """Write annotations and manifest, and move everything to the product's name.
 
         Parameters
@@ -116,6 +121,8 @@ class SafeWriter:
             Distance from the template's date.
         zipped : bool
             One zip with deflated members instead of a folder.
+        slice_number : int, optional
+            Of the product in its data take; by default see :func:`numbered_slice`.
 
         Returns
         -------
@@ -123,12 +130,14 @@ class SafeWriter:
             ``S1A_IW_SLC__....SAFE`` or ``....zip``.
         """
         files = []
+        shifted = shift_days(manifest, days)
+        number = numbered_slice(shifted, images) if slice_number is None else slice_number
         for image in images:
             annotation = self.partial / "annotation" / f"{image.tiff.stem}.xml"
-            annotation.write_bytes(image.annotation)
+            annotation.write_bytes(_with_slice(image.annotation, number))
             files += [SafeFile("product", annotation), SafeFile("measurement", image.tiff)]
         first = images[0].swath
-        text = _manifest(manifest, images, files, self.partial, days)
+        text = _manifest(shifted, images, files, self.partial, days, number)
         (self.partial / "manifest.safe").write_bytes(text)
         start, stop = _span(images)
         unique = binascii.crc_hqx(text, 0xFFFF)
@@ -178,9 +187,43 @@ def _span(images: Sequence[Image]) -> tuple[dt.datetime, dt.datetime]:
     return min(t[0] for t in times), max(t[1] for t in times)
 
 
-def _manifest(template: bytes, images: Sequence[Image], files: Sequence[SafeFile], base: Path, days: int) -> bytes:
-    """Edit the template's manifest: only the files that are there, new times, orbit, footprint."""
-    root = ElementTree.fromstring(shift_days(template, days))
+def _with_slice(annotation: bytes, number: int | None) -> bytes:
+    """Put the number of the slice into an annotation, if there is one."""
+    return annotation if number is None else OWN_SLICE.sub(rb"\g<1>%d" % number, annotation, count=1)
+
+
+def numbered_slice(manifest: bytes, images: Sequence[Image]) -> int | None:
+    """Count the slice that a product is, if the data take were cut into products of as many bursts.
+
+    The template as a whole keeps its number, products of n bursts that follow one another in it have numbers
+    that do, as SNAP's SliceAssembly wants it.
+
+    Parameters
+    ----------
+    manifest : bytes
+        The template's, on the product's date.
+
+    Returns
+    -------
+    int or None
+        None if the template is no slice.
+    """
+    root = ElementTree.fromstring(manifest)
+    text = root.findtext(".//{*}sliceNumber", "").strip()
+    begin = root.findtext(".//{*}acquisitionPeriod/{*}startTime", "").strip()
+    if not text or not begin:
+        return None
+    seconds = (_span(images)[0] - dt.datetime.fromisoformat(begin)).total_seconds()
+    # sub-swaths of one burst begin up to two thirds of a cycle after one another
+    before = max(int(seconds / BURST_CYCLE_S + 0.1), 0)
+    return int(text) + before // len(images[0].swath.bursts)
+
+
+def _manifest(
+    template: bytes, images: Sequence[Image], files: Sequence[SafeFile], base: Path, days: int, number: int | None
+) -> bytes:
+    """Edit the template's manifest, shifted to the date: only the files there are, times, orbit, footprint, slice."""
+    root = ElementTree.fromstring(template)
     start, stop = (np.datetime64(time, "us") for time in _span(images))
     root = manifest_of(
         root,
@@ -192,12 +235,17 @@ def _manifest(template: bytes, images: Sequence[Image], files: Sequence[SafeFile
         footprint=_footprint(images),
     )
     cycles = days // REPEAT_DAYS
-    for number in root.iterfind(".//{*}orbitReference/{*}orbitNumber"):
-        number.text = str(int(number.text or 0) + cycles * ORBITS_PER_CYCLE)
-    for number in root.iterfind(".//{*}orbitReference/{*}cycleNumber"):
-        number.text = str(int(number.text or 0) + cycles)
-    for number in root.iterfind(".//{*}missionDataTakeID"):
-        number.text = str(data_take(images[0].annotation))
+    for entry in root.iterfind(".//{*}orbitReference/{*}orbitNumber"):
+        entry.text = str(int(entry.text or 0) + cycles * ORBITS_PER_CYCLE)
+    for entry in root.iterfind(".//{*}orbitReference/{*}cycleNumber"):
+        entry.text = str(int(entry.text or 0) + cycles)
+    for entry in root.iterfind(".//{*}missionDataTakeID"):
+        entry.text = str(data_take(images[0].annotation))
+    if number is not None:
+        for entry in root.iterfind(".//{*}sliceNumber"):
+            entry.text = str(number)
+        for entry in root.iterfind(".//{*}totalSlices"):
+            entry.text = str(max(int(entry.text or 0), number))
     root.insert(0, ElementTree.Comment(f" {NOTICE} ({SOFTWARE}) "))
     return to_bytes(root)
 

@@ -47,6 +47,9 @@ class Acquisition:
     snow_coherence : float or None
         If given, the reflectivity seen on this date keeps only this correlation with the
         ground's, everywhere; the ground itself is found again on the next date.
+    slice_number : int or None
+        Of the product in its data take; by default counted from the template's, as
+        :func:`insar_mining.simulate.safe.numbered_slice` does it.
     """
 
     template: Template
@@ -55,6 +58,7 @@ class Acquisition:
     perpendicular_m: float = 0.0
     parallel_m: float = 0.0
     snow_coherence: float | None = None
+    slice_number: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,7 +266,13 @@ def write_product(
             )
         ]
         acquisition = ready.acquisition
-        return writer.finish(images, acquisition.template.manifest, days=acquisition.days, zipped=zipped)
+        return writer.finish(
+            images,
+            acquisition.template.manifest,
+            days=acquisition.days,
+            zipped=zipped,
+            slice_number=acquisition.slice_number,
+        )
     finally:
         writer.discard()
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pyproj import Transformer
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
 from insar_mining.arrays import ComplexArray, FloatArray
 from insar_mining.errors import CoverageError, OptionError, OrbitError
+from insar_mining.geo.elevation import LEAST_REACH_DEG, tile_reach_deg
+from insar_mining.geo.elevation_window import Bounds
 from insar_mining.geo.grid import MapGrid, utm_epsg
 from insar_mining.sentinel1.annotation import parse_annotation
 from insar_mining.simulate import ground, truth
@@ -27,7 +31,8 @@ from insar_mining.simulate.terrain import ARC_SECOND_DEG, Terrain, write_dem
 _log = logging.getLogger(__name__)
 
 
-DEM_MARGIN_DEG = 0.02
+DEM_MARGIN_DEG = 0.02  # for the cells of a map around the area
+PROBES = 200
 SCENES = "scenes"
 Progress = Callable[[int, int], None]
 
@@ -221,9 +226,7 @@ def simulate_stack(
         if progress is not None:
             progress(index + 1, len(acquisitions))
 
-    west, south, east, north = shape.bounds
-    around = (west - DEM_MARGIN_DEG, south - DEM_MARGIN_DEG, east + DEM_MARGIN_DEG, north + DEM_MARGIN_DEG)
-    dem = write_dem(terrain, around, out / "dem.tif", step_deg=ARC_SECOND_DEG)
+    dem = write_dem(terrain, _with_reach(shape.bounds, terrain), out / "dem.tif", step_deg=ARC_SECOND_DEG)
     pairs = what.truth_pairs if what.truth_pairs is not None else [(i, i + 1) for i in range(len(scenes) - 1)]
     truths = {
         (i, j): _write_truth(out, scenes[i], scenes[j], _temporal(scenes, i, j, coherence, grid), terrain, grid,
@@ -231,6 +234,21 @@ def simulate_stack(
         for i, j in pairs
     }  # fmt: skip
     return SimulatedStack(tuple(products), tuple(s.date for s in scenes), dem, truths)
+
+
+def _with_reach(bounds: Bounds, terrain: Terrain) -> Bounds:
+    """Extend an area by what SNAP needs around it, as far as there is terrain."""
+    west, south, east, north = bounds
+
+    def extended(lon: float, lat: float) -> Bounds:
+        most = terrain.bounds_deg or (-math.inf, -math.inf, math.inf, math.inf)
+        return max(west - lon, most[0]), max(south - lat, most[1]), min(east + lon, most[2]), min(north + lat, most[3])
+
+    wide = extended(LEAST_REACH_DEG, LEAST_REACH_DEG)
+    places = np.meshgrid(np.linspace(wide[0], wide[2], PROBES), np.linspace(wide[1], wide[3], PROBES))
+    height = terrain.ellipsoidal_m(*Transformer.from_crs(4326, terrain.epsg, always_xy=True).transform(*places))
+    reach = tile_reach_deg(max(abs(south), abs(north)), float(np.abs(height).max()))
+    return extended(*(1.1 * degrees + DEM_MARGIN_DEG for degrees in reach))
 
 
 def _temporal(

@@ -24,6 +24,7 @@ from scipy.interpolate import RectBivariateSpline, RegularGridInterpolator
 from insar_mining.arrays import FloatArray
 from insar_mining.errors import DemError
 from insar_mining.files import appears_whole
+from insar_mining.geo.elevation_window import Bounds
 
 ARC_SECOND_DEG = 1 / 3600
 
@@ -38,10 +39,13 @@ class Terrain:
         Projected CRS of the coordinates, metres.
     height : callable
         ``height(easting, northing)`` -> orthometric height, metres; arrays of one shape.
+    bounds_deg : (west, south, east, north), optional
+        Degrees within which the heights are known; by default everywhere.
     """
 
     epsg: int
     height: Callable[[FloatArray, FloatArray], FloatArray]
+    bounds_deg: Bounds | None = None
 
     def orthometric_m(self, easting_m: npt.ArrayLike, northing_m: npt.ArrayLike) -> FloatArray:
         """Compute the height above the geoid, metres."""
@@ -128,7 +132,7 @@ def open_pit(
         inward = np.clip((1.0 - np.hypot(u / radii_m[0], v / radii_m[1])) / 0.62, 0.0, 1.0)
         stair = inward - 0.5 * np.sin(2 * np.pi * benches * inward) / (2 * np.pi * benches)
         from_dump = np.hypot(u - beside.centre_m[0], v - beside.centre_m[1]) / beside.radius_m
-        heap = 1.0 / (1.0 + np.exp((from_dump - 0.8) * 14.0))
+        heap = 1.0 / (1.0 + np.exp(np.minimum((from_dump - 0.8) * 14.0, 700.0)))  # beyond it exp overflows
         return np.asarray(ground - depth_m * stair + beside.height_m * heap)
 
     return Terrain(epsg, height)
@@ -160,9 +164,7 @@ def undulation_m(longitude_deg: npt.ArrayLike, latitude_deg: npt.ArrayLike) -> F
     return np.asarray(grid(np.stack([latitude, longitude], axis=-1))).reshape(latitude.shape)
 
 
-def write_dem(
-    terrain: Terrain, bounds_deg: tuple[float, float, float, float], path: Path, *, step_deg: float = ARC_SECOND_DEG
-) -> Path:
+def write_dem(terrain: Terrain, bounds_deg: Bounds, path: Path, *, step_deg: float = ARC_SECOND_DEG) -> Path:
     """Sample a terrain to a GeoTIFF in EPSG:4326, orthometric float32 heights, posts at cell centres.
 
     Parameters
@@ -191,7 +193,7 @@ def write_dem(
     return Path(path)
 
 
-def terrain_from_dem(path: Path, epsg: int, *, bounds_deg: tuple[float, float, float, float] | None = None) -> Terrain:
+def terrain_from_dem(path: Path, epsg: int, *, bounds_deg: Bounds | None = None) -> Terrain:
     """Make a terrain from an orthometric DEM, with a bicubic spline between its posts.
 
     Parameters
@@ -212,6 +214,7 @@ def terrain_from_dem(path: Path, epsg: int, *, bounds_deg: tuple[float, float, f
         heights, transform = source.read(1, masked=True), source.transform
     longitude = transform.c + transform.a * (np.arange(heights.shape[1]) + 0.5)
     latitude = transform.f + transform.e * (np.arange(heights.shape[0]) + 0.5)
+    values = np.ma.filled(heights.astype(np.float64), np.nan)
     if bounds_deg is not None:
         west, south, east, north = bounds_deg
         if west < longitude[0] or east > longitude[-1] or south < latitude[-1] or north > latitude[0]:
@@ -219,10 +222,8 @@ def terrain_from_dem(path: Path, epsg: int, *, bounds_deg: tuple[float, float, f
                 f"{path}: covers {longitude[0]:.4f}..{longitude[-1]:.4f} E, {latitude[-1]:.4f}..{latitude[0]:.4f} N, "
                 f"the scene needs {west:.4f}..{east:.4f} E, {south:.4f}..{north:.4f} N; use a larger DEM"
             )
-        columns = slice(*np.clip(np.add(np.searchsorted(longitude, [west, east]), [-6, 6]), 0, longitude.size))
-        rows = slice(*np.clip(np.add(np.searchsorted(-latitude, [-north, -south]), [-6, 6]), 0, latitude.size))
-        heights, longitude, latitude = heights[rows, columns], longitude[columns], latitude[rows]
-    values = np.ma.filled(heights.astype(np.float64), np.nan)
+        columns, rows = _within(longitude, west, east), _within(-latitude, -north, -south)
+        values, longitude, latitude = values[rows, columns], longitude[columns], latitude[rows]
     if not np.isfinite(values).all():
         raise DemError(f"{path}: {np.count_nonzero(~np.isfinite(values))} posts of the scene have no height; fill them")
     spline = RectBivariateSpline(latitude[::-1], longitude, values[::-1])
@@ -232,4 +233,10 @@ def terrain_from_dem(path: Path, epsg: int, *, bounds_deg: tuple[float, float, f
         lon, lat = to_lonlat.transform(x, y)
         return np.asarray(spline.ev(lat, lon))
 
-    return Terrain(epsg, height)
+    return Terrain(epsg, height, (longitude[0], latitude[-1], longitude[-1], latitude[0]))
+
+
+def _within(posts: FloatArray, first: float, last: float) -> slice:
+    """Return the posts from first to last, and six more on either side for the spline."""
+    begin, end = np.clip(np.add(np.searchsorted(posts, [first, last]), [-6, 6]), 0, posts.size)
+    return slice(int(begin), int(end))

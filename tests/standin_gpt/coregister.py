@@ -177,6 +177,7 @@ def back_geocoding(sources: list[Product], p: dict[str, str], context: Context) 
         sub = fields.subs[1]
         image = open_product(other["path"]).read_burst(other["swath"], other["polarisation"], fields.burst)
         rows, columns = np.arange(sub.lines_per_burst, dtype=float), np.arange(sub.samples_per_burst, dtype=float)
+        empty = image == 0  # i = q = 0 is no data
         image = image * np.exp(-1j * ramp(sub, fields.burst, rows[:, None], columns)).astype(np.complex64)
         line = fields.full(fields.line) + np.arange(fields.lines)[:, None]
         sample = fields.full(fields.sample) + np.arange(fields.samples)
@@ -185,6 +186,11 @@ def back_geocoding(sources: list[Product], p: dict[str, str], context: Context) 
         target = np.clip(np.arange(sub.lines_per_burst) - shift, 0, fields.lines - 1)
         stretched = resampled(image, sample[target], taps)
         moved = resampled(stretched.T.copy(), line.T.copy(), taps).T
+        nearest = [
+            np.clip(np.rint(place).astype(int), 0, size - 1)
+            for place, size in zip((line, sample), empty.shape, strict=True)
+        ]
+        moved = np.where(empty[tuple(nearest)], 0, moved)
         blocks[-1] = moved * np.exp(1j * ramp(sub, fields.burst, line, sample)).astype(np.complex64)
     moved = np.concatenate(blocks)
     marks = ("ref", "sec1") if context.fourteen else ("mst", "slv1")

@@ -57,7 +57,7 @@ def write(product: Product, path: Path) -> None:
     data.mkdir(exist_ok=True)
     root = ET.Element("Dimap_Document", name=path.name)
     ident = ET.SubElement(root, "Metadata_Id")
-    ET.SubElement(ident, "METADATA_FORMAT", version="2.12.1").text = "DIMAP"
+    ET.SubElement(ident, "METADATA_FORMAT", version="2.13.0").text = "DIMAP"
     if product.geo:
         ET.SubElement(ET.SubElement(root, "Coordinate_Reference_System"), "WKT").text = product.geo[0]
         place = ET.SubElement(root, "Geoposition")
@@ -68,20 +68,21 @@ def write(product: Product, path: Path) -> None:
     access = ET.SubElement(root, "Data_Access")
     bands = ET.SubElement(root, "Image_Interpretation")
     for index, (name, values) in enumerate(product.bands.items()):
+        rows, columns = values.shape
         entry = ET.SubElement(access, "Data_File")
         ET.SubElement(entry, "DATA_FILE_PATH", href=f"{data.name}/{name}.hdr")
         ET.SubElement(entry, "BAND_INDEX").text = str(index)
         kind = "int16" if values.dtype.kind == "i" else "float32"
         info = ET.SubElement(bands, "Spectral_Band_Info")
         for key, value in (
-            ("BAND_INDEX", index), ("BAND_DESCRIPTION", ""), ("BAND_NAME", name), ("BAND_RASTER_WIDTH", width),
-            ("BAND_RASTER_HEIGHT", height), ("DATA_TYPE", kind), ("SCALING_FACTOR", 1.0), ("SCALING_OFFSET", 0.0),
+            ("BAND_INDEX", index), ("BAND_DESCRIPTION", ""), ("BAND_NAME", name), ("BAND_RASTER_WIDTH", columns),
+            ("BAND_RASTER_HEIGHT", rows), ("DATA_TYPE", kind), ("SCALING_FACTOR", 1.0), ("SCALING_OFFSET", 0.0),
             ("NO_DATA_VALUE_USED", "true"), ("NO_DATA_VALUE", 0.0),
         ):  # fmt: skip
             ET.SubElement(info, key).text = str(value)
         code = 2 if kind == "int16" else 4
         (data / f"{name}.hdr").write_text(
-            f"ENVI\nsamples = {width}\nlines = {height}\nbands = 1\nheader offset = 0\nfile type = ENVI Standard\n"
+            f"ENVI\nsamples = {columns}\nlines = {rows}\nbands = 1\nheader offset = 0\nfile type = ENVI Standard\n"
             f"data type = {code}\ninterleave = bsq\nbyte order = 1\n"
         )
         (data / f"{name}.img").write_bytes(values.astype(">i2" if kind == "int16" else ">f4").tobytes())
@@ -96,15 +97,16 @@ def write(product: Product, path: Path) -> None:
     notes = ET.SubElement(sources, "MDElem", name="Standin")
     for key, value in product.notes.items():
         ET.SubElement(notes, "MDATTR", name=key, type="ascii").text = value
-    ET.ElementTree(root).write(path, encoding="UTF-8", xml_declaration=True)
+    ET.ElementTree(root).write(path, encoding="ISO-8859-1", xml_declaration=True)
 
 
 def _virtual(bands: ET.Element, product: Product, width: int, height: int) -> None:
     """SNAP keeps intensities as expressions, without a file."""
     for name in [n for n in product.bands if n.startswith("i_")]:
+        virtual = f"Intensity_{name[2:]}{product.notes.get('virtual', '')}"
         info = ET.SubElement(bands, "Spectral_Band_Info")
         for key, value in (
-            ("BAND_INDEX", len(bands) - 1), ("BAND_NAME", "Intensity_" + name[2:]), ("BAND_RASTER_WIDTH", width),
+            ("BAND_INDEX", len(bands) - 1), ("BAND_NAME", virtual), ("BAND_RASTER_WIDTH", width),
             ("BAND_RASTER_HEIGHT", height), ("DATA_TYPE", "float32"), ("VIRTUAL_BAND", "true"),
             ("EXPRESSION", f"{name} * {name}"),
         ):  # fmt: skip
@@ -125,14 +127,14 @@ def _date(parent: ET.Element, name: str, date: Date) -> None:
 
 def read(path: Path) -> Product:
     root = ET.parse(path).getroot()
-    width, height = (int(root.findtext(f"Raster_Dimensions/{k}")) for k in ("NCOLS", "NROWS"))
     bands = {}
     for info in root.findall("Image_Interpretation/Spectral_Band_Info"):
         if info.findtext("VIRTUAL_BAND") == "true":
             continue
         name, kind = info.findtext("BAND_NAME"), info.findtext("DATA_TYPE")
         raw = np.fromfile(path.with_suffix(".data") / f"{name}.img", dtype=">i2" if kind == "int16" else ">f4")
-        bands[name] = raw.reshape(height, width).astype(np.int16 if kind == "int16" else np.float32)
+        rows, columns = (int(info.findtext(f"BAND_RASTER_{k}")) for k in ("HEIGHT", "WIDTH"))
+        bands[name] = raw.reshape(rows, columns).astype(np.int16 if kind == "int16" else np.float32)
     sources = root.find("Dataset_Sources/MDElem[@name='metadata']")
     notes = {a.get("name"): a.text or "" for a in sources.findall("MDElem[@name='Standin']/MDATTR")}
     dates = []

@@ -84,7 +84,11 @@ def geoid(userdir: Path) -> np.ndarray:
 
 
 class Elevation:
-    """An external elevation model, with EGM96 added; the geoid alone where it has no height."""
+    """An external elevation model, with EGM96 added; the geoid alone where it has no height.
+
+    As SNAP 13 and 14 do it, places are counted from the corner of the first cell and heights from its post, so that
+    every height comes from half a cell further south and east (measured: 0.5003 columns, 0.49995 rows).
+    """
 
     def __init__(self, file: Path, nodata: float, userdir: Path) -> None:
         import rasterio  # takes a while, and not all operators need heights
@@ -93,7 +97,7 @@ class Elevation:
             heights = source.read(1).astype(float)
             t = source.transform
         self.heights = np.where(heights == nodata, np.nan, heights)
-        self.west, self.north = t.c + t.a / 2, t.f + t.e / 2
+        self.west, self.north = t.c, t.f
         self.step_x, self.step_y = t.a, -t.e
         self.egm = geoid(userdir)
 

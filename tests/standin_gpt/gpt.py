@@ -19,7 +19,7 @@ VERSION = os.environ.get("STANDIN_VERSION", "13.0.4")
 def main(arguments: list[str]) -> int:
     catalogue = json.loads(CATALOGUE.read_text("utf-8"))["operators"]
     if arguments == ["--diag"]:
-        print(f"SNAP Release version {VERSION}\nSNAP home: {HERE}\nMax memory: 1.0 GB\nProcessors: 2")
+        print(f"SNAP Release version {VERSION}\nSNAP home: {HERE}\nJava version: 21.0.5\nProcessors: 2")
         return 0
     if arguments == ["-h"]:
         print("Usage:\n  gpt <op>|<graph-file> [options]\nOperators:")
@@ -31,12 +31,21 @@ def main(arguments: list[str]) -> int:
         raise
     except OSError as error:
         said = {errno.ENOSPC: "No space left on device", errno.EFBIG: "File too large"}.get(error.errno, str(error))
-        print(f"\nError: java.io.IOException: {said}", file=sys.stderr)
+        report(f"java.io.IOException: {said}")
         return 1
     except Exception as error:  # gpt reports every Throwable and exits with 1
-        print(f"\nError: {error}\n{type(error).__name__}", file=sys.stderr)
+        report(str(error))
         return 1
     return 0
+
+
+def report(message: str) -> None:
+    """Say a failure as SNAP does: the end of the progress, then the message three times over, then jblas."""
+    print(f"90% done.\n{message.partition('] ')[2] or message}", flush=True)
+    print(f"\nError: {message}", file=sys.stderr)
+    print(f"org.esa.snap.core.gpf.graph.GraphException: {message}", file=sys.stderr)
+    print("\tat org.esa.snap.core.gpf.graph.GraphProcessor.executeGraph(GraphProcessor.java:123)", file=sys.stderr)
+    print("-- org.jblas INFO Deleting /tmp/jblas123/libjblas.so", file=sys.stderr, flush=True)
 
 
 def run(arguments: list[str], catalogue: dict) -> None:
@@ -63,12 +72,22 @@ def run(arguments: list[str], catalogue: dict) -> None:
     if memory is not None and (memory / target.name).is_file():
         replay(memory, target)
     else:
-        execute(nodes, userdir)
-        if memory is not None:
+        try:
+            execute(nodes, userdir)
+        except Exception:
+            leave_half(target)
+            raise
+        if memory is not None and target.is_file():
             memory.mkdir(exist_ok=True)
             copy(target, memory / target.name)
     if kind in mischief.AFTER:
         mischief.AFTER[kind](target)
+
+
+def leave_half(target: Path) -> None:
+    """Leave a header and an empty folder, as SNAP does after most failures."""
+    target.with_suffix(".data").mkdir(exist_ok=True)
+    target.write_text('<?xml version="1.0" encoding="ISO-8859-1"?>\n<Dimap_Document/>\n', encoding="utf-8")
 
 
 def replay(memory: Path, target: Path) -> None:
@@ -93,7 +112,7 @@ def check(nodes: list[ET.Element], catalogue: dict) -> None:
     for node in nodes:
         operator = catalogue.get(node.findtext("operator"))
         if operator is None or operator.get("since", 0) > major:
-            raise ValueError(f"[NodeId: {node.get('id')}] Unknown operator {node.findtext('operator')}")
+            raise ValueError(f"SPI not found for operator '{node.findtext('operator')}'")
         for parameter in node.find("parameters"):
             known = operator["parameters"].get(parameter.tag)
             if known is None or known.get("since", 0) > major or parameter.attrib:
@@ -119,12 +138,16 @@ def execute(nodes: list[ET.Element], userdir: Path) -> None:
         sources = [copy.deepcopy(done[s.get("refid")]) for s in node.find("sources")]
         name = node.findtext("operator")
         if name == "Write":
-            dimap_files.write(sources[0], Path(parameters["file"]))
+            if sources[0].bands:  # of a product without pixels nothing is written, and that is no failure
+                dimap_files.write(sources[0], Path(parameters["file"]))
         else:
             # SNAP 14 applies the orbit when it computes; whatever follows in the graph has read the vectors by then
             late = int(VERSION.split(".")[0]) >= 14 and readers[node.get("id")] != "Write"
             context = operators.Context(userdir, VERSION, late)
-            done[node.get("id")] = operators.OPERATORS[name](sources, parameters, context)
+            try:
+                done[node.get("id")] = operators.OPERATORS[name](sources, parameters, context)
+            except operators.Failure as error:
+                raise ValueError(f"[NodeId: {node.get('id')}] {error}") from error
         print(f"....{100 * (number + 1) // len(nodes)}%", end="", flush=True)
     print(" done.", flush=True)
 

@@ -119,6 +119,7 @@ def remove_topographic_phase(sources: list[Product], p: dict[str, str], context:
     names = list(product.bands)
     ifg = (product.bands[names[0]] + 1j * product.bands[names[1]]) * turn
     plain = [re.sub(r"_IW\d", "", name) for name in names]
+    product.notes["virtual"] = f"_ifg_srd_{plain[0].removeprefix('i_ifg_')}"
     product.bands = {plain[0]: ifg.real.astype(np.float32), plain[1]: ifg.imag.astype(np.float32),
                      names[2]: product.bands[names[2]]}  # fmt: skip
     return product
@@ -151,6 +152,7 @@ def goldstein(sources: list[Product], p: dict[str, str], context: Context) -> Pr
                 total[part] += weight
     inner = tuple(slice(size, size + n) for n in ifg.shape)
     filtered = np.where(ifg == 0, 0, out[inner] / np.maximum(total[inner], 1e-9))
+    product.notes["virtual"] = "_db"
     product.bands = {**product.bands, names[0]: filtered.real.astype(np.float32),
                      names[1]: filtered.imag.astype(np.float32)}  # fmt: skip
     return product

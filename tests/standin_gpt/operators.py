@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from common import Context
+from common import Context, Failure
 from coregister import back_geocoding, enhanced_spectral_diversity
 from interfere import deburst, goldstein, interferogram, merge, remove_topographic_phase
 from maps import subset, terrain_correction
 from scenes import apply_orbit, read_product, slice_assembly, split
 
-__all__ = ["OPERATORS", "Context"]
+__all__ = ["OPERATORS", "Context", "Failure"]
 
 OPERATORS = {
     "Read": read_product, "SliceAssembly": slice_assembly, "TOPSAR-Split": split, "Apply-Orbit-File": apply_orbit,

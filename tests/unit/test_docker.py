@@ -174,8 +174,10 @@ def test_compose_names_what_is_there() -> None:
         for volume in service["volumes"]:
             inside = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", volume).split(":")[1]
             assert inside.startswith("/")
-    (script,) = (v for v in compose["services"]["batch"]["volumes"] if v.startswith("./"))
-    assert (DOCKER / script.split(":")[0]).is_file()
+    *_, script = compose["services"]["batch"]["entrypoint"]
+    assert script == "batch"
+    for path in FILES:  # `batch` is a command of either image
+        assert "--chmod=755 docker/batch /usr/local/bin/batch" in given(path, "COPY")
 
 
 def test_the_batch_goes_on_past_a_mine_that_fails(tmp_path: Path) -> None:
@@ -199,7 +201,17 @@ def test_the_batch_goes_on_past_a_mine_that_fails(tmp_path: Path) -> None:
     assert done.stderr == "failed: bad\n"
     said = (tmp_path / "said").read_text().splitlines()
     assert len(said) == 3
+    assert all("--scenes /scenes --dem /auxdata/d.tif --out" in line for line in said)
+    environment |= {"DEM": "", "ORBITS": "/auxdata/orbits"}
+    subprocess.run(["bash", "-c", script], env=environment, capture_output=True, check=False)
+    said += (tmp_path / "said").read_text().splitlines()[3:]
+    assert all("--scenes /scenes --orbit /auxdata/orbits --out" in line for line in said[3:])
+    for file in mines.iterdir():
+        file.unlink()
+    empty = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert empty.returncode == 1
+    assert "holds no mine" in empty.stderr
     group = get_command(app)
     run = group.get_command(typer.Context(group), "run")
     options = {option for parameter in run.params for option in parameter.opts}
-    assert {word for word in said[0].split() if word.startswith("--")} <= options
+    assert {word for line in said for word in line.split() if word.startswith("--")} <= options

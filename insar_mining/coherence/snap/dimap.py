@@ -20,7 +20,7 @@ import numpy.typing as npt
 from affine import Affine
 
 from insar_mining.arrays import FloatArray
-from insar_mining.errors import SnapCrashError, SnapOutputError
+from insar_mining.errors import SnapCrashError, SnapOrbitError, SnapOutputError
 from insar_mining.files import write_text
 
 TYPES = {
@@ -28,6 +28,7 @@ TYPES = {
     "float32": "f4", "float64": "f8",
 }  # fmt: skip
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+POLARISATION = re.compile(r"_(VV|VH|HH|HV)(?:_|$)")
 DATE = re.compile(r"(\d{2})([A-Z][a-z]{2})(\d{4})")
 COHERENCE = re.compile(
     r"coh_(?:(?P<swath>IW\d)_)?(?:(?P<pol>VV|VH|HH|HV)_)?(?P<first>\d{2}\w{3}\d{4})_(?P<second>\d{2}\w{3}\d{4})"
@@ -35,6 +36,8 @@ COHERENCE = re.compile(
 SECONDARIES = ("Secondary_Metadata", "Slave_Metadata")
 ABSTRACTED = "Abstracted_Metadata"
 SAMPLED_ROWS = 64
+SPACING_S = (0.5, 1.5)  # Apply-Orbit-File makes vectors 1 s apart, the annotation's are 10 s apart
+NO_FILE = ("", "-", "N/A")  # what stands for the annotation's vectors
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,8 @@ class Band:
         """
         have = self.image.stat().st_size if self.image.is_file() else None
         if have != self.size:
-            said = "is missing" if have is None else f"has {have} bytes"
-            raise SnapCrashError(f"{self.image}: {said}, {self.size} are expected; SNAP did not finish writing it")
+            found = "is missing" if have is None else f"has {have} bytes"
+            raise SnapCrashError(f"{self.image}: {found}, {self.size} are expected; SNAP did not finish writing it")
         return np.memmap(self.image, dtype=self.dtype, mode="r", shape=(self.height, self.width))
 
 
@@ -88,7 +91,7 @@ class OrbitRecord:
     element : str
         Where it says so.
     file : str
-        Name of the orbit file, empty or ``N/A`` for the annotation's vectors.
+        Name of the orbit file, empty for the annotation's vectors.
     spacing_s : float
         Time from one vector to the next, NaN if there are fewer than two.
     """
@@ -169,12 +172,15 @@ def _product(path: Path, root: ElementTree.Element) -> Dimap:
         entry.findtext("BAND_INDEX", ""): entry.find("DATA_FILE_PATH")
         for entry in root.findall("Data_Access/Data_File")
     }
-    bands = tuple(_band(path, entry, files) for entry in root.findall("Image_Interpretation/Spectral_Band_Info"))
+    columns, rows = (int(_text(root, f"Raster_Dimensions/{name}")) for name in ("NCOLS", "NROWS"))
+    bands = tuple(
+        _band(path, entry, files, columns, rows) for entry in root.findall("Image_Interpretation/Spectral_Band_Info")
+    )
     matrix = root.findtext(".//IMAGE_TO_MODEL_TRANSFORM")
     return Dimap(
         path=path,
-        width=int(_text(root, "Raster_Dimensions/NCOLS")),
-        height=int(_text(root, "Raster_Dimensions/NROWS")),
+        width=columns,
+        height=rows,
         bands=bands,
         crs_wkt=root.findtext("Coordinate_Reference_System/WKT"),
         transform=None if matrix is None else _affine(matrix),
@@ -182,7 +188,9 @@ def _product(path: Path, root: ElementTree.Element) -> Dimap:
     )
 
 
-def _band(path: Path, entry: ElementTree.Element, files: dict[str, ElementTree.Element | None]) -> Band:
+def _band(
+    path: Path, entry: ElementTree.Element, files: dict[str, ElementTree.Element | None], columns: int, rows: int
+) -> Band:
     index = _text(entry, "BAND_INDEX")
     virtual = entry.findtext("VIRTUAL_BAND", "false").strip() == "true"
     reference = files.get(index)
@@ -195,8 +203,8 @@ def _band(path: Path, entry: ElementTree.Element, files: dict[str, ElementTree.E
         raise _MissingError(f"data type {kind} of band {index} is not known")
     return Band(
         name=_text(entry, "BAND_NAME"),
-        width=int(entry.findtext("BAND_RASTER_WIDTH") or 0),
-        height=int(entry.findtext("BAND_RASTER_HEIGHT") or 0),
+        width=int(entry.findtext("BAND_RASTER_WIDTH") or columns),
+        height=int(entry.findtext("BAND_RASTER_HEIGHT") or rows),
         dtype=np.dtype(_byte_order(header) + TYPES[kind]),
         image=header.with_suffix(".img"),
         nodata=None if nodata is None else float(nodata),
@@ -246,9 +254,8 @@ def _orbit(name: str, element: ElementTree.Element) -> OrbitRecord:
         for vector in element.findall("./MDElem[@name='Orbit_State_Vectors']/MDElem")
     ]
     steps = [(b - a).total_seconds() for a, b in pairwise(times)]
-    return OrbitRecord(
-        name, _attribute(element, "orbit_state_vector_file") or "", float(np.median(steps)) if steps else float("nan")
-    )
+    file = _attribute(element, "orbit_state_vector_file") or ""
+    return OrbitRecord(name, "" if file in NO_FILE else file, float(np.median(steps)) if steps else float("nan"))
 
 
 def parse_utc(text: str) -> dt.datetime:
@@ -315,23 +322,27 @@ def dates_of(product: Dimap) -> set[str]:
     return {"".join(match) for band in product.bands for match in DATE.findall(band.name)}
 
 
-def check_content(product: Dimap, dates: Sequence[str] = ()) -> None:
-    """Make sure that a product is whole and holds something: exit code 0 does not say so.
+def check_content(product: Dimap, dates: Sequence[str] = (), polarisation: str = "") -> None:
+    """Check that a product is whole and holds what was asked for: exit code 0 proves neither.
+
+    Bands may differ in size, as those of assembled slices do.
 
     Parameters
     ----------
     dates : sequence of str
         ``2023-09-04``; each must stand in the name of a band.
+    polarisation : str
+        ``VV``; the only one that names of bands may hold. Any if empty.
 
     Raises
     ------
     SnapCrashError
         A file is missing or cut off.
     SnapOutputError
-        No band, no pixel, only zeros, only missing values, or another date.
+        No band, no pixel, only zeros, only missing values, or another date or polarisation.
     """
     bands = [band for band in product.bands if not band.virtual]
-    if not bands or product.width < 1 or product.height < 1:
+    if not bands or any(band.size == 0 for band in bands):
         raise SnapOutputError(
             f"{product.path}: is empty ({product.width} x {product.height} pixels, {len(bands)} bands) although SNAP "
             "reported success; check that the area lies inside the bursts, and SNAP's log"
@@ -343,11 +354,13 @@ def check_content(product: Dimap, dates: Sequence[str] = ()) -> None:
             f"{product.path}: no band is of {', '.join(absent)} (dates are {', '.join(sorted(have)) or 'none'}); "
             "the product belongs to another pair"
         )
+    others = {found[1] for band in bands if (found := POLARISATION.search(band.name))} - {polarisation}
+    if polarisation and others:
+        raise SnapOutputError(
+            f"{product.path}: has bands of {', '.join(sorted(others))}, {polarisation} was asked for; SNAP takes all "
+            "polarisations if the product does not have the one that is named. Choose one that it has"
+        )
     for band in bands:
-        if (band.width, band.height) != (product.width, product.height):
-            raise SnapCrashError(
-                f"{product.path}: band {band.name} is {band.width} x {band.height}, the product is not"
-            )
         sample = np.concatenate(list(_rows(band)))
         finite = np.isfinite(sample)
         if not finite.any() or not sample[finite].any():
@@ -362,6 +375,35 @@ def _rows(band: Band) -> Iterator[FloatArray]:
     pixels = band.pixels()
     for row in np.unique(np.linspace(0, band.height - 1, SAMPLED_ROWS).round().astype(int)):
         yield np.asarray(pixels[row], dtype=np.float64)
+
+
+def refuse_other_orbits(product: Dimap, wanted: Sequence[tuple[str, str | None]]) -> None:
+    """Make sure that a product was made with the orbit files it was given.
+
+    Parameters
+    ----------
+    wanted : sequence of (name of the date, name of the orbit file)
+        In the order of the product's dates; None where the annotation's orbit was asked for.
+
+    Raises
+    ------
+    SnapOrbitError
+        Its metadata names another file, or its vectors are not the ones that
+        Apply-Orbit-File makes, 1 s apart.
+    """
+    records = product.orbits() if any(orbit is not None for _, orbit in wanted) else []
+    for number, (side, orbit) in enumerate(wanted):
+        if orbit is None:
+            continue
+        record = records[number] if len(wanted) > 1 and number < len(records) else records[0] if records else None
+        found = "nothing" if record is None else f"{record.file or 'no file'}, vectors {record.spacing_s:g} s apart"
+        stem = orbit.removesuffix(".EOF")
+        if record is None or stem not in record.file or not SPACING_S[0] < record.spacing_s < SPACING_S[1]:
+            raise SnapOrbitError(
+                f"{product.path.name}: the {side} should have the orbit {orbit} in vectors 1 s apart, its "
+                f"metadata says {found}. The geometry is that of the annotation. SNAP 14 does so when Apply-Orbit-File "
+                "and its successors are in one graph: run them in separate processes, as the package's own graphs do"
+            )
 
 
 def move_origin(path: Path, lines: float, samples: float) -> None:

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import netrc
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from insar_mining.coherence.snap.catalogue import VERSIONS
-from insar_mining.coherence.snap.check import check_graph
+from insar_mining.coherence.snap.check import check_graph, parse
 from insar_mining.coherence.snap.graphs import known_version, read_template, template_names, templates_folder
-from insar_mining.coherence.snap.install import HOME_VARIABLE, USUAL_PLACES, ask, find_gpt, version_of
-from insar_mining.coherence.snap.settings import MEMORY, SCRATCH, settings
-from insar_mining.coherence.snap.xmltree import parse
+from insar_mining.coherence.snap.settings import (
+    HOME_VARIABLE,
+    MEMORY,
+    SCRATCH,
+    USUAL_PLACES,
+    VERSIONS,
+    ask,
+    find_gpt,
+    settings,
+    version_of,
+)
 from insar_mining.errors import InsarMiningError
 from insar_mining.machine import memory_bytes, processors
 
 GIB = 1024**3
 LEAST_MEMORY_GIB = 8
 LEAST_DISK_GIB = 50
+FORTRAN = "libgfortran.so.5"
 EARTHDATA = "urs.earthdata.nasa.gov"
 OK, ADVICE, FAULT = "ok", "advice", "fault"
 
@@ -51,7 +61,7 @@ class Examination:
 def examine() -> list[Examination]:
     """Look at everything; nothing is changed and no network is used."""
     looks: tuple[Callable[[], Iterator[Examination]], ...] = (
-        _snap, _graphs, _java, _snappy, _memory, _disk, _credentials, _libraries
+        _snap, _fortran, _graphs, _java, _snappy, _memory, _disk, _credentials, _libraries
     )  # fmt: skip
     return [examination for look in looks for examination in _safely(look)]
 
@@ -99,11 +109,34 @@ def _snap() -> Iterator[Examination]:
     )
 
 
+def _fortran() -> Iterator[Examination]:
+    """Look for the library that SNAP's linear algebra needs; without it the interferogram fails, hours into a run."""
+    if not sys.platform.startswith("linux"):
+        return
+    there = loads(FORTRAN)
+    needed = find_gpt() is not None
+    yield Examination(
+        FORTRAN,
+        OK if there else FAULT if needed else ADVICE,
+        "found" if there else "not found by the loader",
+        "" if there else "SNAP's interferogram needs it: install the package libgfortran5",
+    )
+
+
+def loads(library: str) -> bool:
+    """Tell whether the system's loader finds a shared library."""
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
 def _operators_used() -> set[str]:
     """Operators of all templates."""
     used = set()
     for name in template_names():
-        used |= {node.value("operator") or "" for node in parse(read_template(name)).all("node")}
+        used |= {node.findtext("operator", "").strip() for node in parse(read_template(name)).findall("node")}
     return used
 
 

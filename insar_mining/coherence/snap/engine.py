@@ -1,56 +1,89 @@
 """The SNAP engine: a plan as a chain of graphs, each in a process of its own, and the map read back.
 
-Every stage writes a product that is checked (whole, not empty, the right dates, the right
+Every stage writes a product that is checked (whole, not empty, the right dates and polarisation, the right
 orbit) before the next one starts and before the ones it was made from are deleted.
 """
 
 from __future__ import annotations
 
 import math
+import shutil
 import warnings
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from xml.etree import ElementTree
 
 from shapely.geometry import box
 
 from insar_mining.arrays import Float32Array
 from insar_mining.coherence.plan.model import CoherencePlan, Progress
 from insar_mining.coherence.plan.product import Layers
-from insar_mining.coherence.snap.catalogue import VERSIONS
-from insar_mining.coherence.snap.dimap import Dimap, check_content, coherence_band, move_origin, read_dimap
-from insar_mining.coherence.snap.gpt import Gpt, Runner
+from insar_mining.coherence.snap.check import parse
+from insar_mining.coherence.snap.dimap import (
+    Dimap,
+    check_content,
+    coherence_band,
+    move_origin,
+    read_dimap,
+    refuse_other_orbits,
+)
+from insar_mining.coherence.snap.gpt import Gpt, Runner, run_checked
 from insar_mining.coherence.snap.graphs import known_version, read_template, render
-from insar_mining.coherence.snap.install import find_snap
-from insar_mining.coherence.snap.mapped import masked, on_grid
-from insar_mining.coherence.snap.provision import DEM_NODATA, LaidOrbit, lay_geoid, lay_orbit, write_external_dem
-from insar_mining.coherence.snap.seen import seen_cells
-from insar_mining.coherence.snap.settings import SnapSettings, settings, with_variant
-from insar_mining.coherence.snap.stage import refuse_other_orbits, run_checked
-from insar_mining.coherence.snap.workspace import Workspace, workspace
+from insar_mining.coherence.snap.mapped import masked, on_grid, seen_cells
+from insar_mining.coherence.snap.provision import (
+    DEM_NODATA,
+    LaidOrbit,
+    Workspace,
+    discard,
+    lay_geoid,
+    lay_orbit,
+    with_moved_dems,
+    workspace,
+    write_external_dem,
+)
+from insar_mining.coherence.snap.settings import SnapSettings, find_snap, settings, variant, warn_of_version
 from insar_mining.errors import (
     EngineError,
     EngineWarning,
+    OptionError,
     SnapError,
+    SnapOrbitError,
     SnapOutputError,
 )
+from insar_mining.options.models import SnapOptions
 from insar_mining.sentinel1.product import open_product
 
 BOTH = ("reference", "secondary")
+ESTIMATED, GEOMETRY_ALONE = "estimated", "geometry alone"
 GEOMETRY_MAY_DO = (SnapError, SnapOutputError)  # what spectral diversity may fail of: overlaps that are not coherent
 REGION_MARGIN_DEG = 0.1  # heights move the ground in the image by up to some km
 EARTH_RADIUS_M = 6378137.0
 BYTES_PER_PIXEL = 30  # two dates, the stack and the interferogram that is made of it
+BYTES_PER_SAMPLE = 4  # of a measurement
+READS_IN_PLACE_MIB = 8192  # with less heap SNAP's reader copies a measurement before it reads it
+APPLY_ORBIT = "Apply-Orbit-File"
 # share of the whole that is done when a stage has ended, for one sub-swath
 WEIGHTS = {"split": 1, "coregister": 4, "interferogram": 3, "merge": 1, "subset": 1, "terrain-correction": 1}
 
 
 class SnapEngine:
-    """Carries out plans with SNAP's graph processing tool."""
+    """Carry out plans with SNAP's graph processing tool.
+
+    Parameters
+    ----------
+    options : SnapOptions, optional
+        How SNAP is run; what is not given comes from the environment and the machine.
+    """
 
     name = "snap"
-    version: str | None = None
+
+    def __init__(self, options: SnapOptions | None = None) -> None:
+        self.options = options
+        self.version: str | None = None
+        self.notes: dict[str, str] = {}
 
     def map_layers(self, plan: CoherencePlan, progress: Progress) -> Layers:
         """Run SNAP on the plan; it gives coherence alone."""
@@ -62,6 +95,8 @@ class SnapEngine:
 
         Raises
         ------
+        DemError
+            The elevation model does not reach far enough beyond the area.
         EngineError
             SNAP is not there, or cannot read these products.
         SnapError
@@ -69,23 +104,37 @@ class SnapEngine:
         """
         install = find_snap()
         warn_of_version(install.version, install.version_text)
-        self.version = with_variant(f"SNAP {install.version_text}")
 
         def runner(work: Workspace) -> Runner:
             return Gpt([str(install.gpt)], work.path / "userdir", work.path, install.version_text)
 
-        return map_with(plan, settings(), known_version(install.version), runner, progress)
+        limits, asked = settings(self.options), variant(self.options)
+        self.version, self.notes = describe_run(install.version_text, asked, {})
+        values, esd = map_with(plan, limits, known_version(install.version), runner, progress)
+        self.version, self.notes = describe_run(install.version_text, asked, esd)
+        return values
 
 
-def warn_of_version(version: tuple[int, ...], text: str) -> None:
-    """Say so if the graphs were written for other versions of SNAP than this one."""
-    if not version or version[0] not in VERSIONS:
-        warnings.warn(
-            f"SNAP {text}: the graphs are checked against {' and '.join(map(str, VERSIONS))} only; its result may "
-            "differ, or the graphs may not run",
-            EngineWarning,
-            stacklevel=4,
-        )
+def describe_run(version: str, asked: str, esd: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Return the engine's version with what was asked for besides the plan, and tags on what became of it.
+
+    Parameters
+    ----------
+    asked : str
+        :func:`insar_mining.coherence.snap.settings.variant`.
+    esd : mapping
+        What became of spectral diversity in each sub-swath, empty if it was not asked for.
+
+    Examples
+    --------
+    >>> describe_run("14.0.0", "enhanced spectral diversity", {"IW1": "geometry alone", "IW2": "estimated"})[0]
+    'SNAP 14.0.0 with enhanced spectral diversity (geometry alone in IW1)'
+    """
+    fallen = [swath for swath, became in esd.items() if became != ESTIMATED]
+    text = f"SNAP {version}" + (f" with {asked}" if asked else "")
+    if fallen:
+        text += f" (geometry alone in {', '.join(fallen)})"
+    return text, {"SPECTRAL_DIVERSITY": "; ".join(f"{k}: {v}" for k, v in esd.items())} if esd else {}
 
 
 def map_with(
@@ -94,16 +143,23 @@ def map_with(
     version: int,
     make_runner: Callable[[Workspace], Runner],
     progress: Progress,
-) -> Float32Array:
-    """Carry out a plan with whatever runs graphs; see :meth:`SnapEngine.map_coherence`."""
+) -> tuple[Float32Array, dict[str, str]]:
+    """Carry out a plan with whatever runs graphs.
+
+    Returns
+    -------
+    (values, esd)
+        The map (see :meth:`SnapEngine.map_coherence`), and what became of spectral diversity in each sub-swath.
+    """
     for path in (plan.reference, plan.secondary):
         _refuse_bursts(path)
     seen = seen_cells(plan)
-    with workspace(limits.scratch or plan.out.parent, plan.pair, limits, disk_bytes(plan)) as work:
+    with workspace(limits.scratch or plan.out.parent, plan.pair, limits, disk_bytes(plan, limits)) as work:
         with closing(make_runner(work)) as runner:
-            product = Chain(plan, work, runner, limits, version, progress).run()
+            chain = Chain(plan, work, runner, limits, version, progress)
+            product = chain.run()
         band = coherence_band(product, plan.reference_date, plan.secondary_date, plan.polarisation)
-        return masked(*on_grid(product, band, plan.grid), seen, product.path)
+        return masked(*on_grid(product, band, plan.grid), seen, product.path), chain.esd
 
 
 def _refuse_bursts(path: Path) -> None:
@@ -115,19 +171,25 @@ def _refuse_bursts(path: Path) -> None:
         )
 
 
-def disk_bytes(plan: CoherencePlan) -> int:
-    """Estimate the most that lies on disk at one time."""
+def disk_bytes(plan: CoherencePlan, limits: SnapSettings) -> int:
+    """Estimate the most that lies on disk at once: intermediate products, and the reader's copy of a measurement."""
     product = open_product(plan.reference, require_manifest=False)
     swaths = {pair.swath: product.sub_swath(pair.swath, plan.polarisation) for pair in plan.bursts}
     pixels = sum(s.lines_per_burst * s.samples_per_burst for s in (swaths[pair.swath] for pair in plan.bursts))
-    return pixels * BYTES_PER_PIXEL
+    copies = max(len(s.bursts) * s.lines_per_burst * s.samples_per_burst for s in swaths.values()) * BYTES_PER_SAMPLE
+    return pixels * BYTES_PER_PIXEL + (copies if limits.heap_mib < READS_IN_PLACE_MIB else 0)
 
 
 @dataclass(eq=False)
 class Chain:
     """The stages of one pair.
 
-    `version` is that of the catalogue which graphs are rendered for.
+    Attributes
+    ----------
+    version : int
+        SNAP's, which graphs are rendered for.
+    esd : dict
+        What became of spectral diversity in each sub-swath, empty if it was not asked for.
     """
 
     plan: CoherencePlan
@@ -136,6 +198,7 @@ class Chain:
     settings: SnapSettings
     version: int
     progress: Progress
+    esd: dict[str, str] = field(default_factory=dict)
     _orbits: dict[str, LaidOrbit | None] = field(default_factory=dict)
     _done: float = 0.0
 
@@ -208,21 +271,21 @@ class Chain:
         dates = (self.plan.reference_date, self.plan.secondary_date)
         name = f"coregister-{swath}"
         if self.settings.spectral_diversity:
-            if sum(pair.swath == swath for pair in self.plan.bursts) < 2:
-                warnings.warn(
-                    f"{swath} shows the area in one burst, spectral diversity needs the overlap of two; {swath} is "
-                    "coregistered by geometry alone",
-                    EngineWarning,
-                    stacklevel=2,
-                )
+            try:
+                if sum(pair.swath == swath for pair in self.plan.bursts) < 2:
+                    raise SnapOutputError(
+                        f"{swath}: shows the area in one burst, and spectral diversity needs the overlap of two"
+                    )
+                stack = self._stage(name, "coregister-esd", dates, BOTH, **splits, **elevation).path
+            except SnapError as error:
+                if type(error) not in GEOMETRY_MAY_DO:
+                    raise
+                warnings.warn(f"{error}. {swath} is coregistered by geometry alone", EngineWarning, stacklevel=2)
+                self.work.discard(self.work.path / f"{name}.dim")
+                self.esd[swath] = GEOMETRY_ALONE
             else:
-                try:
-                    return self._stage(name, "coregister-esd", dates, BOTH, **splits, **elevation).path
-                except SnapError as error:
-                    if type(error) not in GEOMETRY_MAY_DO:
-                        raise
-                    warnings.warn(f"{error}. {swath} is coregistered by geometry alone", EngineWarning, stacklevel=2)
-                    self.work.discard(self.work.path / f"{name}.dim")
+                self.esd[swath] = ESTIMATED
+                return stack
         return self._stage(name, "coregister", dates, BOTH, **splits, **elevation).path
 
     def _merged(self, parts: list[Path]) -> Path:
@@ -288,8 +351,9 @@ class Chain:
 
         def check() -> Dimap:
             product = read_dimap(target)
-            check_content(product, dates)
-            refuse_other_orbits(product, [(side, self._orbits[side]) for side in sides])
+            check_content(product, dates, self.plan.polarisation)
+            orbits = {side: self._orbits[side] for side in sides}
+            refuse_other_orbits(product, [(side, orbit.name if orbit else None) for side, orbit in orbits.items()])
             return product
 
         product = run_checked(
@@ -305,3 +369,118 @@ class Chain:
         number = len(self.swaths)
         whole = WEIGHTS["subset"] + WEIGHTS["terrain-correction"] + WEIGHTS["merge"] * (number > 1)
         return number * (2 * WEIGHTS["split"] + WEIGHTS["coregister"] + WEIGHTS["interferogram"]) + whole
+
+
+def run_graph(
+    name: str,
+    values: Mapping[str, object],
+    *,
+    orbits: Sequence[Path] = (),
+    folder: Path | None = None,
+    options: SnapOptions | None = None,
+    progress: Progress = lambda share: None,
+) -> Dimap:
+    """Fill in any one template and run it as the engine runs its own: watched, without network, its product checked.
+
+    Parameters
+    ----------
+    name : str
+        Of the template: slice assembly, topographic phase, Goldstein, the whole chain, or any other.
+    values : mapping
+        A value for every placeholder; ``target`` is a path that ends in ``.dim``.
+    orbits : sequence of path
+        Orbit files (EOF) for Apply-Orbit-File, in the order of the product's dates.
+    folder : path, optional
+        Of the templates.
+    options : SnapOptions, optional
+        How SNAP is run.
+
+    Returns
+    -------
+    Dimap
+        The product, whole, not empty, and made with these orbits; if SNAP fails, what was there before is left.
+
+    Raises
+    ------
+    OptionError
+        A value is missing, or the target is no ``.dim``.
+    EngineError, SnapError
+        SNAP is not there, or failed, by name.
+    """
+    install, limits = find_snap(), settings(options)
+    warn_of_version(install.version, install.version_text)
+    target = Path(str(values.get("target", ""))).absolute()
+    if target.suffix != ".dim":
+        raise OptionError(f"graph {name!r}: target is {str(values.get('target', ''))!r}; it must end in .dim")
+    version = known_version(install.version)
+    template = read_template(name, folder or limits.graphs)
+    nodes = parse(render(template, {**values, "target": target}, version, name=name)).findall("node")
+    operators = {node.findtext("operator") for node in nodes}
+    if APPLY_ORBIT in operators and not orbits:
+        raise SnapOrbitError(
+            f"graph {name!r} has {APPLY_ORBIT}, and SNAP would fetch orbit files by itself; give them (--orbit)"
+        )
+    read = [Path(node.findtext("parameters/file", "")) for node in nodes if node.findtext("operator") == "Read"]
+    if "SliceAssembly" in operators:
+        refuse_slices(read)
+    sides = ["reference", *["secondary"] * (len(orbits) - 1)] if APPLY_ORBIT in operators else []
+    polarisation = str(values.get("polarisation", ""))
+    with workspace(limits.scratch or target.parent, name, limits, 0) as work:
+        lay_geoid(work.real / "userdir")
+        laid = [lay_orbit(orbit, work.real / "userdir") for orbit in orbits]
+        made = work.path / target.name
+        graph = work.path / f"{name}.xml"
+        text = render(template, {**values, "target": made}, version, name=name)
+        graph.write_text(with_moved_dems(text, work), encoding="utf-8")
+
+        def check() -> Dimap:
+            product = read_dimap(made)
+            check_content(product, polarisation=polarisation)
+            refuse_other_orbits(product, list(zip(sides, [orbit.name for orbit in laid], strict=False)))
+            return product
+
+        runner = Gpt([str(install.gpt)], work.path / "userdir", work.path, install.version_text)
+        with closing(runner):
+            run_checked(runner, graph, name, limits, check, progress=progress, again=lambda: discard(made))
+        discard(target)
+        for path in (made.with_suffix(".data"), made):
+            shutil.move(path, target.with_name(path.name))
+    return read_dimap(target)
+
+
+def refuse_slices(paths: Sequence[Path]) -> None:
+    """Refuse slices that SliceAssembly drops or fails on.
+
+    SNAP orders them by the slice number of their manifests: of two with one number it drops one without a word.
+    Of a product with a single sub-swath it fails on a missing grid of tie points.
+
+    Raises
+    ------
+    EngineError
+    """
+    remedy = "`run` and `coherence` join slices themselves with --engine builtin"
+    numbers: dict[str, Path] = {}
+    for path in paths:
+        product = open_product(path.parent if path.name == "manifest.safe" else path)
+        if len(product.swaths) < 2:
+            raise EngineError(
+                f"{product.name}: has one sub-swath ({product.swaths[0]}), SNAP's SliceAssembly needs two or more; "
+                f"{remedy}"
+            )
+        number = _slice_number(path)
+        if number in numbers:
+            raise EngineError(
+                f"{product.name} and {numbers[number].name}: both are slice {number}, and SNAP would drop one of them; "
+                f"give two slices of one pass ({remedy})"
+            )
+        numbers[number or str(path)] = path
+
+
+def _slice_number(path: Path) -> str:
+    """Read the slice number of a product's manifest, empty if it has none."""
+    if path.suffix.lower() == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read(next(name for name in archive.namelist() if name.endswith("/manifest.safe")))
+    else:
+        text = path.read_bytes()
+    return ElementTree.fromstring(text).findtext(".//{*}sliceNumber", "").strip()

@@ -15,17 +15,29 @@ import signal
 import subprocess
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, TypeVar
 
 from insar_mining.coherence.plan.model import Progress
-from insar_mining.coherence.snap.outcome import Ended, is_telling, raise_for
-from insar_mining.coherence.snap.settings import SnapSettings
-from insar_mining.errors import EngineError
+from insar_mining.coherence.snap.settings import IDLE, MEMORY, WALL, SnapSettings
+from insar_mining.errors import (
+    EngineError,
+    EngineWarning,
+    SnapCrashError,
+    SnapDiskError,
+    SnapError,
+    SnapGraphError,
+    SnapHangError,
+    SnapMemoryError,
+    SnapOrbitError,
+    SnapOutputError,
+    SnapOverlapError,
+)
 
 POLL_S = 0.1
 POLL_SHARE = 0.05  # a stage that took a second is looked at every twentieth of one: short ones are not kept waiting
@@ -36,7 +48,53 @@ DRAIN_S = 5.0
 TAIL_LINES = 400
 TAIL_LINE_CHARS = 2000
 LOG_BYTES = 64 * 1024**2
+BEFORE_TEXT = re.compile(r"^(?:Executing processing graph)?(?:[. ]*\d{1,3}%)*\.*\s*")
 PERCENT = re.compile(rb"(\d{1,3})%")
+
+SECOND_TRY = (SnapHangError, SnapMemoryError, SnapCrashError)
+KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+OTHER_VERSION = "the graph is for another version of SNAP; `insar-mining graph check` names the line"
+NO_TOOLBOX = "install the Sentinel-1 (microwave) toolbox; `insar-mining doctor` lists what is missing"
+NO_SWATH = "most likely the product has no such sub-swath; name one that it has"
+NO_TIE_POINTS = "SliceAssembly needs products of two sub-swaths or more"
+NARROW = "spectral diversity needs bursts that do not fit into one tile of 512 samples"
+NO_FORTRAN = "SNAP's native library needs libgfortran.so.5: install the package libgfortran5"
+NO_OVERLAP = "the area and the bursts do not meet; check the mine's polygon and the scene"
+
+FAULTS = (
+    # text in SNAP's output, the error it becomes, and the remedy
+    ("No space left on device", SnapDiskError, "free space there, or set INSAR_MINING_SNAP_SCRATCH to a larger disk"),
+    ("File too large", SnapDiskError, "raise the limit of file sizes (ulimit -f), or use a smaller area"),
+    ("Disk quota exceeded", SnapDiskError, "free space there, or set INSAR_MINING_SNAP_SCRATCH to another disk"),
+    ("Java heap space", SnapMemoryError, f"raise {MEMORY}"),
+    ("Cannot construct DataBuffer", SnapMemoryError, f"raise {MEMORY}"),  # what stderr says of it
+    ("GC overhead limit", SnapMemoryError, f"raise {MEMORY}"),
+    ("OutOfMemoryError", SnapMemoryError, f"raise {MEMORY}"),
+    ("unable to create new native thread", SnapMemoryError, "raise the limit of processes, or lower the parallelism"),
+    ("Unknown element", SnapGraphError, OTHER_VERSION),
+    ("Unknown parameter", SnapGraphError, OTHER_VERSION),
+    ("SPI not found for operator", SnapGraphError, NO_TOOLBOX),
+    ("Index -1 out of bounds for length", SnapGraphError, NO_SWATH),
+    ('Cannot invoke "org.esa.snap.core.datamodel.TiePointGrid', SnapGraphError, NO_TIE_POINTS),
+    ("'void org.jblas.NativeBlas", EngineError, NO_FORTRAN),
+    ("libgfortran.so", EngineError, NO_FORTRAN),
+    ("Arrays must have the same length", SnapError, NARROW),
+    ("No intersection", SnapOverlapError, NO_OVERLAP),
+    ("does not overlap any burst", SnapOverlapError, NO_OVERLAP),
+    ("No valid orbit file found", SnapOrbitError, "give the orbit file of that day (--orbit)"),
+    ("no valid output was produced", SnapOutputError, "check that the elevation model covers the area"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended: its exit code, or why it was ended (``idle`` or ``wall``)."""
+
+    code: int
+    killed_for: str | None = None
+
+
+Made = TypeVar("Made")
 
 
 class Runner(Protocol):
@@ -343,3 +401,92 @@ def processor_seconds(group: int, proc: Path = Path("/proc")) -> float:
         if len(fields) > 13 and int(fields[2]) == group:
             ticks += int(fields[11]) + int(fields[12])
     return ticks / float(os.sysconf("SC_CLK_TCK"))
+
+
+def run_checked(
+    runner: Runner,
+    graph: Path,
+    stage: str,
+    settings: SnapSettings,
+    check: Callable[[], Made],
+    *,
+    progress: Progress,
+    again: Callable[[], None],
+) -> Made:
+    """Run a graph and check its product; after a freeze, a crash or a lack of memory try once more, more gently.
+
+    Parameters
+    ----------
+    check : callable
+        Reads the product, or raises what is wrong with it.
+    again : callable
+        Called before the second try, to take away what the first one left.
+
+    Raises
+    ------
+    SnapError
+        As one of its named kinds; of the second try where there was one.
+    """
+    try:
+        runner.run(graph, stage, settings, progress)
+        return check()
+    except SECOND_TRY as error:
+        gentler = settings.gentler()
+        warnings.warn(f"{error}. Trying once more with {gentler.parallelism} threads", EngineWarning, stacklevel=2)
+    again()
+    try:
+        runner.run(graph, stage, gentler, progress)
+        return check()
+    except SECOND_TRY as error:
+        raise type(error)(f"twice: {error}") from error
+
+
+def raise_for(ended: Ended, tail: Sequence[str], stage: str, settings: SnapSettings, who: str) -> None:
+    """Turn the end of a process into the error that says what to do; do nothing if all is well."""
+    where = f"{who}, stage {stage!r}"
+    if ended.killed_for == "idle":
+        raise SnapHangError(
+            f"{where}: said nothing and computed nothing for {settings.idle_s:g} s and was ended. SNAP freezes now "
+            f"and then: run the same command again; if this machine is only slow, raise {IDLE}"
+        )
+    if ended.killed_for == "wall":
+        raise SnapHangError(
+            f"{where}: took longer than {settings.wall_s:g} s and was ended; raise {WALL}, or use a smaller area"
+        )
+    text = "\n".join(tail)
+    for pattern, kind, remedy in FAULTS:
+        if pattern in text and (ended.code != 0 or kind in (SnapOverlapError, SnapOutputError)):
+            raise kind(f"{where}: {_line_with(pattern, tail)}; {remedy} ({_memory(settings)})")
+    if ended.code in KILLED:
+        raise SnapMemoryError(
+            f"{where}: was killed (signal 9), most likely because memory ran out; it was given {_memory(settings)}. "
+            f"Lower {MEMORY}, or give the machine or container more"
+        )
+    if ended.code < 0 or ended.code > 128:
+        number = -ended.code if ended.code < 0 else ended.code - 128
+        raise SnapCrashError(f"{where}: died of signal {number}; {_last_words(tail)}. Run the same command again")
+    if ended.code != 0:
+        raise SnapError(f"{where}: failed with exit code {ended.code}: {_last_words(tail)}")
+
+
+def _memory(settings: SnapSettings) -> str:
+    return f"heap {settings.heap_mib} MiB, tile cache {settings.cache_mib} MiB, {settings.parallelism} threads"
+
+
+def _line_with(pattern: str, tail: Sequence[str]) -> str:
+    """Return the last line that holds a text, without the progress that SNAP may write before it."""
+    line = next(line for line in reversed(tail) if pattern in line)
+    return " ".join(BEFORE_TEXT.sub("", line).split())[:300]
+
+
+def _last_words(tail: Sequence[str]) -> str:
+    """Return what SNAP gave as its error, else its last line."""
+    lines = [" ".join(line.split()) for line in tail if line.strip()]
+    errors = [line for line in lines if line.startswith("Error:") or "[NodeId:" in line or "SEVERE" in line]
+    chosen = errors[-1:] or lines[-1:]
+    return chosen[0][:300] if chosen else "it said nothing"
+
+
+def is_telling(line: str) -> bool:
+    """Tell whether a line names a fault that is known, so that it is kept however much follows."""
+    return any(pattern in line for pattern, _, _ in FAULTS)

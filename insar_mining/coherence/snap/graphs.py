@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from insar_mining.coherence.snap.catalogue import VERSIONS
 from insar_mining.coherence.snap.check import check_graph
-from insar_mining.coherence.snap.settings import GRAPHS, settings
+from insar_mining.coherence.snap.settings import GRAPHS, VERSIONS, settings
 from insar_mining.errors import OptionError, SnapGraphError
+from insar_mining.options.models import SnapOptions
 
 PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -19,15 +19,15 @@ NEWER = re.compile(
 )
 
 
-def templates_folder() -> Path:
-    """Folder of the templates: the one that the options or the environment name, else the package's own.
+def templates_folder(options: SnapOptions | None = None) -> Path:
+    """Return the folder of the templates: the one that the options or the environment name, else the package's own.
 
     Raises
     ------
     OptionError
         They name no folder.
     """
-    named = settings().graphs
+    named = settings(options).graphs
     if named is not None:
         return named
     shipped = Path(__file__).parent / "graphs"

@@ -1,4 +1,10 @@
-"""SNAP's map as the plan wants it: on the common grid, and NaN where geometry says that there are no data."""
+"""SNAP's map as the plan wants it: on the common grid, and NaN where geometry says that there are no data.
+
+In SNAP's products 0 stands for "no data" and for "no coherence", and windows that
+reach over the edge of the data hold too small a value instead of none.  So which cells
+count is not read from SNAP's numbers: a cell counts where the windows around it lie
+inside the valid samples of both dates.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +12,25 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 
-from insar_mining.arrays import Float32Array
+from insar_mining.arrays import BoolArray, Float32Array
+from insar_mining.coherence.plan.bursts import burst_cuts, cut_of_each
+from insar_mining.coherence.plan.model import CoherencePlan, Window
 from insar_mining.coherence.snap.dimap import Band, Dimap
 from insar_mining.errors import PartialCoverageWarning, SnapOutputError
 from insar_mining.geo.grid import MapGrid
+from insar_mining.geometry.geocode import Look, look_up
+from insar_mining.geometry.terrain import dem_arrays, heights_for
+from insar_mining.sentinel1.annotation import SPEED_OF_LIGHT_M_S, SubSwath
+from insar_mining.sentinel1.product import open_product, with_orbit
 
 ON_GRID_M = 1e-3
-MANY_ZEROS, MOSTLY_ZEROS = 0.01, 0.5
+MANY_LOST, MOSTLY_LOST = 0.01, 0.5
 
 
-def on_grid(product: Dimap, band: Band, grid: MapGrid) -> tuple[Float32Array, npt.NDArray[np.bool_]]:
+def on_grid(product: Dimap, band: Band, grid: MapGrid) -> tuple[Float32Array, BoolArray]:
     """Return the part of a mapped band that a grid asks for, and which cells the product reaches.
 
     Raises
@@ -70,15 +81,21 @@ def _check_crs(product: Dimap, grid: MapGrid) -> None:
             )
 
 
-def masked(
-    values: Float32Array, reached: npt.NDArray[np.bool_], seen: npt.NDArray[np.bool_], path: Path
-) -> Float32Array:
-    """Set NaN where geometry says that there are no data; what SNAP says elsewhere counts, also a 0.
+def masked(values: Float32Array, reached: BoolArray, seen: BoolArray, path: Path) -> Float32Array:
+    """Set NaN where geometry says that there are no data, and where SNAP lost them.
+
+    SNAP takes a sample of the secondary with i = q = 0 for no data and writes 0 there; a coherence that is
+    estimated is never exactly 0.
 
     Raises
     ------
     SnapOutputError
-        SNAP left out cells that both dates see, most values are 0, or some are no coherence.
+        SNAP left out cells that both dates see, lost most of them, or some values are no coherence.
+
+    Warns
+    -----
+    PartialCoverageWarning
+        SNAP lost more than 1 % of the cells.
     """
     missing = seen & ~reached
     if missing.any():
@@ -89,16 +106,59 @@ def masked(
     inside = values[seen]
     if inside.size and not (np.isfinite(inside).all() and inside.min() >= 0 and inside.max() <= 1 + 1e-3):
         raise SnapOutputError(f"{path}: values from {inside.min()} to {inside.max()} are no coherence (0..1)")
-    zeros = float(np.mean(inside == 0)) if inside.size else 0.0
-    if zeros > MOSTLY_ZEROS:
+    lost = float(np.mean(inside == 0)) if inside.size else 0.0
+    if lost > MOSTLY_LOST:
         raise SnapOutputError(
-            f"{path}: {zeros:.0%} of the cells that both dates see are exactly 0; SNAP coregistered no data there. "
+            f"{path}: {lost:.0%} of the cells that both dates see are exactly 0; SNAP coregistered no data there. "
             "Check orbits and elevation model, or use --engine builtin"
         )
-    if zeros > MANY_ZEROS:
+    if lost > MANY_LOST:
         warnings.warn(
-            f"{zeros:.1%} of the cells that both dates see are exactly 0 in SNAP's map; they are kept as 0",
+            f"{lost:.1%} of the cells that both dates see are exactly 0 in SNAP's map (samples of the secondary with "
+            "i = q = 0 are no data for SNAP); they are NaN. --engine builtin maps them",
             PartialCoverageWarning,
             stacklevel=4,
         )
-    return np.where(seen, np.minimum(values, np.float32(1)), np.float32(np.nan)).astype(np.float32)
+    return np.where(seen & (values > 0), np.minimum(values, np.float32(1)), np.float32(np.nan)).astype(np.float32)
+
+
+def seen_cells(plan: CoherencePlan) -> BoolArray:
+    """Tell for each cell of the plan's grid whether both dates have data there; shape (height, width)."""
+    sides = [
+        with_orbit(open_product(path, require_manifest=False), [] if orbit is None else [orbit])[0]
+        for path, orbit in ((plan.reference, plan.reference_orbit), (plan.secondary, plan.secondary_orbit))
+    ]
+    dem = dem_arrays(heights_for(plan.grid, plan.dem, plan.dem_heights).dem)
+    names = sorted({pair.swath for pair in plan.bursts})
+    first, second = ({name: side.sub_swath(name, plan.polarisation) for name in names} for side in sides)
+    here, there = (look_up(swaths[names[0]], plan.grid, dem) for swaths in (first, second))
+    cuts = burst_cuts(list(first.values()))
+    cut = cut_of_each(cuts, here.time_s, here.slant_range_m)
+    shift = plan.window_offset
+
+    seen = np.zeros(plan.grid.shape, dtype=np.bool_)
+    for pair in plan.bursts:
+        burst = pair.swath, pair.reference_index
+        chosen = np.isin(cut, [number for number, c in enumerate(cuts) if (c.swath, c.burst_index) == burst])
+        chosen &= _inside(here, first[pair.swath], pair.reference_index, plan.window, shift)
+        chosen &= _inside(there, second[pair.swath], pair.secondary_index, plan.window, shift)
+        seen |= chosen
+    return seen
+
+
+def _inside(look: Look, swath: SubSwath, burst_index: int, window: Window, shift: tuple[float, float]) -> BoolArray:
+    """Tell where the windows of the four pixels around a position lie inside the valid part of a burst."""
+    burst = swath.bursts[burst_index]
+    line = (look.time_s - burst.azimuth_time_s) / swath.azimuth_time_interval_s - shift[0]
+    slant_time = look.slant_range_m * 2 / SPEED_OF_LIGHT_M_S
+    sample = (slant_time - swath.slant_range_time_s) * swath.range_sampling_rate_hz - shift[1]
+    inside = np.ones(line.shape, dtype=np.bool_)
+    for position, size, valid in (
+        (line, window.azimuth, burst.valid_lines),
+        (sample, window.range, burst.valid_samples),
+    ):
+        before = (size - 1) // 2
+        with np.errstate(invalid="ignore"):
+            inside &= np.floor(position) - before >= valid.start
+            inside &= np.ceil(position) + (size - 1 - before) <= valid.stop - 1
+    return inside

@@ -1,4 +1,4 @@
-"""Everything that SNAP would fetch, laid where it looks, so that it needs no network.
+"""The folder of one run of SNAP, and in it all that SNAP would fetch, laid where it looks: it needs no network.
 
 SNAP looks for orbits and the geoid in ``auxdata`` of its user folder, and takes an
 elevation model from a file if it is told to.
@@ -7,31 +7,74 @@ elevation model from a file if it is told to.
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
+import logging
+import os
 import re
 import shutil
+import tempfile
+import time
+import uuid
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from xml.etree import ElementTree
+from xml.sax.saxutils import unescape
 
 import numpy as np
 import numpy.typing as npt
 import rasterio
 from affine import Affine
 from rasterio.errors import RasterioError
+from rasterio.shutil import copy as copy_raster
 
 from insar_mining.coherence.plan.model import CoherencePlan
-from insar_mining.errors import OrbitError, PartialDemWarning
-from insar_mining.geo.elevation import read_dem
+from insar_mining.coherence.snap.settings import SCRATCH, SnapSettings
+from insar_mining.errors import (
+    DemError,
+    InsarMiningError,
+    OrbitError,
+    OutputError,
+    PartialDemWarning,
+    SnapDiskError,
+)
+from insar_mining.files import ANYTHING, SCRATCH_FOLDER, delete
+from insar_mining.geo.elevation import Dem, read_dem, tile_reach_deg
+from insar_mining.geo.elevation_window import Bounds
 from insar_mining.geo.geoid import NODE_SPACING_DEG, geoid_undulation_m
 
+logger = logging.getLogger(__name__)
+
+PLAIN = re.compile(r"[A-Za-z0-9._/+=@-]*")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+GIB = 1024**3
+RUNNING, FAILED = ".snap-run-", ".snap-failed-"
+HELD = ".held"
+YOUNG_S = 60.0
+KEPT_WHEN_FULL = (".xml", ".log", ".dim")
+HEADER = re.compile(r".+\.dim")
+DATA = re.compile(r".+\.data")
+# what SNAP writes into the .data folder of a product: bands, tie points, vectors
+DATA_FILES = re.compile(r"(?:[^/]+/)*[^/]+\.(?:img|hdr|csv|xml|properties)")
+
+EXTERNAL_FILE = re.compile(r"<externalDEMFile>\s*([^<]*?)\s*</externalDEMFile>")
 DEM_NODATA = -32768.0
 """No height: not 0, which is ground at the height of the sea."""
 
-DEM_MARGIN_DEG = 0.2  # terrain that lies in the same pixels as the area, and SNAP's tiles around it
+DEM_MARGIN_DEG = 0.2  # what is handed over at least, if the model has it
+AS_SNAP_READS = (0.5, 0.5)
+"""Cells by which the origin of an external model is moved (east, south) before SNAP 13 and 14 read it.
+
+SNAP takes a file's column and row, which count from the corner of the first cell, for those of the first
+post.  Measured on 13.0.4 and 14.0.0: every height comes from (0.5003, 0.49995) cells beyond its place, in
+Back-Geocoding, Interferogram and Terrain-Correction alike.
+"""
+
 ORBIT_TYPES = {
     "AUX_POEORB": ("POEORB", "Sentinel Precise (Auto Download)"),
     "AUX_RESORB": ("RESORB", "Sentinel Restituted (Auto Download)"),
@@ -119,24 +162,133 @@ def geoid_zip() -> bytes:
 
 
 def write_external_dem(plan: CoherencePlan, path: Path) -> Path:
-    """Write the plan's elevation model as SNAP takes it: EPSG:4326, metres above EGM96, no zeros for voids.
+    """Write the plan's elevation model as SNAP 13 and 14 take it.
 
+    EPSG:4326, metres above EGM96, no zeros for voids, origin moved by half a cell (:data:`AS_SNAP_READS`).
     Back-Geocoding adds EGM96 to an external model and cannot be told not to, so the heights
     must be above the geoid even where the file was above the ellipsoid.
+
+    Raises
+    ------
+    DemError
+        The model does not reach far enough beyond the area.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PartialDemWarning)  # said already when the plan was made
-        dem = read_dem(plan.dem, plan.grid.bounds_lonlat(), margin_deg=DEM_MARGIN_DEG, heights=plan.dem_heights)
+    dem = _dem_with_reach(plan)
     longitude, latitude = np.meshgrid(dem.longitude_deg, dem.latitude_deg)
     height = dem.height_m - geoid_undulation_m(longitude, latitude)
     written = np.where(np.isfinite(height), height, DEM_NODATA).astype(np.float32)
+    east, south = AS_SNAP_READS
     step_x, step_y = dem.step_lon_deg, dem.step_lat_deg
+    # the corner of the first cell lies half a cell north-west of the first post
+    west, north = dem.west_deg + (east - 0.5) * step_x, dem.north_deg - (south - 0.5) * step_y
     try:
-        corner = Affine(step_x, 0, dem.west_deg - step_x / 2, 0, -step_y, dem.north_deg + step_y / 2)
-        _write_heights(path, written, corner)
+        _write_heights(path, written, Affine(step_x, 0, west, 0, -step_y, north))
     except RasterioError as error:  # in a folder that was made a moment ago: there is no room
         raise OSError(errno.ENOSPC, f"{path} cannot be written whole ({error})") from error
     return path
+
+
+def _dem_with_reach(plan: CoherencePlan) -> Dem:
+    """Read the plan's elevation model as far around the grid as SNAP needs it, or refuse it."""
+    area = plan.grid.bounds_lonlat()
+
+    def read(margin_deg: float) -> Dem:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PartialDemWarning)  # said already when the plan was made
+            return read_dem(plan.dem, area, margin_deg=margin_deg, heights=plan.dem_heights)
+
+    dem = read(DEM_MARGIN_DEG)
+    needed = max(_reach_for(dem, area))
+    if needed > DEM_MARGIN_DEG:  # near the poles
+        dem = read(min(needed + dem.step_lon_deg, 10.0))
+    refuse_short_reach(dem, area)
+    return dem
+
+
+def _reach_for(dem: Dem, area: Bounds) -> tuple[float, float]:
+    return tile_reach_deg(max(abs(area[1]), abs(area[3])), float(np.nanmax(np.abs(dem.height_m))))
+
+
+def refuse_short_reach(dem: Dem, area: Bounds) -> None:
+    """Refuse an elevation model that ends so near to the area that SNAP leaves topographic phase in.
+
+    Parameters
+    ----------
+    area : (west, south, east, north)
+        Degrees, of the model's turn.
+
+    Raises
+    ------
+    DemError
+        The heights end too early on some side.
+
+    Warns
+    -----
+    PartialDemWarning
+        Some heights within reach are void: SNAP takes the geoid there.
+    """
+    known = np.isfinite(dem.height_m)
+    rows, columns = np.flatnonzero(known.any(axis=1)), np.flatnonzero(known.any(axis=0))
+    lon, lat = dem.longitude_deg[columns[[0, -1]]], dem.latitude_deg[rows[[-1, 0]]]
+    far_lon, far_lat = _reach_for(dem, area)
+    sides = {
+        "west": (area[0] - lon[0], far_lon, dem.step_lon_deg),
+        "south": (area[1] - lat[0], far_lat, dem.step_lat_deg),
+        "east": (lon[1] - area[2], far_lon, dem.step_lon_deg),
+        "north": (lat[1] - area[3], far_lat, dem.step_lat_deg),
+    }
+    short = [
+        f"{side} {reach:.3f} degrees (limit {need:.3f})"
+        for side, (reach, need, step) in sides.items()
+        if reach < need - 1.5 * step  # posts of a model cut at the limit lie inside of it
+    ]
+    if short:
+        raise DemError(
+            f"{dem.source}: ends too near to the area for SNAP, which would leave topographic phase in: "
+            f"{', '.join(short)}. Give a model that reaches {max(far_lon, far_lat):.2f} degrees beyond the area on all "
+            "sides, or use --engine builtin, which needs the area alone"
+        )
+    inside = (abs(dem.latitude_deg - (area[1] + area[3]) / 2) <= (area[3] - area[1]) / 2 + far_lat)[:, np.newaxis] & (
+        abs(dem.longitude_deg - (area[0] + area[2]) / 2) <= (area[2] - area[0]) / 2 + far_lon
+    )
+    void = 1 - float(known[inside].mean())
+    if void:
+        warnings.warn(
+            f"{dem.source}: {void:.2%} of the ground within reach of the area has no height; SNAP takes the geoid for "
+            "it. Fill the voids",
+            PartialDemWarning,
+            stacklevel=3,
+        )
+
+
+def with_moved_dems(graph: str, work: Workspace) -> str:
+    """Return a graph whose external elevation models are copies that SNAP reads in their places."""
+    copies: dict[str, Path] = {}
+    for file in dict.fromkeys(EXTERNAL_FILE.findall(graph)):
+        copies[file] = work.path / f"dem-{len(copies)}.tif"
+        move_dem(Path(unescape(file)), copies[file])
+    return EXTERNAL_FILE.sub(lambda match: match[0].replace(match[1], str(copies[match[1]])), graph)
+
+
+def move_dem(path: Path, target: Path) -> None:
+    """Copy an elevation model with its origin moved as SNAP 13 and 14 need it; heights stay as they are.
+
+    Raises
+    ------
+    DemError
+        It cannot be read.
+    """
+    try:
+        copy_raster(path, target, driver="GTiff")
+        with rasterio.open(target, "r+") as source:
+            t = source.transform
+            east, south = AS_SNAP_READS
+            source.update_tags(AREA_OR_POINT="Area")
+            source.transform = Affine(
+                t.a, t.b, t.c + east * t.a + south * t.b, t.d, t.e, t.f + east * t.d + south * t.e
+            )
+    except RasterioError as error:
+        raise DemError(f"{path}: cannot be copied for SNAP ({error}). Give a readable GeoTIFF") from error
 
 
 def _write_heights(path: Path, heights: npt.NDArray[np.float32], transform: Affine) -> None:
@@ -157,3 +309,165 @@ def _write_heights(path: Path, heights: npt.NDArray[np.float32], transform: Affi
     with rasterio.open(path) as source:
         if not np.array_equal(source.read(1), heights):
             raise RasterioError("it is not what was written")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Scratch of one pair, or of one graph.
+
+    Attributes
+    ----------
+    real : Path
+        Where the files lie, and what a message names.
+    path : Path
+        The same folder by a name without a character that SNAP, its launcher or its
+        graphs might trip over (spaces, ``$``, letters beyond ASCII).
+    """
+
+    real: Path
+    path: Path
+
+    def link(self, target: Path, name: str) -> Path:
+        """Make something reachable inside the workspace under a plain name."""
+        (self.real / name).symlink_to(target.resolve())
+        return self.path / name
+
+    def discard(self, product: Path) -> None:
+        """Delete an intermediate product that is no longer needed."""
+        discard(product)
+
+
+def discard(product: Path) -> None:
+    """Delete a BEAM-DIMAP product, or what there is of it."""
+    delete(product, HEADER)
+    delete(product.with_suffix(".data"), DATA, DATA_FILES)
+
+
+@contextmanager
+def workspace(parent: Path, name: str, settings: SnapSettings, needed_bytes: int) -> Iterator[Workspace]:
+    """Yield a new folder; delete it afterwards unless something failed.
+
+    What failed pairs leave behind is kept for the newest `keep_failed` of them; what a
+    process that was killed has left is deleted when the next pair begins.
+
+    Parameters
+    ----------
+    parent : Path
+        Where to make it.
+    name : str
+        What it is for: the pair, or the graph.
+    needed_bytes : int
+        Room that must be free there.
+
+    Raises
+    ------
+    SnapDiskError
+        There is no room, before or during the work.
+    OutputError
+        The folder cannot be made.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        sweep(parent)
+        free = shutil.disk_usage(parent).free
+        if free < needed_bytes:
+            raise SnapDiskError(
+                f"{parent} has {free / GIB:.1f} GiB free, SNAP needs about {needed_bytes / GIB:.1f} GiB for "
+                f"{name}; free space there, or set {SCRATCH} to a folder on a larger disk"
+            )
+        real = parent.resolve() / f"{RUNNING}{name}-{uuid.uuid4().hex[:8]}"
+        real.mkdir(mode=0o700)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make a folder for SNAP in {parent}: {error}; set {SCRATCH} to another folder"
+        ) from error
+    with _held(real), _door(real) as path:
+        try:
+            yield Workspace(real, path)
+        except InsarMiningError as error:
+            kept = _keep(real, settings.keep_failed, full=isinstance(error, SnapDiskError))
+            raise type(error)(f"{error}. {kept}") from error
+        except OSError as error:
+            full = error.errno in FULL
+            kept = _keep(real, settings.keep_failed, full=full)
+            if full:
+                raise SnapDiskError(
+                    f"{error}: the disk of {real.parent} is full; free space there, or set {SCRATCH} to a folder on a "
+                    f"larger disk. {kept}"
+                ) from error
+            raise OutputError(f"cannot work in {real.parent}: {error}. {kept}") from error
+        finally:
+            # after success nobody needs it, and after an interruption nobody will look at it
+            delete(real, SCRATCH_FOLDER, ANYTHING)
+
+
+@contextmanager
+def _held(real: Path) -> Iterator[None]:
+    """Hold a folder for this process, so that others can tell it from one that was abandoned."""
+    with ExitStack() as stack:
+        with suppress(OSError):  # no room for it, or a file system without locks: then it is never swept
+            handle = stack.enter_context((real / HELD).open("w", encoding="utf-8"))
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+@contextmanager
+def _door(real: Path) -> Iterator[Path]:
+    """Give a folder a name that needs no quoting: its own, else a link where the system has its temporary files."""
+    if PLAIN.fullmatch(str(real)):
+        yield real
+        return
+    place = tempfile.gettempdir() if PLAIN.fullmatch(tempfile.gettempdir()) else "/tmp"
+    with tempfile.TemporaryDirectory(prefix="insar-mining-", dir=place, ignore_cleanup_errors=True) as folder:
+        link = Path(folder) / "work"
+        link.symlink_to(real)
+        yield link
+
+
+def sweep(parent: Path) -> None:
+    """Delete the folders of pairs whose process has ended without a word (kill -9, a power cut)."""
+    for folder in _scratch_folders(parent, RUNNING):
+        with suppress(OSError), (folder / HELD).open("r+", encoding="utf-8") as handle:
+            if time.time() - os.fstat(handle.fileno()).st_mtime < YOUNG_S:
+                continue  # it may be on its way to being held
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            logger.info("%s was left by a process that is no more; it is deleted", folder)
+            delete(folder, SCRATCH_FOLDER, ANYTHING)
+
+
+def _scratch_folders(parent: Path, kind: str) -> list[Path]:
+    """Return folders of SNAP's intermediate products: running, or kept of failures."""
+    return [
+        folder
+        for folder in parent.glob(f"{kind}*")
+        if SCRATCH_FOLDER.fullmatch(folder.name) and not folder.is_symlink()
+    ]
+
+
+def _keep(real: Path, number: int, *, full: bool) -> str:
+    """Leave what helps to understand a failure under a name of its own (on a full disk text only), and say where."""
+    if number == 0:
+        return "What SNAP left was deleted (--snap keep_failed=1 keeps it)"
+    delete(real / "userdir", ANYTHING, ANYTHING)  # SNAP's caches and our copies of orbits and geoid
+    delete(real / HELD, ANYTHING)
+    for copy in real.glob("imageio*.tmp"):  # of measurements, by SNAP's reader
+        delete(copy, ANYTHING)
+    if full:
+        for path in real.rglob("*"):
+            if path.suffix not in KEPT_WHEN_FULL:
+                delete(path, ANYTHING)
+    kept = real.with_name(FAILED + real.name.removeprefix(RUNNING))
+    real.rename(kept)
+    _forget_older(real.parent, number)
+    logger.warning("what SNAP left is kept in %s", kept)
+    return f"What SNAP left is kept in {kept} (of the newest {number} failures there; --snap keep_failed=N changes it)"
+
+
+def _forget_older(parent: Path, number: int) -> None:
+    """Delete all but the newest of the failures that lie in a folder."""
+    ages = {}
+    for folder in _scratch_folders(parent, FAILED):
+        with suppress(OSError):  # another process may be at it too
+            ages[folder] = folder.stat().st_mtime_ns
+    for folder in sorted(ages, key=lambda f: ages[f], reverse=True)[number:]:
+        delete(folder, SCRATCH_FOLDER, ANYTHING)

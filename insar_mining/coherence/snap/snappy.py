@@ -24,14 +24,21 @@ from typing import Any
 from insar_mining.arrays import Float32Array
 from insar_mining.coherence.plan.model import CoherencePlan, Progress
 from insar_mining.coherence.plan.product import Layers
-from insar_mining.coherence.snap.engine import map_with, warn_of_version
-from insar_mining.coherence.snap.gpt import GRACE_S, Listener, Watched
+from insar_mining.coherence.snap.engine import describe_run, map_with
+from insar_mining.coherence.snap.gpt import GRACE_S, Ended, Listener, Watched, raise_for
 from insar_mining.coherence.snap.graphs import known_version
-from insar_mining.coherence.snap.install import find_gpt, version_of
-from insar_mining.coherence.snap.outcome import Ended, raise_for
-from insar_mining.coherence.snap.settings import MIB, SnapSettings, settings, with_variant
-from insar_mining.coherence.snap.workspace import Workspace
+from insar_mining.coherence.snap.provision import Workspace
+from insar_mining.coherence.snap.settings import (
+    MIB,
+    SnapSettings,
+    find_gpt,
+    settings,
+    variant,
+    version_of,
+    warn_of_version,
+)
 from insar_mining.errors import EngineError
+from insar_mining.options.models import SnapOptions
 
 MODULE = "esa_snappy"
 NOT_CONFIGURED, SMALL_HEAP = 70, 71
@@ -43,10 +50,14 @@ REMEDY = (
 
 
 class SnappyEngine:
-    """Carries out plans with SNAP inside Python processes."""
+    """Carry out plans with SNAP inside Python processes; parameters are those of the engine ``snap``."""
 
     name = "snappy"
-    version: str | None = None
+
+    def __init__(self, options: SnapOptions | None = None) -> None:
+        self.options = options
+        self.version: str | None = None
+        self.notes: dict[str, str] = {}
 
     def map_layers(self, plan: CoherencePlan, progress: Progress) -> Layers:
         """Run SNAP on the plan; it gives coherence alone."""
@@ -69,12 +80,15 @@ class SnappyEngine:
         version = version_of(found[0]) if found else ()
         text = ".".join(map(str, version)) or "of unknown version"
         warn_of_version(version, text)
-        self.version = with_variant(f"SNAP {text}")
 
         def runner(work: Workspace) -> Snappy:
             return Snappy(work.path / "userdir", work.path, text)
 
-        return map_with(plan, settings(), known_version(version), runner, progress)
+        asked = variant(self.options)
+        self.version, self.notes = describe_run(text, asked, {})
+        values, esd = map_with(plan, settings(self.options), known_version(version), runner, progress)
+        self.version, self.notes = describe_run(text, asked, esd)
+        return values
 
 
 @dataclass(eq=False)

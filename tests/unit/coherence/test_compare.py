@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from affine import Affine
 from typer.testing import CliRunner
 
 from insar_mining.cli import app
-from insar_mining.coherence.compare import compare_maps
+from insar_mining.coherence.compare import compare_by_slope, compare_maps
 from insar_mining.errors import RasterError
 from insar_mining.geo.raster import write_cog
 
@@ -61,6 +62,43 @@ def test_a_different_rim_is_not_a_different_mask(tmp_path: Path, values: np.ndar
     narrower = values.copy()
     narrower[:, 3] = np.nan
     assert compare_maps(save(tmp_path / "a.tif", values), save(tmp_path / "b.tif", narrower)).mask_agreement == 1
+
+
+def test_zeros_are_no_data_of_snaps_and_are_counted(tmp_path: Path, values: np.ndarray) -> None:
+    """A sample of the secondary with i = q = 0 is 0 in SNAP's map and a value in the other: neither counts."""
+    zeroed = values.copy()
+    zeroed[20:24, 30:40] = 0
+    found = compare_maps(save(tmp_path / "a.tif", values), save(tmp_path / "b.tif", zeroed), tmp_path / "d.tif")
+    assert found.zeros == 40
+    assert found.cells == values[:, 3:].size - 40
+    assert (found.largest_absolute, found.mask_agreement) == (0, 1)
+    with rasterio.open(tmp_path / "d.tif") as source:
+        assert np.isnan(source.read(1)[20:24, 30:40]).all()
+
+
+def test_zones_of_slope_get_verdicts_of_their_own(tmp_path: Path, values: np.ndarray) -> None:
+    """Flat ground in the west, a plane of 20 degrees in the east, where one map is off by 0.02."""
+    columns = np.mgrid[-10:70, -10:90][1] * 20.0
+    height = 100 + np.maximum(columns - 800, 0) * np.tan(np.radians(20.0))
+    dem = write_cog(tmp_path / "dem.tif", height.astype(np.float32), crs="EPSG:32629", names=["height"],
+                    transform=Affine(20, 0, 499_800, 0, -20, 3_400_200))  # fmt: skip
+    other = values.copy()
+    other[:, 40:] += 0.02
+    a, b = save(tmp_path / "a.tif", values), save(tmp_path / "b.tif", other)
+    flat, steep = (next(zone for zone in compare_by_slope(a, b, dem) if zone.slope_from_deg == low) for low in (0, 15))
+    assert flat.slope_to_deg == 5
+    assert flat.comparison.failures() == []
+    assert flat.comparison.cells == pytest.approx(60 * 37, abs=130)
+    assert steep.comparison.mean == pytest.approx(0.02, abs=1e-6)
+    assert any("mean" in text for text in steep.comparison.failures())
+    said = CliRunner().invoke(app, ["compare", str(a), str(b), "--dem", str(dem)])
+    lines = {line.split(":")[0]: line for line in said.stdout.splitlines() if line.startswith("slope")}
+    assert lines["slope 0 to 5 degrees"].endswith("within tolerance")
+    assert "mean difference is 0.02" in lines["slope 15 to 25 degrees"]
+    zones = json.loads(CliRunner().invoke(app, ["compare", str(a), str(b), "--dem", str(dem), "--json"]).stdout)[
+        "zones"
+    ]
+    assert {zone["slope_from_deg"]: zone["within_tolerance"] for zone in zones}[15] is False
 
 
 def test_other_grids_and_nothing_in_common_are_refused(tmp_path: Path, values: np.ndarray) -> None:

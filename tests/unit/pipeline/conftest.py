@@ -153,7 +153,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
         plan_.out.with_suffix(".json").write_text(json.dumps(item), encoding="utf-8")
         return plan_.out
 
-    def is_current(plan_: DoublePlan, engine: str) -> bool:
+    def is_current(plan_: DoublePlan, engine: str, snap: object = None) -> bool:
         if not plan_.out.exists():
             return False
         with rasterio.open(plan_.out) as source:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from insar_mining.coherence.snap.catalogue import catalogue
-from insar_mining.coherence.snap.check import check_graph
+from insar_mining.coherence.snap.check import catalogue, check_graph
 from insar_mining.coherence.snap.graphs import (
     placeholders_of,
     read_template,

@@ -42,8 +42,29 @@ def test_what_is_missing_is_advice_and_what_is_wrong_is_a_fault(snap_home: Path,
     assert "FAULT" in result.stdout
     monkeypatch.delenv("SNAP_HOME")
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr("insar_mining.coherence.snap.install.USUAL_PLACES", ())
+    monkeypatch.setattr("insar_mining.coherence.snap.settings.USUAL_PLACES", ())
     assert states()["SNAP"].state == "advice"
+
+
+def test_the_fortran_library_is_looked_for(snap_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "loads", lambda library: library != "libgfortran.so.5")
+    found = states()["libgfortran.so.5"]
+    assert (found.state, "libgfortran5" in found.remedy) == ("fault", True)
+    monkeypatch.setattr(doctor, "loads", lambda library: True)
+    assert states()["libgfortran.so.5"].state == "ok"
+    monkeypatch.undo()
+    assert not doctor.loads("libno-such-thing.so.5")
+
+
+def test_a_snap_that_does_not_say_its_version_is_unknown(snap_home: Path) -> None:
+    """Without VERSION.txt the diagnosis may name Java's version alone."""
+    (snap_home / "VERSION.txt").unlink()
+    gpt = snap_home / "bin" / "gpt"
+    gpt.write_text("#!/bin/sh\necho 'SNAP home: /opt/snap'\necho 'Java version: 21.0.5'\n")
+    found = states()["SNAP"]
+    assert found.state == "advice"
+    assert found.found.startswith("unknown")
+    assert "21" not in found.found
 
 
 def test_credentials_are_found_and_never_shown(snap_home: Path, monkeypatch, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +22,14 @@ from insar_mining.coherence.current import is_current
 from insar_mining.coherence.engine import coherence
 from insar_mining.coherence.plan.model import CoherencePlan
 from insar_mining.coherence.snap import engine
-from insar_mining.coherence.snap.settings import SnapSettings, settings, snap_options
-from insar_mining.coherence.snap.workspace import PLAIN
-from insar_mining.errors import EngineError, EngineWarning, SnapGraphError, SnapOrbitError
+from insar_mining.coherence.snap.provision import PLAIN
+from insar_mining.coherence.snap.settings import SnapSettings, settings
+from insar_mining.errors import EngineError, EngineWarning, SnapError, SnapGraphError, SnapOrbitError
 from insar_mining.options.models import RunOptions, SnapOptions, read_options, to_yaml
-from insar_mining.pipeline import jobs
+from insar_mining.pipeline import jobs, maps
+from insar_mining.sentinel1.product import open_product
+
+from .conftest import AREA
 
 MakePlan = Callable[..., CoherencePlan]
 LATE_LINES = 6e-5 / 0.002055556  # how late the secondary's orbit is, see conftest.py
@@ -51,24 +55,22 @@ def test_spectral_diversity_finds_the_shift_where_bursts_overlap(recorded) -> No
     swath, shift = recorded.notes.split()
     assert swath == "IW1"  # the other shows the area in one burst
     assert abs(abs(float(shift)) - LATE_LINES) < 0.001
-    assert [text for text in recorded.warned if "spectral diversity" in text] == [
-        "IW2 shows the area in one burst, spectral diversity needs the overlap of two; IW2 is coregistered by geometry "
-        "alone"
-    ]
+    (text,) = [text for text in recorded.warned if "spectral diversity" in text]
+    assert text.startswith("IW2")
 
 
 def test_a_map_made_in_another_way_is_not_taken_for_a_finished_one(recorded, tmp_path: Path) -> None:
-    assert recorded.tags["ENGINE_VERSION"] == "SNAP 13.0.4 with enhanced spectral diversity"
+    version = "SNAP 13.0.4 with enhanced spectral diversity (geometry alone in IW2)"
+    assert recorded.tags["ENGINE_VERSION"] == version
+    assert recorded.tags["SPECTRAL_DIVERSITY"] == "IW1: estimated; IW2: geometry alone"
     made = recorded.plan
     assert not is_current(made, "snap")
-    with snap_options(SnapOptions(spectral_diversity=True)):
-        assert is_current(made, "snap")
-        assert not is_current(made, "snappy")
-    with snap_options(SnapOptions(spectral_diversity=True, graphs=tmp_path)):
-        assert not is_current(made, "snap")
+    asked = SnapOptions(spectral_diversity=True)
+    assert is_current(made, "snap", asked)
+    assert not is_current(made, "snappy", asked)
+    assert not is_current(made, "snap", asked.replace(graphs=tmp_path))
     # and what changes nothing does not matter
-    with snap_options(SnapOptions(spectral_diversity=True, memory="3G", scratch=tmp_path)):
-        assert is_current(made, "snap")
+    assert is_current(made, "snap", asked.replace(memory="3G", scratch=tmp_path))
 
 
 def test_each_stage_is_deleted_when_it_is_no_longer_needed(replayed: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,8 +158,10 @@ def test_options_reach_snap_from_file_command_and_environment(
 
     seen: list[SnapSettings] = []
 
-    def stop(*_: object) -> None:
-        seen.append(settings())
+    def stop(scenes: object, planner: maps.Planner, progress: object) -> None:
+        chosen = planner.engine()
+        assert isinstance(chosen, engine.SnapEngine)
+        seen.append(settings(chosen.options))
         raise Enough
 
     monkeypatch.setattr(jobs, "make_maps", stop)
@@ -171,7 +175,7 @@ def test_options_reach_snap_from_file_command_and_environment(
     assert read_options(config, RunOptions).snap == own
     command = ["run", str(mine), "--start", "2023-09-01", "--end", "2023-09-30", "--dem", str(simulated.dem), "--out",
                str(tmp_path / "out"), "--scenes", str(simulated.reference.parent), "--config", str(config)]  # fmt: skip
-    result = CliRunner().invoke(app, [*command, "--snap", "memory=4G", "--snap", "keep_failed=0"])
+    result = CliRunner().invoke(app, [*command, "--engine", "snap", "--snap", "memory=4G", "--snap", "keep_failed=0"])
     assert "Enough" in result.stderr
     (found,) = seen
     assert (found.heap_mib, found.parallelism, found.wall_s, found.keep_failed) == (4096, 2, 77, 0)
@@ -206,7 +210,7 @@ def test_single_bursts_are_refused(tmp_path: Path) -> None:
 def test_without_snap_the_error_says_how_to_get_it(plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SNAP_HOME", raising=False)
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr("insar_mining.coherence.snap.install.USUAL_PLACES", ())
+    monkeypatch.setattr("insar_mining.coherence.snap.settings.USUAL_PLACES", ())
     with pytest.raises(EngineError, match="SNAP was not found"):
         coherence(plan(), "snap")
 
@@ -239,3 +243,62 @@ def test_the_engine_says_which_snap_it_ran(replayed: MakePlan, monkeypatch: pyte
     with pytest.raises(SnapGraphError):
         chosen.map_coherence(replayed(), lambda share: None)
     assert chosen.version == "SNAP 13.0.4"
+
+
+def test_a_map_whose_spectral_diversity_failed_says_so(
+    replayed: MakePlan, snap_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SNAP ends with "Arrays must have the same length." on narrow crops; geometry stands, and the map is tagged so."""
+    monkeypatch.setenv("STANDIN_MISCHIEF", "narrow@coregister-IW1")
+    asked = SnapOptions(spectral_diversity=True)
+    made = replayed()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        path = coherence(made, engine.SnapEngine(asked))
+    first, second = [str(w.message) for w in caught if w.category is EngineWarning]
+    assert "Arrays must have the same length" in first
+    assert second.startswith("IW2")
+    with rasterio.open(path) as source:
+        tags = source.tags()
+    assert tags["ENGINE_VERSION"].endswith("with enhanced spectral diversity (geometry alone in IW1, IW2)")
+    assert tags["SPECTRAL_DIVERSITY"] == "IW1: geometry alone; IW2: geometry alone"
+    assert is_current(made, "snap", asked)  # it is not tried again on every run
+    assert not is_current(made, "snap")
+
+
+def test_a_missing_fortran_library_stops_all_pairs_by_name(
+    replayed: MakePlan, snap_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Coregistration only warns of it; the interferogram fails, and so would every other pair."""
+    monkeypatch.setenv("STANDIN_MISCHIEF", "fortran@")
+    with pytest.raises(EngineError, match="libgfortran5") as caught:
+        coherence(replayed(), "snap")
+    assert not isinstance(caught.value, SnapError)
+    assert "interferogram-IW1" in str(caught.value)
+
+
+def test_copies_of_the_reader_count_as_disk_space(replayed: MakePlan) -> None:
+    """Below 8 GiB of heap SNAP's reader copies a measurement, all bursts of a sub-swath, before it reads it."""
+    made = replayed()
+    little, much = (engine.disk_bytes(made, SnapSettings(heap, 512, 4)) for heap in (4096, 8192))
+    swaths = [open_product(made.reference).sub_swath(name, "VV") for name in ("IW1", "IW2")]
+    assert little - much == max(len(s.bursts) * s.lines_per_burst * s.samples_per_burst * 4 for s in swaths)
+
+
+def test_a_folder_of_orbit_files_is_taken_by_both_engines(
+    replayed: MakePlan, orbits: list[Path], snap_home: Path, tmp_path: Path
+) -> None:
+    """`coherence --orbit FOLDER` as its help has it; each date gets the file that covers it."""
+    made = replayed()
+    (tmp_path / "area.geojson").write_text(json.dumps(mapping(box(*AREA))))
+    for name in ("builtin", "snap"):
+        out = tmp_path / name / "20230904_20230916.tif"
+        ran = CliRunner().invoke(app, [
+            "coherence", str(made.reference), str(made.secondary), "--dem", str(made.dem), "--mine",
+            str(tmp_path / "area.geojson"), "--orbit", str(orbits[0].parent), "--window-anchor", "snap",
+            "--engine", name, "-o", str(out),
+        ])  # fmt: skip
+        assert ran.exit_code == 0, ran.stderr
+        with rasterio.open(out) as source:
+            tags = source.tags()
+        assert (tags["REFERENCE_ORBIT"], tags["SECONDARY_ORBIT"]) == tuple(orbit.name for orbit in orbits)

@@ -19,7 +19,7 @@ import rasterio
 from insar_mining.coherence.engine import coherence
 from insar_mining.coherence.plan.model import CoherencePlan
 from insar_mining.coherence.snap import engine, gpt
-from insar_mining.coherence.snap.seen import seen_cells
+from insar_mining.coherence.snap.mapped import seen_cells
 from insar_mining.errors import (
     EngineWarning,
     SnapCrashError,
@@ -57,7 +57,7 @@ FINAL = {
     "missing": (SnapOutputError, "holds no value although SNAP reported success; check that"),
     "full": (SnapDiskError, "No space left on device; free space there, or set INSAR_MINING_SNAP_SCRATCH"),
     "limit": (SnapDiskError, r"File too large; raise the limit of file sizes \(ulimit -f\)"),
-    "trap": (SnapOrbitError, r"metadata says N/A, vectors 10 s apart.*separate processes"),
+    "trap": (SnapOrbitError, r"metadata says no file, vectors 10 s apart.*separate processes"),
     "otherdate": (SnapOutputError, "no band is of 2023-09-16 .*belongs to another pair"),
 }
 IDLE_S = 1.0
@@ -213,7 +213,7 @@ def test_spectral_diversity_that_fails_leaves_geometry(
     first, second = (str(w.message) for w in caught)
     assert "Estimation of the azimuth shift failed" in first
     assert "IW1 is coregistered by geometry alone" in first
-    assert "IW2 shows the area in one burst" in second
+    assert "IW2: shows the area in one burst" in second
     np.testing.assert_array_equal(map_of(path), recorded.values)
 
 

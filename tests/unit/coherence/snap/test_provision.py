@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import io
 import lzma
 import resource
+import sys
 import zipfile
 from pathlib import Path
 
@@ -13,22 +15,27 @@ import numpy as np
 import pytest
 import rasterio
 
-from insar_mining.coherence.snap import install as places
-from insar_mining.coherence.snap import settings as settings_module
+from insar_mining.coherence.plan.model import CoherencePlan
+from insar_mining.coherence.snap import provision
+from insar_mining.coherence.snap import settings as places
 from insar_mining.coherence.snap.graphs import known_version
-from insar_mining.coherence.snap.install import find_gpt, find_snap, parse_version
-from insar_mining.coherence.snap.provision import geoid_zip, lay_orbit, write_external_dem
+from insar_mining.coherence.snap.provision import DEM_NODATA, geoid_zip, lay_geoid, lay_orbit, write_external_dem
 from insar_mining.coherence.snap.settings import (
-    options_from,
+    completed,
+    find_gpt,
+    find_snap,
+    parse_version,
     settings,
-    snap_options,
     variant,
 )
-from insar_mining.errors import EngineError, OptionError, OrbitError
-from insar_mining.geo.elevation import read_dem
+from insar_mining.errors import DemError, EngineError, OptionError, OrbitError, PartialDemWarning
+from insar_mining.geo.elevation import read_dem, tile_reach_deg
 from insar_mining.geo.geoid import geoid_undulation_m
 from insar_mining.machine import memory_bytes, processors
 from insar_mining.options.models import SnapOptions
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "standin_gpt"))
+from geometry import Elevation
 
 EOF = "S1A_OPER_AUX_RESORB_OPOD_20220918T093241_V20220918T053155_20220918T084925"
 MIB = 1024**2
@@ -93,12 +100,78 @@ def test_the_external_dem_is_above_the_geoid_and_has_no_zero_for_a_void(plan, tm
             assert source.nodata == -32768
             values, t = source.read(1), source.transform
         ellipsoidal = read_dem(made.dem, made.grid.bounds_lonlat(), margin_deg=0.2, heights=heights)
-        lon, lat = np.meshgrid(
-            t.c + (np.arange(values.shape[1]) + 0.5) * t.a, t.f + (np.arange(values.shape[0]) + 0.5) * t.e
-        )
+        # half a cell to the south-east: SNAP takes the corner of the first cell for its post
+        lon, lat = np.meshgrid(t.c + np.arange(values.shape[1]) * t.a, t.f + np.arange(values.shape[0]) * t.e)
         inside = values != -32768
         want = ellipsoidal.sample(lon, lat) - geoid_undulation_m(lon, lat)
         np.testing.assert_allclose(values[inside], want[inside], atol=1e-3)
+
+
+def test_snap_reads_the_right_heights_and_would_not_without_the_half_cell(plan, tmp_path: Path, monkeypatch) -> None:
+    """The stand-in reads an external model as SNAP 13 and 14 were seen to do."""
+    made = plan()
+    west, south, east, north = made.grid.bounds_lonlat()
+    lon, lat = np.random.default_rng(3).uniform((west, south), (east, north), (2000, 2)).T
+    truth = read_dem(made.dem, made.grid.bounds_lonlat()).sample(lon, lat)
+    lay_geoid(tmp_path)
+
+    def error() -> float:
+        file = write_external_dem(made, tmp_path / "dem.tif")
+        return float(np.abs(Elevation(file, DEM_NODATA, tmp_path).at(lon, lat) - truth).max())
+
+    assert error() < 0.02
+    monkeypatch.setattr(provision, "AS_SNAP_READS", (0.0, 0.0))
+    assert error() > 0.3
+
+
+def _cropped(plan: CoherencePlan, path: Path, sides: tuple[float, float, float, float]) -> CoherencePlan:
+    """The plan with its elevation model cut to so many degrees beyond the grid (west, south, east, north)."""
+    west, south, east, north = plan.grid.bounds_lonlat()
+    bounds = west - sides[0], south - sides[1], east + sides[2], north + sides[3]
+    with rasterio.open(plan.dem) as source:
+        window = source.window(*bounds).round_offsets().round_lengths()
+        profile = {**source.profile, "width": int(window.width), "height": int(window.height),
+                   "transform": source.window_transform(window)}  # fmt: skip
+        with rasterio.open(path, "w", **profile) as target:
+            target.write(source.read(window=window))
+    return dataclasses.replace(plan, dem=path)
+
+
+@pytest.mark.parametrize("side", range(4))
+def test_an_elevation_model_that_ends_near_the_area_is_refused(plan, tmp_path: Path, side: int) -> None:
+    enough = write_external_dem(_cropped(plan(), tmp_path / "enough.tif", (0.1,) * 4), tmp_path / "dem.tif")
+    assert enough.is_file()
+    sides = tuple(0.02 if k == side else 0.12 for k in range(4))
+    name = ("west", "south", "east", "north")[side]
+    with pytest.raises(DemError, match=rf"SNAP.*: {name} 0\.0[12]\d degrees \(limit 0\.100\).*--engine builtin"):
+        write_external_dem(_cropped(plan(), tmp_path / "short.tif", sides), tmp_path / "dem.tif")
+
+
+def test_high_ground_and_high_latitudes_need_a_longer_reach(plan, tmp_path: Path) -> None:
+    assert tile_reach_deg(31.0, 1000.0) == (0.1, 0.1)
+    # ground of 5 km under the Andes' latitude is displaced by up to 8.75 km, beside a tile of 4.6 km
+    assert tile_reach_deg(-23.0, 5000.0)[0] == pytest.approx((4600 + 8750) / (111_320 * np.cos(np.radians(23))))
+    assert tile_reach_deg(68.0, 500.0)[0] > 0.1 == tile_reach_deg(68.0, 500.0)[1]
+    made = plan()
+    with rasterio.open(made.dem) as source:
+        profile, heights = source.profile, source.read() + 4000
+    with rasterio.open(tmp_path / "high.tif", "w", **profile) as target:
+        target.write(heights)
+    high = _cropped(dataclasses.replace(made, dem=tmp_path / "high.tif"), tmp_path / "cut.tif", (0.1,) * 4)
+    with pytest.raises(DemError, match=r"west 0\.10\d degrees \(limit 0\.1[45]\d\)"):
+        write_external_dem(high, tmp_path / "dem.tif")
+
+
+def test_voids_within_reach_are_said(plan, tmp_path: Path) -> None:
+    made = plan()
+    with rasterio.open(made.dem) as source:
+        profile, heights = source.profile, source.read(1)
+    heights[:, : heights.shape[1] // 3][heights.shape[0] // 2 :] = profile["nodata"]
+    heights[heights.shape[0] // 2, 0] = 1000  # and what is left still reaches as far
+    with rasterio.open(tmp_path / "void.tif", "w", **profile) as target:
+        target.write(heights, 1)
+    with pytest.warns(PartialDemWarning, match=r"void\.tif: \d+\.\d\d% of the ground"):
+        write_external_dem(dataclasses.replace(made, dem=tmp_path / "void.tif"), tmp_path / "dem.tif")
 
 
 def _program(path: Path) -> Path:
@@ -162,44 +235,41 @@ def test_an_elevation_model_that_a_full_disk_cuts_off_is_found(plan, tmp_path: P
 def test_settings_are_read_and_bounded(tmp_path: Path) -> None:
     environment = {"INSAR_MINING_SNAP_MEMORY": "8G", "INSAR_MINING_SNAP_PARALLELISM": "6",
                    "INSAR_MINING_SNAP_SPECTRAL_DIVERSITY": "1", "INSAR_MINING_SNAP_SCRATCH": str(tmp_path)}  # fmt: skip
-    made = settings(environment)
+    made = settings(None, environment)
     assert (made.heap_mib, made.cache_mib, made.parallelism, made.spectral_diversity) == (8192, 4096, 6, True)
     assert (made.gentler().parallelism, made.gentler().cache_mib) == (3, 2048)
     assert (made.scratch, made.graphs) == (tmp_path, None)
-    plain = settings({})
+    plain = settings(None, {})
     assert plain.heap_mib >= 1024
     assert (plain.idle_s, plain.wall_s, plain.keep_failed, plain.spectral_diversity) == (900, 21600, 3, False)
     wrong = {"MEMORY": "many", "PARALLELISM": "0", "IDLE_S": "x", "SPECTRAL_DIVERSITY": "perhaps",
              "SCRATCH": "/none/at/all", "GRAPHS": "/none", "KEEP_FAILED": "-1"}  # fmt: skip
     for name, value in [*wrong.items(), ("MEMORY", "10M")]:
         with pytest.raises(OptionError, match=f"INSAR_MINING_SNAP_{name}"):
-            settings({f"INSAR_MINING_SNAP_{name}": value})
+            settings(None, {f"INSAR_MINING_SNAP_{name}": value})
 
 
 def test_an_option_that_is_given_goes_before_the_environment(tmp_path: Path) -> None:
     """Option, then environment, then the machine; every option has its variable."""
     environment = {"INSAR_MINING_SNAP_MEMORY": "8G", "INSAR_MINING_SNAP_PARALLELISM": "6"}
-    with snap_options(SnapOptions(memory="4G", keep_failed=0)):
-        made = settings(environment)
-        assert (made.heap_mib, made.parallelism, made.keep_failed) == (4096, 6, 0)
-        with snap_options(SnapOptions(parallelism=2)):
-            assert (settings(environment).heap_mib, settings(environment).parallelism) == (8192, 2)
-        assert settings(environment).heap_mib == 4096
-    assert settings(environment).heap_mib == 8192
+    made = settings(SnapOptions(memory="4G", keep_failed=0), environment)
+    assert (made.heap_mib, made.parallelism, made.keep_failed) == (4096, 6, 0)
+    made = settings(SnapOptions(parallelism=2), environment)
+    assert (made.heap_mib, made.parallelism) == (8192, 2)
     values = {"memory": "3G", "parallelism": 3, "idle_s": 5.0, "wall_s": 6.0, "scratch": tmp_path, "keep_failed": 9,
               "graphs": tmp_path, "spectral_diversity": True}  # fmt: skip
     assert values.keys() == SnapOptions.model_fields.keys()
     variables = {f"INSAR_MINING_SNAP_{name.upper()}": str(value) for name, value in values.items()}
-    assert options_from(variables) == SnapOptions(**values)
+    assert completed(None, variables) == SnapOptions(**values)
     for variable in variables:
-        assert variable in vars(settings_module).values()
+        assert variable in vars(places).values()
 
 
 def test_what_changes_the_result_is_named_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "split.xml").write_text("<graph/>")
-    assert variant({"INSAR_MINING_SNAP_MEMORY": "8G", "INSAR_MINING_SNAP_SCRATCH": str(tmp_path)}) == ""
-    assert variant({"INSAR_MINING_SNAP_SPECTRAL_DIVERSITY": "true"}) == "enhanced spectral diversity"
-    own = variant({"INSAR_MINING_SNAP_GRAPHS": str(tmp_path)})
+    assert variant(None, {"INSAR_MINING_SNAP_MEMORY": "8G", "INSAR_MINING_SNAP_SCRATCH": str(tmp_path)}) == ""
+    assert variant(None, {"INSAR_MINING_SNAP_SPECTRAL_DIVERSITY": "true"}) == "enhanced spectral diversity"
+    own = variant(None, {"INSAR_MINING_SNAP_GRAPHS": str(tmp_path)})
     assert own.startswith("own graphs ")
     (tmp_path / "split.xml").write_text("<graph></graph>")
-    assert variant({"INSAR_MINING_SNAP_GRAPHS": str(tmp_path)}) != own
+    assert variant(None, {"INSAR_MINING_SNAP_GRAPHS": str(tmp_path)}) != own

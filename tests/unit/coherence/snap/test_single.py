@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -16,14 +19,24 @@ from typer.testing import CliRunner
 from insar_mining.cli import app
 from insar_mining.coherence.engine import coherence
 from insar_mining.coherence.plan.model import CoherencePlan
+from insar_mining.coherence.snap import engine
 from insar_mining.coherence.snap.dimap import Dimap, read_dimap
+from insar_mining.coherence.snap.engine import run_graph
 from insar_mining.coherence.snap.graphs import read_template
 from insar_mining.coherence.snap.mapped import on_grid
-from insar_mining.coherence.snap.provision import DEM_NODATA, write_external_dem
-from insar_mining.coherence.snap.single import run_graph
-from insar_mining.errors import OptionError, PartialCoverageWarning, SnapGraphError, SnapOrbitError
+from insar_mining.coherence.snap.provision import DEM_NODATA
+from insar_mining.errors import (
+    EngineError,
+    OptionError,
+    PartialCoverageWarning,
+    SnapGraphError,
+    SnapOrbitError,
+    SnapOutputError,
+    SnapOverlapError,
+)
 from insar_mining.sentinel1.product import open_product
-from insar_mining.simulate import Acquisition, Settings, flat, morocco_template, simulate_stack
+from insar_mining.simulate import Acquisition, Settings, flat, load_template, simulate_stack
+from tests.unit.coherence.snap.conftest import narrowed
 
 MakePlan = Callable[..., CoherencePlan]
 DAYS = "04Sep2023_16Sep2023"
@@ -38,9 +51,9 @@ def phase(product: Dimap, stem: str) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def elevation(recorded, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    path = tmp_path_factory.mktemp("dem") / "dem.tif"
-    return {"dem": write_external_dem(recorded.plan, path), "dem_nodata": DEM_NODATA}
+def elevation(recorded) -> dict[str, object]:
+    """The simulator's own model, above the geoid as SNAP wants it; what is moved for SNAP is a copy."""
+    return {"dem": recorded.plan.dem, "dem_nodata": DEM_NODATA}
 
 
 @pytest.fixture
@@ -164,23 +177,24 @@ def test_one_graph_takes_the_orbit_trap_with_snap_14_and_two_do_not(
         monkeypatch.setenv("INSAR_MINING_SNAP_MEMORY", "2G")
         run_graph("split-orbit", values, orbits=orbits[:1])  # the package's own
         if late:
-            with pytest.raises(SnapOrbitError, match=r"metadata says N/A, vectors 10 s apart.*SNAP 14 does so"):
+            with pytest.raises(SnapOrbitError, match=r"metadata says no file, vectors 10 s apart.*SNAP 14 does so"):
                 run_graph("longer", values, orbits=orbits[:1], folder=tmp_path / "graphs")
         else:
             run_graph("longer", values, orbits=orbits[:1], folder=tmp_path / "graphs")
 
 
 @pytest.fixture(scope="module")
-def slices(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two consecutive slices of one pass: a burst each of IW1, that of the second over ground to the south."""
+def slices(tmp_path_factory: pytest.TempPathFactory, morocco_safe: Callable[[str], Path]) -> list[Path]:
+    """Two consecutive slices of one pass: a burst each of IW1 and IW2, those of the second over ground to the south."""
     folder = tmp_path_factory.mktemp("slices")
-    first = box(-8.594, 31.060, -8.590, 31.063)
-    areas = (first, translate(first, 0.043, -0.166))  # along the track, about 2.76 s later
+    template = narrowed(load_template(morocco_safe("20230904")))
+    first = translate(box(-8.9000, 31.2000, -8.8960, 31.2030), -0.0175, -0.083)  # in the middle of a burst of IW1
+    areas = (first, translate(first, -0.035, -0.166))  # along the track, about 2.76 s later
     made = [
         simulate_stack(
-            folder / str(number), [Acquisition(morocco_template())], area=area, terrain=flat(32629, 2000.0),
-            coherence=lambda step: lambda x, y: np.ones_like(x), rng=np.random.default_rng(number),
-            settings=Settings(margin_m=30.0),
+            folder / str(number), [Acquisition(template)], swaths=("IW1", "IW2"), area=area,
+            terrain=flat(32629, 1000.0), coherence=lambda step: lambda x, y: np.ones_like(x),
+            rng=np.random.default_rng(number), settings=Settings(margin_m=30.0),
         )
         for number, area in enumerate(areas)
     ]  # fmt: skip
@@ -193,18 +207,21 @@ def test_two_slices_become_one_product_that_the_split_can_read(
 ) -> None:
     """Bursts are counted through both slices; the second burst of the assembled product is the later slice's."""
     opened = [open_product(path) for path in slices]
-    whole = run_graph("slice-assembly", {
-        "slice_1": slices[0] / "manifest.safe", "slice_2": slices[1] / "manifest.safe", "polarisation": "VV",
-        "target": tmp_path / "whole.dim",
-    })  # fmt: skip
-    per_burst = opened[0].sub_swath("IW1", "VV").lines_per_burst
-    assert whole.height == 2 * per_burst
+    whole = run_graph("slice-assembly", assembly(*slices, tmp_path / "whole.dim"))
+    sizes = {}
+    for swath in ("IW1", "IW2"):
+        parts = [product.sub_swath(swath, "VV") for product in opened]
+        assert [len(part.bursts) for part in parts] == [1, 1]
+        sizes[swath] = (2 * parts[0].lines_per_burst, min(part.samples_per_burst for part in parts))
+        for band in (whole.band(f"i_{swath}_VV"), whole.band(f"q_{swath}_VV")):
+            assert (band.height, band.width) == sizes[swath]
+    assert sizes["IW1"] != sizes["IW2"]  # which is no damage
     for number, product in enumerate(opened):
         part = run_graph("split", {
             "product": whole.path, "product_format": "BEAM-DIMAP", "swath": "IW1", "polarisation": "VV",
             "first_burst": number + 1, "last_burst": number + 1, "target": tmp_path / f"{number}.dim",
         })  # fmt: skip
-        burst = product.read_burst("IW1", "VV", 0)[:, : whole.width]  # each is cut to its own area
+        burst = product.read_burst("IW1", "VV", 0)[:, : sizes["IW1"][1]]  # each is cut to its own area
         np.testing.assert_array_equal(pixels(part, "i_IW1_VV"), burst.real)
         np.testing.assert_array_equal(pixels(part, "q_IW1_VV"), burst.imag)
     with pytest.raises(Exception, match="The reader of SENTINEL-1 cannot read"):
@@ -212,6 +229,104 @@ def test_two_slices_become_one_product_that_the_split_can_read(
             "product": whole.path, "product_format": "SENTINEL-1", "swath": "IW1", "polarisation": "VV",
             "first_burst": 1, "last_burst": 1, "target": tmp_path / "x.dim",
         })  # fmt: skip
+
+
+def assembly(first: Path, second: Path, target: Path) -> dict[str, object]:
+    slices = {"slice_1": first / "manifest.safe", "slice_2": second / "manifest.safe"}
+    return {**slices, "polarisation": "VV", "target": target}
+
+
+def test_slices_that_snap_would_drop_or_fail_on_are_refused(
+    slices: list[Path], snap_home: Path, tmp_path: Path
+) -> None:
+    """SNAP keys slices by their number; and it fails on a product of one sub-swath, which the stand-in does as well."""
+    numbers = [int(re.search(rb"sliceNumber>(\d+)<", (path / "manifest.safe").read_bytes())[1]) for path in slices]
+    assert numbers[1] == numbers[0] + 1
+    same = tmp_path / slices[1].name
+    shutil.copytree(slices[1], same)
+    manifest = (same / "manifest.safe").read_text("utf-8")
+    (same / "manifest.safe").write_text(manifest.replace(f"Number>{numbers[1]}<", f"Number>{numbers[0]}<"))
+    with pytest.raises(EngineError, match=f"both are slice {numbers[0]}"):
+        run_graph("slice-assembly", assembly(slices[0], same, tmp_path / "x.dim"))
+    one = tmp_path / "one" / slices[0].name
+    shutil.copytree(slices[0], one, ignore=shutil.ignore_patterns("*iw2*"))
+    root = ElementTree.parse(one / "manifest.safe")
+    for parent in list(root.iter()):
+        for child in [c for c in parent if any("iw2" in value for c2 in c.iter() for value in c2.attrib.values())]:
+            parent.remove(child)
+    root.write(one / "manifest.safe")
+    with pytest.raises(EngineError, match=r"one sub-swath \(IW1\).*SliceAssembly"):
+        run_graph("slice-assembly", assembly(one, slices[1], tmp_path / "x.dim"))
+    assert not list(tmp_path.glob("*.dim"))
+
+
+SPLIT = {"product_format": "SENTINEL-1", "swath": "IW1", "polarisation": "VV", "first_burst": 1, "last_burst": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"swath": "IW3"}, SnapGraphError, r"Index -1 out of bounds.*sub-swath"),
+        ({"polarisation": "VH"}, SnapOutputError, r"has bands of VV, VH was asked for"),
+    ],
+)
+def test_a_sub_swath_or_polarisation_that_is_not_there_is_named(
+    simulated, snap_home: Path, tmp_path: Path, changes: dict[str, object], kind: type[Exception], words: str
+) -> None:
+    """Of the first SNAP names an index; of the second it says nothing, and takes all that there are."""
+    values = {**SPLIT, "product": simulated.reference / "manifest.safe", "target": tmp_path / "t.dim"}
+    with pytest.raises(kind, match=words):
+        run_graph("split", {**values, **changes})
+    assert not (tmp_path / "t.dim").exists()
+    assert not (tmp_path / "t.data").exists()
+
+
+def test_a_failure_leaves_what_was_at_the_target_before(
+    simulated, snap_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SNAP leaves a header and an empty folder behind; they do not reach the place of the result."""
+    values = {**SPLIT, "product": simulated.reference / "manifest.safe", "target": tmp_path / "t.dim"}
+    good = run_graph("split", values)
+    before = pixels(good, "i_IW1_VV")
+    with pytest.raises(SnapGraphError):
+        run_graph("split", {**values, "swath": "IW3"})
+    np.testing.assert_array_equal(pixels(read_dimap(tmp_path / "t.dim"), "i_IW1_VV"), before)
+    monkeypatch.setenv("INSAR_MINING_SNAP_KEEP_FAILED", "0")
+    with pytest.raises(SnapGraphError):
+        run_graph("split", {**values, "swath": "IW3"})
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith("t.")) == ["t.data", "t.dim"]
+
+
+def test_an_area_outside_of_the_image_is_no_product(recorded, snap_home: Path, tmp_path: Path) -> None:
+    """Exit code 0, a warning, and nothing on disk."""
+    source = recorded.products / "interferogram-IW1.dim"
+    region = "POLYGON ((1 1, 2 1, 2 2, 1 2, 1 1))"
+    with pytest.raises(SnapOverlapError, match="No intersection"):
+        run_graph("subset", {"source": source, "region": region, "target": tmp_path / "t.dim"})
+
+
+def test_a_model_that_a_graph_names_is_handed_over_moved(
+    recorded, snap_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy lies half a cell to the south-east, whatever the file's name needs escaped; the file is not touched."""
+    odd = tmp_path / "a & b.tif"
+    shutil.copy(recorded.plan.dem, odd)
+    before, seen = odd.read_bytes(), []
+    arguments = engine.Gpt.arguments
+
+    def look(self: engine.Gpt, graph: Path, *rest: object) -> list[str]:
+        (file,) = set(re.findall("<externalDEMFile>(.*?)</externalDEMFile>", graph.read_text("utf-8")))
+        with rasterio.open(file) as source, rasterio.open(odd) as original:
+            t, o = source.transform, original.transform
+            seen.append(((t.c - o.c) / o.a, (t.f - o.f) / o.e))
+            np.testing.assert_array_equal(source.read(1), original.read(1))
+        return arguments(self, graph, *rest)
+
+    monkeypatch.setattr(engine.Gpt, "arguments", look)
+    values = {"interferogram": recorded.products / "interferogram-IW2.dim", "dem": odd, "dem_nodata": DEM_NODATA}
+    run_graph("topographic-phase", {**values, "target": tmp_path / "t.dim"})
+    assert seen[0] == pytest.approx((0.5, 0.5), abs=1e-6)
+    assert odd.read_bytes() == before
 
 
 def test_what_cannot_be_run_is_refused_before_snap_is_started(

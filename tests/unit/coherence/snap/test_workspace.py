@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from insar_mining.coherence.snap import workspace as module
+from insar_mining.coherence.snap import provision as module
+from insar_mining.coherence.snap.provision import workspace
 from insar_mining.coherence.snap.settings import SnapSettings
-from insar_mining.coherence.snap.workspace import workspace
 from insar_mining.errors import OutputError, SnapCrashError, SnapDiskError
 
 LIMITS = SnapSettings(heap_mib=2048, cache_mib=512, parallelism=4)
