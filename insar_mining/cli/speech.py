@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from insar_mining.ends import INTERRUPTED as INTERRUPTED
 from insar_mining.ends import StreamError, ending_of, say, unwritable
@@ -178,11 +179,12 @@ def print_table(table: pd.DataFrame, *, as_json: bool, title: str | None = None)
     if as_json:
         print_json(json.loads(table.to_json(orient="records", date_format="iso", double_precision=10)))
         return
-    shown = Table(title=title, title_justify="left")
+    # names of mines and files may hold what rich would take for markup
+    shown = Table(title=None if title is None else Text(title), title_justify="left")
     for name, dtype in table.dtypes.items():
         shown.add_column(str(name), justify="right" if dtype.kind in "fiu" else "left", overflow="fold")
     for row in table.itertuples(index=False, name=None):
-        shown.add_row(*(_cell(value) for value in row))
+        shown.add_row(*(Text(_cell(value)) for value in row))
     _Output().print(shown)
 
 

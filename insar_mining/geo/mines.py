@@ -8,6 +8,7 @@ anticlockwise, on one side of the antimeridian.
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,15 +27,22 @@ from insar_mining.display import table_html
 from insar_mining.doors import guarded
 from insar_mining.errors import AssumedCrsWarning, MineError, RepairedGeometryWarning, SkippedInputWarning
 from insar_mining.geo.grid import utm_epsg
-from insar_mining.geo.polygons import SWAPPED, WGS84, CheckedPolygons, check_polygons
+from insar_mining.geo.polygons import METRES_PER_DEGREE, SWAPPED, WGS84, CheckedPolygons, check_polygons
 from insar_mining.geo.vectors import VectorLayer, read_vector
 
 UTM_LATITUDES_DEG = (-80.0, 84.0)
 
-ID_FIELDS = ("mine_id", "id", "asset_id", "tile_id", "uid", "id_mine")
+ID_FIELDS = ("mine_id", "id", "@id", "osm_id", "full_id", "asset_id", "tile_id", "uid", "id_mine", "fid_mine")
+# of footprints of all mines (Maus et al. 2022, doi:10.1038/s41597-022-01547-4; Tang & Werner 2023,
+# doi:10.1038/s43247-023-00805-6), which have no id: country, and a hash of the polygon
+COUNTRY_FIELDS = ("iso3_code", "iso3", "iso_a3", "country_code", "country_name", "country")
+HASH_DIGITS, HASH_DECIMALS = 8, 5
 NAME_FIELDS = ("name", "mine_name", "asset_name", "site_name")
 LATITUDE_FIELDS = ("latitude", "lat")
 LONGITUDE_FIELDS = ("longitude", "lon", "long", "lng")
+
+# the widest mining districts have some 1,000 km2, a small country ten times that
+MOST_AREA_M2 = 2e10
 
 _GEOD = Geod(ellps="WGS84")
 
@@ -128,8 +136,9 @@ def read_mines(
     id_field, name_field : str, optional
         Attributes to take id and name from.  By default a usual name (mine_id, id,
         asset_id, tile_id, uid; name, mine_name, ...) if there is one, in any case of
-        letters; otherwise the id is made from the file's name and the feature's number,
-        and the name is the id.  An id that occurs again gets ``-2``, ``-3``, ... in the
+        letters; of several polygons with a country and no id it is the country and a hash of the polygon, which does
+        not change with the order of the file; otherwise the file's name and the feature's number. The name is the id by
+        default.  An id that occurs again gets ``-2``, ``-3``, ... in the
         order of the file.
     layer : str, optional
         Which layer of several.
@@ -144,7 +153,7 @@ def read_mines(
     MineError
         The file is missing, empty, a folder, not a vector file, has no CRS and is not in
         degrees, or none of its features is usable (no polygon, empty, zero area, swapped
-        axes, across the antimeridian, ...).
+        axes, across the antimeridian, the size of a country, ...).
 
     Warns
     -----
@@ -167,7 +176,8 @@ def read_mines(
             checked = check_polygons(found.geometry, _crs_of(found), found.mended, found.source)
         _check_swapped_attributes(checked, found.columns)
         _check_swapped_file(checked, found.source)
-        ids, names = _ids_and_names(found, id_field, name_field, several, total, taken)
+        _refuse_countries(checked)
+        ids, names = _ids_and_names(found, checked, id_field, name_field, several, total, taken)
         rows = list(zip(*found.columns.values(), strict=True)) or [()] * len(ids)
         for i, problem in enumerate(checked.problem):
             label = f"feature {total + i + 1}" + (f" (id {ids[i]!r})" if several else "")
@@ -187,6 +197,27 @@ def read_mines(
         message = f"{path}: {len(mended)} of {total} polygons repaired, look at them: {_some(mended)}"
         warnings.warn(message, RepairedGeometryWarning, stacklevel=2)
     return mines
+
+
+def dissolved(mines: Sequence[Mine], *, id: str, name: str | None = None) -> Mine:
+    """Unite mines to one: the pit, dump and ponds of a file.
+
+    Parameters
+    ----------
+    mines : sequence of Mine
+        At least one. Overlaps count once.
+    id, name : str
+        The name is the id by default.
+
+    Raises
+    ------
+    MineError
+        There is none.
+    """
+    if not mines:
+        raise MineError(f"mine {id!r}: there is no polygon to unite; give at least one")
+    union = shapely.union_all([mine.geometry for mine in mines])
+    return mine_from_geometry(union, id=id, name=name, properties={"parts": [mine.id for mine in mines]})
 
 
 def mine_from_geometry(
@@ -305,6 +336,20 @@ def _numbers(columns: Mapping[str, list[Any]], fields: Sequence[str]) -> npt.NDA
     return values
 
 
+def _refuse_countries(checked: CheckedPolygons) -> None:
+    """Refuse polygons far larger than any mine."""
+    _, south, _, north = shapely.bounds(checked.geometry).T
+    areas = shapely.area(checked.geometry) * METRES_PER_DEGREE**2 * np.cos(np.deg2rad((south + north) / 2))
+    large = np.nan_to_num(areas) > MOST_AREA_M2
+    checked.refuse(
+        large,
+        lambda i: (
+            f"has {areas[i] / 1e6:,.0f} km2 (limit {MOST_AREA_M2 / 1e6:,.0f}): that is a country or district, not a "
+            "mine; give the mine's own polygon"
+        ),
+    )
+
+
 def _check_swapped_file(checked: CheckedPolygons, source: str) -> None:
     """Refuse a file most of whose evidence says that its writer swapped the axes."""
     evident = sum(problem is not None and problem.endswith(SWAPPED) for problem in checked.problem)
@@ -319,12 +364,31 @@ def _check_swapped_file(checked: CheckedPolygons, source: str) -> None:
 
 
 def _ids_and_names(
-    found: VectorLayer, id_field: str | None, name_field: str | None, several: bool, offset: int, taken: set[str]
+    found: VectorLayer,
+    checked: CheckedPolygons,
+    id_field: str | None,
+    name_field: str | None,
+    several: bool,
+    offset: int,
+    taken: set[str],
 ) -> tuple[list[str], list[str]]:
     count = len(found.geometry)
     positional = [f"{found.stem}-{offset + i + 1}" if several else found.stem for i in range(count)]
+    country = _first_field(found.columns, COUNTRY_FIELDS) if several else None
+    if country is not None:
+        places = _texts(found, country, positional)
+        positional = [
+            f"{place}-{polygon_hash(shape)}" if shape is not None else other
+            for place, shape, other in zip(places, checked.geometry, positional, strict=True)
+        ]
     ids = _unique(_texts(found, _asked_field(found, id_field, ID_FIELDS), positional), taken)
     return ids, _texts(found, _asked_field(found, name_field, NAME_FIELDS), ids)
+
+
+def polygon_hash(shape: BaseGeometry) -> str:
+    """Return eight hexadecimal digits of a polygon: of its vertices to 1e-5 degrees, in any order."""
+    vertices = np.unique(np.round(shapely.get_coordinates(shape) * 10**HASH_DECIMALS).astype("<i8"), axis=0)
+    return hashlib.sha256(vertices.tobytes()).hexdigest()[:HASH_DIGITS]
 
 
 def _asked_field(found: VectorLayer, asked: str | None, usual: Sequence[str]) -> str | None:

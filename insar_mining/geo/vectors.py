@@ -6,6 +6,7 @@ values.  What the geometries are worth is decided in :mod:`insar_mining.geo.mine
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import re
 import shutil
@@ -35,7 +36,11 @@ logger = logging.getLogger(__name__)
 ObjectArray = npt.NDArray[np.object_]
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
-SUFFIXES = (".gpkg", ".shp", ".geojson", ".json", ".kml", ".kmz", ".zip", ".fgb", ".gml", ".csv", ".tsv")
+PARQUET_SUFFIXES = (".parquet", ".geoparquet")
+SUFFIXES = (
+    *(".gpkg", ".shp", ".geojson", ".json", ".kml", ".kmz", ".zip", ".fgb", ".gml", ".csv", ".tsv"),
+    *PARQUET_SUFFIXES,
+)
 REMEDY = "give a shapefile, zipped shapefile, GeoPackage, GeoJSON, KML, or a CSV with a WKT or WKB column"
 
 # QGIS writes a layer of a file like this; it lets a layer be named where only a path fits
@@ -119,6 +124,8 @@ def _read_any(path: Path, source: str, stem: str, layer: str | None) -> list[Vec
     suffix = path.suffix.lower()
     if suffix in CSV_SUFFIXES:
         return [_read_csv(path, source, stem)]
+    if suffix in PARQUET_SUFFIXES:
+        return [_read_parquet(path, source, stem)]
     if suffix in (".zip", ".kmz"):
         with _unpacked(path, source, layer) as (inside, inner_layer):
             return _read_gdal(inside, source, stem, inner_layer)
@@ -288,6 +295,32 @@ def _bounded_gdal() -> Iterator[None]:
         yield
     finally:
         pyogrio.set_gdal_config_options(before)
+
+
+# -- GeoParquet ---------------------------------------------------------------------
+
+
+def _read_parquet(path: Path, source: str, stem: str) -> VectorLayer:
+    """Read a GeoParquet file; GDAL's own driver is not in the wheels."""
+    if importlib.util.find_spec("pyarrow") is None:
+        raise MineError(
+            f"{source}: GeoParquet needs pyarrow; pip install 'insar-mining[parquet]', or give a GeoPackage"
+        )
+    import geopandas
+    import pyarrow
+
+    try:
+        table = geopandas.read_parquet(path)
+    except (ValueError, KeyError, OSError, pyarrow.ArrowException) as error:
+        raise MineError(f"{source}: cannot be read as GeoParquet ({one_line(error)}); export it again") from error
+    name = table.geometry.name
+    columns = {
+        str(column): _plain_values(np.asarray(table[column], dtype=object))
+        for column in table.columns
+        if column != name
+    }
+    crs = None if table.crs is None else CRS.from_user_input(table.crs)
+    return VectorLayer(source, stem, np.asarray(table.geometry.to_numpy(), dtype=object), columns, crs, {})
 
 
 # -- CSV ----------------------------------------------------------------------------

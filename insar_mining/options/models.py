@@ -27,6 +27,11 @@ from insar_mining.options.base import flag, limits_of, plain, plain_text
 from insar_mining.options.base import help_of as help_of
 from insar_mining.options.maps import MapOptions as MapOptions
 
+MINE_ID = (
+    "Mine of several in the file: its id, name, an attribute (type=pit) or a place in it (-8.77,31.80); all: every "
+    "polygon of the file as one mine."
+)
+
 # what run.yaml records beside the options; of no effect when the file is used again
 PROVENANCE_KEY = "made_by"
 
@@ -276,7 +281,7 @@ class RunOptions(Options):
     """Everything that a run needs: its inputs and the options of every step."""
 
     mine: Path | None = Field(None, description="Vector file with the mine's polygon.")
-    mine_id: str | None = Field(None, description="Identifier of the mine, where the file holds several.")
+    mine_id: str | None = Field(None, description=MINE_ID)
     start: Day | None = Field(None, description="First date of the scenes to use (inclusive).")
     end: Day | None = Field(None, description="Last date of the scenes to use (inclusive).")
     scenes: Path | None = Field(
@@ -322,7 +327,7 @@ class AnalyseOptions(Options):
 
     folder: Path | None = Field(None, description="Folder of coherence maps, or a file that holds several.")
     mine: Path | None = Field(None, description="Vector file with the mine's polygon.")
-    mine_id: str | None = Field(None, description="Identifier of the mine, where the file holds several.")
+    mine_id: str | None = Field(None, description=MINE_ID)
     years: Annotated[tuple[Year, ...], AfterValidator(_years_once)] = Field(
         (), description="Years to use; by default all that the maps hold."
     )

@@ -24,6 +24,9 @@ from insar_mining.pipeline.stac import write_item
 
 NO_VALUE = 255
 
+# a spreadsheet takes a text that begins so for a formula
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
 # names of everything that a result's folder can hold, beside its maps: nothing else in it is ever deleted
 _YEAR, _YEARS = r"\d{4}", r"\d{4}(?:_\d{4})+"
 FILES = re.compile(
@@ -200,8 +203,15 @@ def _write(
 
 
 def write_table(path: Path, table: pd.DataFrame) -> Path:
-    """Write a table as CSV; numbers keep every digit that matters."""
-    return write_text(path, table.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    """Write a table as CSV; numbers keep every digit that matters, texts are no formula of a spreadsheet."""
+    texts = [name for name in table.columns if table[name].dtype.kind in "OUST"]
+    safe = table.assign(**{str(name): table[name].map(_harmless) for name in texts}) if texts else table
+    return write_text(path, safe.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+
+
+def _harmless(value: object) -> object:
+    """Put an apostrophe before a text that a spreadsheet would compute."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 
 def software_versions() -> dict[str, str]:

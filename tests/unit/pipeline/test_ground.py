@@ -266,7 +266,7 @@ def test_what_span_and_baseline_took_is_given_back(tmp_path: Path, monkeypatch: 
     size = SIDE + 2 * RIM
     place = Affine(CELL, 0, WEST, 0, -CELL, NORTH)
     for number, (days, baseline) in enumerate(((12, 0), (12, 250), (24, 0), (24, 250), (12, 100), (24, 100)) * 2):
-        first = dt.date(2021, 1, 5) + dt.timedelta(days=25 * number)
+        first = dt.date(2021, 1, 5) + dt.timedelta(days=30 * number)
         left = (0.88 if days == 24 else 1) * 0.85 ** ((baseline / 250) ** 2)
         values = 0.34 + (0.9 - 0.34) * left + rng.normal(0, 0.01, (size, size))
         write_cog(
