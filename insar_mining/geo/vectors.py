@@ -307,11 +307,10 @@ def _read_parquet(path: Path, source: str, stem: str) -> VectorLayer:
             f"{source}: GeoParquet needs pyarrow; pip install 'insar-mining[parquet]', or give a GeoPackage"
         )
     import geopandas
-    import pyarrow
 
     try:
         table = geopandas.read_parquet(path)
-    except (ValueError, KeyError, OSError, pyarrow.ArrowException) as error:
+    except (ValueError, KeyError, OSError) as error:
         raise MineError(f"{source}: cannot be read as GeoParquet ({one_line(error)}); export it again") from error
     name = table.geometry.name
     columns = {
