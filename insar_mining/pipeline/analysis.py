@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +25,12 @@ from insar_mining.activity import (
     stable_ground,
     stable_points,
 )
+from insar_mining.activity.analysis import Analysis, ThreeYears
 from insar_mining.activity.cube.blocks import held
 from insar_mining.activity.published.composite import NO_CLASS, classes_of_years
 from insar_mining.activity.significant.intervals import DrawnTile, area_intervals
 from insar_mining.activity.significant.significance import Significance, significant_activity
-from insar_mining.activity.timeline import Timeline, activity_timeline
+from insar_mining.activity.timeline import activity_timeline
 from insar_mining.errors import ActivityError
 from insar_mining.geo.mines import Mine
 from insar_mining.options.models import ActivityOptions, MapOptions
@@ -42,83 +43,14 @@ from insar_mining.pipeline.ground import (
     strata_table,
     without_losses,
 )
-from insar_mining.pipeline.yardstick import Yardstick, of_few_pairs, yardstick_of, zone_tables
+from insar_mining.pipeline.yardstick import of_few_pairs, yardstick_of, zone_tables
 
 logger = logging.getLogger(__name__)
-
-Window = tuple[int, int, int]
 
 BASELINE_NOTE = (
     "Every cell is expected to lose coherence with the square of the baseline, by as much as its own pairs of the year "
     "tell: a face that the elevation model does not know is not taken for worked ground."
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Analysis:
-    """What a stack of coherence maps says of a mine.
-
-    Attributes
-    ----------
-    coh : DataArray (pair, y, x)
-        All pairs, read when used.
-    stable : DataArray (y, x) of bool
-    scenes : DataFrame
-        One row per pair: pair, kept, reason, stable_mean, stable_sd, n_stable.
-    annual : DataArray (year, y, x)
-        Annual NDAI.
-    rgb, classes : mapping of (year, year, year) to DataArray
-        One per window of three consecutive years; empty with fewer years.
-    all_years : DataArray (y, x), optional
-        Classes of all years at once, one bit each, where they are two or more but not one window (significant).
-    activity : DataFrame
-        One row per year.
-    significance : Significance, optional
-        Decisions of ``method="significant"``.
-    timeline : Timeline, optional
-        How often and when, by the same method.
-    explained : DataFrame, optional
-        `scenes` with what stands out in each, as of :func:`insar_mining.activity.explain_scenes`.
-    strata : DataFrame, optional
-        One row per year and kind of ground, where kinds were given.
-    adjusted : DataFrame, optional
-        Areas corrected by a reference sample, where one was given.
-    class_areas : DataFrame, optional
-        Areas of the classes of every window, with intervals where there were draws (significant).
-    zones, zone_shares : DataFrame, optional
-        When work in each zone starts and stops, and its share that was disturbed in each pair (significant).
-    yardstick : Yardstick
-        How good the stable points are.
-    notes : tuple of str
-        What was done to the stack before, in full sentences.
-    original : DataArray (pair, y, x), optional
-        The maps as they were read; None where `coh` is just that.
-    """
-
-    coh: xr.DataArray
-    stable: xr.DataArray
-    scenes: pd.DataFrame
-    annual: xr.DataArray
-    rgb: Mapping[Window, xr.DataArray]
-    classes: Mapping[Window, xr.DataArray]
-    activity: pd.DataFrame
-    all_years: xr.DataArray | None = None
-    significance: Significance | None = None
-    timeline: Timeline | None = None
-    explained: pd.DataFrame | None = None
-    strata: pd.DataFrame | None = None
-    adjusted: pd.DataFrame | None = None
-    class_areas: pd.DataFrame | None = None
-    zones: pd.DataFrame | None = None
-    zone_shares: pd.DataFrame | None = None
-    yardstick: Yardstick = field(default_factory=Yardstick)
-    notes: tuple[str, ...] = ()
-    original: xr.DataArray | None = None
-
-    @property
-    def years(self) -> list[int]:
-        """Years that have a map."""
-        return [int(year) for year in self.annual["year"].values]
 
 
 def analyse_maps(
@@ -168,7 +100,7 @@ def _with_ground(analysis: Analysis, ground: Ground, options: ActivityOptions) -
     """Add what is said of kinds of ground, of rejected scenes and of places where people looked."""
     explained = explained_scenes(analysis.coh, analysis.stable, analysis.scenes, options)
     where = _ground_of_stable(analysis.coh, options)
-    yardstick = yardstick_of(analysis.coh, analysis.stable, explained, where=where, floor=options.coherence_floor)
+    quality = yardstick_of(analysis.coh, analysis.stable, explained, where=where, floor=options.coherence_floor)
     strata = adjusted = shares = zones = None
     if analysis.significance is not None:
         shares, zones = zone_tables(analysis.coh, analysis.significance, ground.kinds.get("surfaces"))
@@ -185,12 +117,12 @@ def _with_ground(analysis: Analysis, ground: Ground, options: ActivityOptions) -
         adjusted=adjusted,
         zones=zones,
         zone_shares=shares,
-        yardstick=yardstick,
+        stable_quality=quality,
         notes=(
             *ground.notes,
             *analysis.notes,
             *of_few_pairs(analysis.activity, options.method),
-            *yardstick.notes,
+            *quality.notes,
         ),
     )
 
@@ -325,13 +257,15 @@ def _ground_of_stable(coh: xr.DataArray, options: ActivityOptions) -> xr.DataArr
     return stable_ground(coh, options.stable_ground) if options.margin_m else None
 
 
-def windows_of(annual: xr.DataArray) -> list[Window]:
+def windows_of(annual: xr.DataArray) -> list[ThreeYears]:
     """Every window of three consecutive years that annual maps hold, in order."""
     years = {int(year) for year in annual["year"].values}
     return [(year, year + 1, year + 2) for year in sorted(years) if {year + 1, year + 2} <= years]
 
 
-def _activity(annual: xr.DataArray, classes: Mapping[Window, xr.DataArray], mine_id: str, method: str) -> pd.DataFrame:
+def _activity(
+    annual: xr.DataArray, classes: Mapping[ThreeYears, xr.DataArray], mine_id: str, method: str
+) -> pd.DataFrame:
     """Return one row per year, those outside every window without an area."""
     unknown = activity_table(annual, mine_id=mine_id, method=method)
     rows: list[pd.DataFrame] = []
@@ -351,7 +285,7 @@ def active_map(analysis: Analysis, year: int) -> xr.DataArray | None:
     return None if window is None else active_in(analysis.classes[window], year)
 
 
-def window_of_year(classes: Mapping[Window, xr.DataArray], year: int) -> Window | None:
+def window_of_year(classes: Mapping[ThreeYears, xr.DataArray], year: int) -> ThreeYears | None:
     """Return the window from which a year's row is taken: the one that it ends, else the first that holds it.
 
     A class depends on the window in which a year is seen; with this rule a further year never changes

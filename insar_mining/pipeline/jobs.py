@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from insar_mining.activity.analysis import Analysis
 from insar_mining.coherence.builtin.images.cache import NAMES as ARRAYS
 from insar_mining.errors import SkippedInputWarning
 from insar_mining.files import delete_leftovers
 from insar_mining.geo.mines import Mine
 from insar_mining.options.models import AnalyseOptions, RunOptions
 from insar_mining.pipeline.acquisition import Network
-from insar_mining.pipeline.analysis import Analysis, analyse_maps
+from insar_mining.pipeline.analysis import analyse_maps
 from insar_mining.pipeline.inputs import mine_of
 from insar_mining.pipeline.lock import folder_lock
 from insar_mining.pipeline.maps import DATES, MAP_FILES, Maps, ProgressCallback, make_maps
@@ -135,7 +136,6 @@ def run(
             scenes=_with_failures(analysis.scenes, maps.failures),
             skipped=skipped,
             rejected=_rejected(begin, maps),
-            max_perp_baseline_m=chosen.pairs.max_perp_baseline_m,
             kept_maps=maps.kept,
             truth=truth,
         )

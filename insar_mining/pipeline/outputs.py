@@ -16,10 +16,10 @@ from affine import Affine
 
 from insar_mining import __version__
 from insar_mining.activity import class_table, seasonality, to_zarr
+from insar_mining.activity.analysis import Analysis
 from insar_mining.activity.significant.significance import Significance
 from insar_mining.files import write_text
 from insar_mining.geo.raster import write_cog
-from insar_mining.pipeline.analysis import Analysis
 from insar_mining.pipeline.stac import write_item
 
 NO_VALUE = 255
@@ -82,7 +82,7 @@ def write_analysis(folder: Path, analysis: Analysis, method: str) -> list[Path]:
         "zones.csv": analysis.zones,
         "zone_shares.csv": analysis.zone_shares,
         "rejected.csv": _rejected(analysis),
-        "rejections.csv": analysis.yardstick.tells,
+        "rejections.csv": analysis.stable_quality.tells,
     }
     files += [write_table(folder / name, table) for name, table in further.items() if table is not None]
     if analysis.significance is not None:

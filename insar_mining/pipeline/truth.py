@@ -13,8 +13,9 @@ import rasterio
 import xarray as xr
 from scipy import ndimage
 
+from insar_mining.activity.analysis import Analysis, Comparison
 from insar_mining.errors import OptionError
-from insar_mining.pipeline.analysis import Analysis, active_map
+from insar_mining.pipeline.analysis import active_map
 
 # cells of the map within which an edge is blurred by the coherence window and the interpolation
 EDGE_CELLS = 2
@@ -52,24 +53,6 @@ class Truth:
             },
         )
         return cls(active, area_m2)
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Found and true activity on the same cells.
-
-    Attributes
-    ----------
-    table : DataFrame
-        One row per year: year, truth_area_m2, found_area_m2, and of the cells inside the mine
-        missed_m2 (worked and not found), false_m2 (found and not worked) and edge_share, the share of
-        these wrong cells that lie within two cells of the edge of a worked zone.
-    found, truth : DataArray (year, y, x) of bool
-    """
-
-    table: pd.DataFrame
-    found: xr.DataArray
-    truth: xr.DataArray
 
 
 def _with_decision(analysis: Analysis) -> npt.NDArray[np.bool_]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -13,10 +12,6 @@ import pandas as pd
 import xarray as xr
 
 from insar_mining.activity import (
-    BaselineFit,
-    DecayFit,
-    Drift,
-    Spread,
     drift_test,
     fit_baseline,
     fit_decay,
@@ -25,6 +20,7 @@ from insar_mining.activity import (
     zone_changes,
     zone_shares,
 )
+from insar_mining.activity.analysis import StableQuality
 from insar_mining.activity.cube.blocks import layers_of
 from insar_mining.activity.significant.local_scores import OWN_LEVEL_PAIRS
 from insar_mining.activity.significant.significance import Significance, few_pairs
@@ -37,34 +33,6 @@ WHOLE_MINE = "mine"
 Found = TypeVar("Found")
 
 
-@dataclass(frozen=True, eq=False)
-class Yardstick:
-    """What is to be known of the stable points; None where the stack does not tell.
-
-    Attributes
-    ----------
-    spread : Spread, optional
-        How they lie over the ground.
-    drift : Drift, optional
-        Whether their coherence has a trend.
-    decay : DecayFit, optional
-        Of their mean with the span; None also for pairs of one span.
-    baseline_loss : BaselineFit, optional
-        Of their mean with the baseline.
-    tells : DataFrame, optional
-        What tells rejected from kept pairs, the most telling first.
-    notes : tuple of str
-        What of it the reader of an area should know, in full sentences.
-    """
-
-    spread: Spread | None = None
-    drift: Drift | None = None
-    decay: DecayFit | None = None
-    baseline_loss: BaselineFit | None = None
-    tells: pd.DataFrame | None = None
-    notes: tuple[str, ...] = ()
-
-
 def yardstick_of(
     coh: xr.DataArray,
     stable: xr.DataArray,
@@ -72,7 +40,7 @@ def yardstick_of(
     *,
     where: xr.DataArray | None,
     floor: float,
-) -> Yardstick:
+) -> StableQuality:
     """Look at the stable points of an analysis: their spread and drift, what span and baseline take, what fails.
 
     Parameters
@@ -97,7 +65,7 @@ def yardstick_of(
     decay = _told(lambda: fit_decay(days, mean, floor=floor), [])
     left = 1.0 if decay is None else decay.share(days)
     baseline = used["perpendicular_baseline_m"].to_numpy(dtype=float)
-    return Yardstick(
+    return StableQuality(
         spread=_told(lambda: spread_of(stable, where), notes),
         # a drift that can be told is not always one that matters; the report says both
         drift=_told(lambda: drift_test(layers_of(coh, chosen), stable), []),

@@ -65,12 +65,12 @@ def explorer(content: ReportContent, mean: xr.DataArray) -> dict[str, object]:
     mean : DataArray (y, x)
         Mean coherence of the kept pairs.
     """
-    frame = MapFrame.of(content.coh)
+    frame = MapFrame.of(content.analysis.coh)
     script = resources.files("insar_mining.report").joinpath("templates", "explore.js").read_text("utf-8").strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     tables = [
         {"name": name, "uri": f"data:text/csv;base64,{base64.b64encode(table.to_csv(index=False).encode()).decode()}"}
-        for name, table in (("activity.csv", content.activity), ("scenes.csv", content.scenes))
+        for name, table in (("activity.csv", content.analysis.activity), ("scenes.csv", content.scenes))
     ]
     return {
         "data": _json(_data(content, frame, mean)),
@@ -96,7 +96,7 @@ def _data(content: ReportContent, frame: MapFrame, mean: xr.DataArray) -> dict[s
         "size_km": [width_km, height_km],
         "outline": rings,
         "layers": [_packed(layer, factor) for layer in layers],
-        "series": _series(content.coh, frame),
+        "series": _series(content.analysis.coh, frame),
     }
 
 
@@ -104,15 +104,15 @@ def explored_layers(content: ReportContent, frame: MapFrame, mean: xr.DataArray)
     """Yield the layers that a report has, in the order in which they are offered."""
     yield ExploredLayer("Mean coherence", _north(frame, mean), 0.0, 1.0, COHERENCE_COLOURS)
     for year in content.years:
-        values = _north(frame, content.annual.sel(year=year))
-        yield ExploredLayer(f"NDAI {year}", values, 0.0, content.ndai_ceiling, NDAI_COLOURS)
-    if content.duty is not None:
-        for year in (int(year) for year in content.duty["year"].values):
-            values = _north(frame, content.duty.sel(year=year))
-            yield ExploredLayer(f"Share of pairs disturbed {year}", values, 0.0, 1.0, DUTY_COLOURS)
-    for label, days in (("First active day", content.first_active), ("Last active day", content.last_active)):
-        if days is None:
-            continue
+        values = _north(frame, content.analysis.annual.sel(year=year))
+        yield ExploredLayer(f"NDAI {year}", values, 0.0, content.options.ceiling, NDAI_COLOURS)
+    timeline = content.analysis.timeline
+    if timeline is None:
+        return
+    for year in (int(year) for year in timeline.duty["year"].values):
+        values = _north(frame, timeline.duty.sel(year=year))
+        yield ExploredLayer(f"Share of pairs disturbed {year}", values, 0.0, 1.0, DUTY_COLOURS)
+    for label, days in (("First active day", timeline.first_active), ("Last active day", timeline.last_active)):
         values = _days(frame, days)
         if np.isfinite(values).any():
             low, high = float(np.nanmin(values)), float(np.nanmax(values))

@@ -12,6 +12,7 @@ import yaml
 from matplotlib.axes import Axes
 
 from insar_mining import __version__
+from insar_mining.activity.analysis import Comparison
 from insar_mining.activity.published.composite import CLASS_NAMES
 from insar_mining.errors import ReportError
 from insar_mining.report import words
@@ -51,11 +52,11 @@ Section = dict[str, object]
 
 def report_sections(content: ReportContent) -> dict[str, object]:
     """Return the variables of the template, one per section."""
-    frame = MapFrame.of(content.coh)
-    mean = mean_coherence(content.coh)
+    frame = MapFrame.of(content.analysis.coh)
+    mean = mean_coherence(content.analysis.coh)
     return {
         "mine": content.mine,
-        "simulated": content.simulated,
+        "simulated": content.comparison is not None,
         "head": _head(content),
         "areas": _areas(content),
         "explore": explorer(content, mean),
@@ -99,8 +100,8 @@ def _head(content: ReportContent) -> Section:
     ]
     return {
         "period": [words.day(moment) for moment in content.period],
-        "method": words.METHOD_NAMES.get(content.method, content.method),
-        "method_words": words.METHOD_WORDS.get(content.method, ""),
+        "method": words.METHOD_NAMES.get(content.options.method, content.options.method),
+        "method_words": words.METHOD_WORDS.get(content.options.method, ""),
         "cards": cards,
         "sentence": _headline_sentence(content, digits),
     }
@@ -117,7 +118,7 @@ def _headline_sentence(content: ReportContent, digits: int) -> str:
     if known.empty:
         reason = (
             f": the published method compares three years, and these images cover {words.in_words(content.years)} only"
-            if content.method == "published" and len(content.years) < 3
+            if content.options.method == "published" and len(content.years) < 3
             else " from these images"
         )
         return f"No active area could be determined{reason}. The sections below show what could be."
@@ -138,8 +139,8 @@ def _headline_sentence(content: ReportContent, digits: int) -> str:
 
 
 def _areas(content: ReportContent) -> Section:
-    table = content.activity.sort_values(["method", "year"], kind="stable")
-    table = pd.concat([table[table["method"].astype(str) == content.method], table]).drop_duplicates()
+    table = content.analysis.activity.sort_values(["method", "year"], kind="stable")
+    table = pd.concat([table[table["method"].astype(str) == content.options.method], table]).drop_duplicates()
     digits = words.decimals_for(words.number(area) / SQUARE_KM for area in table["area_m2"])
     outline_m2 = content.mine.area_m2()
     rows = []
@@ -171,38 +172,35 @@ def _areas(content: ReportContent) -> Section:
 
 
 def _truth(content: ReportContent, frame: MapFrame) -> Section | None:
-    if content.truth is None and content.truth_map is None:
+    if content.comparison is None:
         return None
+    table = content.comparison.table.sort_values("year")
+    digits = words.decimals_for(
+        value / SQUARE_KM for value in table[["truth_area_m2", "found_area_m2"]].to_numpy(dtype=float).ravel()
+    )
     rows = []
-    if content.truth is not None:
-        table = content.truth.sort_values("year")
-        digits = words.decimals_for(
-            value / SQUARE_KM for value in table[["truth_area_m2", "found_area_m2"]].to_numpy(dtype=float).ravel()
+    for row in table.to_dict("records"):
+        truth, found = words.number(row["truth_area_m2"]), words.number(row["found_area_m2"])
+        rows.append(
+            {
+                "year": int(row["year"]),
+                "truth_m2": truth,
+                "found_m2": found,
+                "truth_km2": words.fixed(truth / SQUARE_KM, digits),
+                "found_km2": words.fixed(found / SQUARE_KM, digits),
+                "difference_km2": words.signed((found - truth) / SQUARE_KM, digits),
+                "difference": words.change(found, truth),
+            }
         )
-        for row in table.to_dict("records"):
-            truth, found = words.number(row["truth_area_m2"]), words.number(row["found_area_m2"])
-            rows.append(
-                {
-                    "year": int(row["year"]),
-                    "truth_m2": truth,
-                    "found_m2": found,
-                    "truth_km2": words.fixed(truth / SQUARE_KM, digits),
-                    "found_km2": words.fixed(found / SQUARE_KM, digits),
-                    "difference_km2": words.signed((found - truth) / SQUARE_KM, digits),
-                    "difference": words.change(found, truth),
-                }
-            )
-    return {"rows": rows, "maps": _truth_maps(content, frame)}
+    return {"rows": rows, "maps": _truth_maps(content, content.comparison, frame)}
 
 
-def _truth_maps(content: ReportContent, frame: MapFrame) -> list[Picture]:
-    if content.found_map is None or content.truth_map is None:
-        return []
+def _truth_maps(content: ReportContent, comparison: Comparison, frame: MapFrame) -> list[Picture]:
     maps = []
-    for year in np.atleast_1d(content.truth_map["year"].values):
-        if year not in content.found_map["year"].values:
-            raise ReportError(f"truth_map has the year {year}, found_map has not: give the same years in both")
-        found, truth = content.found_map.sel(year=year), content.truth_map.sel(year=year)
+    for year in np.atleast_1d(comparison.truth["year"].values):
+        if year not in comparison.found["year"].values:
+            raise ReportError(f"the truth has the year {year}, what was found has not: give the same years in both")
+        found, truth = comparison.found.sel(year=year), comparison.truth.sel(year=year)
         ax = _narrow(frame, NARROW_IN, legend_rows=len(FOUND_COLOURS))
         plot_found_and_truth(found, truth, content.mine, int(year), ax, frame=frame)
         maps.append(as_png(figure_of(ax), f"Map of {year}: where active ground was found, missed, or found in error."))
@@ -225,8 +223,8 @@ def _place(content: ReportContent, frame: MapFrame, mean: xr.DataArray) -> Secti
 
 
 def _stable(content: ReportContent, frame: MapFrame, mean: xr.DataArray) -> Section:
-    count = int(np.count_nonzero(content.stable.values.astype(bool)))
-    ax = plot_stable_points(content.stable, content.mine, mean, frame=frame)
+    count = int(np.count_nonzero(content.analysis.stable.values.astype(bool)))
+    ax = plot_stable_points(content.analysis.stable, content.mine, mean, frame=frame)
     return {
         "count": count,
         "map": as_png(figure_of(ax), f"Map of the {count:,} stable points over the mean coherence."),
@@ -239,13 +237,13 @@ def _annual(content: ReportContent, frame: MapFrame) -> Section:
         raise ReportError("the annual NDAI holds no year: a report needs at least one")
     maps = []
     for place, year in enumerate(content.years):
-        layer = content.annual.isel(year=place).compute()
+        layer = content.analysis.annual.isel(year=place).compute()
         ax = _narrow(frame, NARROW_IN)
-        plot_ndai_year(layer, content.mine, year, ax, ceiling=content.ndai_ceiling, frame=frame)
+        plot_ndai_year(layer, content.mine, year, ax, ceiling=content.options.ceiling, frame=frame)
         finite = layer.values[np.isfinite(layer.values)]
         level = f"mean {finite.mean():.3f}" if finite.size else "no cell has data"
         maps.append(as_png(figure_of(ax), f"Map of the annual NDAI of {year}; {level}."))
-    return {"maps": maps, "ceiling": f"{content.ndai_ceiling:g}", "years": words.in_words(content.years)}
+    return {"maps": maps, "ceiling": f"{content.options.ceiling:g}", "years": words.in_words(content.years)}
 
 
 def _left_out(content: ReportContent, what_is: str, *, several: bool = False) -> str:
@@ -262,7 +260,7 @@ def _composite(content: ReportContent, frame: MapFrame) -> Section:
         both = content.classes is None
         what = "The three-year colour composite " + ("and the activity classes are" if both else "is")
         return {"left_out": _left_out(content, what, several=both)}
-    years = content.rgb_years
+    years = content.analysis.last_window
     if years is None:
         raise ReportError("the years of the composite are not known: give composite_years=(red, green, blue)")
     picture = as_png(
@@ -283,7 +281,7 @@ def _classes(content: ReportContent, frame: MapFrame) -> Section | None:
     if content.classes is None:
         # the section before has said it for both
         return None if content.rgb is None else {"left_out": _left_out(content, "The map of activity classes is")}
-    flags, years = class_flags(content.classes), content.rgb_years
+    flags, years = class_flags(content.classes), content.analysis.last_window
     colours = class_colours(flags)
     labels = content.classes.transpose("y", "x").values
     rows, bands = [], []
@@ -335,18 +333,18 @@ def _class_areas(content: ReportContent, rows: list[Section]) -> Picture | None:
 
 
 def _hues(content: ReportContent, classes: xr.DataArray) -> Picture | None:
-    """Return the hues behind the classes; None where no hue decided."""
-    years = content.rgb_years
+    """Return the hues that the classes were cut from; None where no hue decided."""
+    years = content.analysis.last_window
     by_hue = class_flags(classes) == dict(enumerate(CLASS_NAMES))
-    if content.method != "published" or not by_hue or years is None or not set(years) <= set(content.years):
+    if content.options.method != "published" or not by_hue or years is None or not set(years) <= set(content.years):
         return None
-    index = content.annual.sel(year=list(years)).transpose("year", "y", "x").compute()
+    index = content.analysis.annual.sel(year=list(years)).transpose("year", "y", "x").compute()
     ax = plot_hue_histogram(index, classes.transpose("y", "x"))
     return as_svg(figure_of(ax), "Histogram of the hue of the three years, with the six sectors of the classes.")
 
 
 def _caveats(content: ReportContent) -> list[str]:
-    return [*map(str, content.notes), *words.METHOD_CAVEATS.get(content.method, ()), *words.GENERAL_CAVEATS]
+    return [*map(str, content.notes), *words.METHOD_CAVEATS.get(content.options.method, ()), *words.GENERAL_CAVEATS]
 
 
 def _made(content: ReportContent) -> Section:

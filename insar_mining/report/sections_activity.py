@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from insar_mining.activity.timeline import Timeline
 from insar_mining.report import words
 from insar_mining.report.content import ReportContent
 from insar_mining.report.frame import MapFrame, figure_of
@@ -21,11 +22,12 @@ from insar_mining.report.sections_reference import border_sentence, power_senten
 
 def often_section(content: ReportContent, frame: MapFrame) -> dict[str, object] | None:
     """Return the duty cycle of every year and the calendar; None where the method does not count pairs."""
-    if content.duty is None:
+    timeline = content.analysis.timeline
+    if timeline is None:
         return None
     maps = []
-    for place, year in enumerate(np.atleast_1d(content.duty["year"].values)):
-        layer = content.duty.isel(year=place)
+    for place, year in enumerate(np.atleast_1d(timeline.duty["year"].values)):
+        layer = timeline.duty.isel(year=place)
         ax = plot_duty_cycle(
             layer, content.mine, map_figure(frame, width_in=NARROW_IN).add_subplot(), title=str(int(year)), frame=frame
         )
@@ -33,28 +35,28 @@ def often_section(content: ReportContent, frame: MapFrame) -> dict[str, object] 
         level = f"{disturbed.mean():.2f} on average where it was at all" if disturbed.size else "it never was"
         maps.append(as_png(figure_of(ax), f"Share of the pairs of {int(year)} in which ground was disturbed; {level}."))
     calendar: Picture | None = None
-    if content.monthly is not None and not content.monthly.empty:
-        most = content.monthly.iloc[int(np.argmax(content.monthly["area_m2"]))]
+    if not timeline.monthly.empty:
+        most = timeline.monthly.iloc[int(np.argmax(timeline.monthly["area_m2"]))]
         said = f"Calendar of disturbed ground by month; most in {int(most['month'])}/{int(most['year'])}."
-        calendar = as_svg(figure_of(plot_activity_calendar(content.monthly)), said)
-    zones = None if content.zones is None or content.zones.empty else _zones(content.zones)
+        calendar = as_svg(figure_of(plot_activity_calendar(timeline.monthly)), said)
+    zones = None if content.analysis.zones is None or content.analysis.zones.empty else _zones(content.analysis.zones)
     return {
         "maps": maps,
         "calendar": calendar,
-        "dates": _dates(content, frame),
+        "dates": _dates(content, timeline, frame),
         "zones": zones,
-        "season": season_sentence(content),
+        "season": season_sentence(content.seasons),
         "power": power_sentence(content),
         "border": border_sentence(content),
     }
 
 
-def _dates(content: ReportContent, frame: MapFrame) -> list[Picture]:
+def _dates(content: ReportContent, timeline: Timeline, frame: MapFrame) -> list[Picture]:
     """Draw the first and last day of disturbance on one scale."""
     maps = []
-    given = (("first", "begins", content.first_active), ("last", "ends", content.last_active))
+    given = (("first", "begins", timeline.first_active), ("last", "ends", timeline.last_active))
     for name, word, layer in given:
-        if layer is None or bool(np.isnat(layer.values).all()):
+        if bool(np.isnat(layer.values).all()):
             continue
         ax = map_figure(frame, width_in=NARROW_IN).add_subplot()
         plot_active_date(

@@ -18,15 +18,15 @@ Row = dict[str, str]
 
 def ground_section(content: ReportContent) -> dict[str, list[Row]] | None:
     """Return the tables of strata and of corrected areas; None where neither was asked for."""
-    if content.strata is None and content.adjusted is None:
+    if content.analysis.strata is None and content.analysis.adjusted is None:
         return None
     return {"strata": _strata(content), "adjusted": _adjusted(content)}
 
 
 def _strata(content: ReportContent) -> list[Row]:
-    if content.strata is None:
+    if content.analysis.strata is None:
         return []
-    require_columns(content.strata, STRATUM_COLUMNS, "strata")
+    require_columns(content.analysis.strata, STRATUM_COLUMNS, "strata")
     return [
         {
             "by": str(row["by"]),
@@ -36,14 +36,14 @@ def _strata(content: ReportContent) -> list[Row]:
             "whole": _km2(row["stratum_area_m2"]),
             "share": _percent(row["active_share"]),
         }
-        for row in content.strata.sort_values(["by", "stratum", "year"], kind="stable").to_dict("records")
+        for row in content.analysis.strata.sort_values(["by", "stratum", "year"], kind="stable").to_dict("records")
     ]
 
 
 def _adjusted(content: ReportContent) -> list[Row]:
-    if content.adjusted is None:
+    if content.analysis.adjusted is None:
         return []
-    require_columns(content.adjusted, ADJUSTED_COLUMNS, "corrected areas")
+    require_columns(content.analysis.adjusted, ADJUSTED_COLUMNS, "corrected areas")
     return [
         {
             "year": str(int(row["year"])),
@@ -55,7 +55,7 @@ def _adjusted(content: ReportContent) -> list[Row]:
             "users": _percent(row["users_accuracy"]),
             "producers": _percent(row["producers_accuracy"]),
         }
-        for row in content.adjusted.to_dict("records")
+        for row in content.analysis.adjusted.to_dict("records")
     ]
 
 

@@ -45,18 +45,20 @@ def images_section(content: ReportContent) -> dict[str, object]:
                 "baseline": words.signed(baseline, 1),
             }
         )
-    quality, _ = plot_scene_quality(scenes, mean_min=content.scene_mean_min, sd_max=content.scene_sd_max)
+    quality, _ = plot_scene_quality(
+        scenes, mean_min=content.options.scene_mean_min, sd_max=content.options.scene_std_max
+    )
     rejected = int(np.count_nonzero(~kept))
     reasons = None
     if rejected:
-        ax = plot_rejections(scenes, mean_min=content.scene_mean_min)
+        ax = plot_rejections(scenes, mean_min=content.options.scene_mean_min)
         reasons = as_svg(figure_of(ax), f"The {rejected} rejected pairs, numbered in time, each with its reason.")
     return {
         "rows": rows,
         "n_pairs": len(rows),
         "n_rejected": rejected,
-        "mean_min": f"{content.scene_mean_min:g}",
-        "sd_max": f"{content.scene_sd_max:g}",
+        "mean_min": f"{content.options.scene_mean_min:g}",
+        "sd_max": f"{content.options.scene_std_max:g}",
         "calendar": as_svg(
             figure_of(plot_acquisitions(scenes)),
             f"Calendar of the radar images: {len(rows)} pairs, {rejected} of them rejected.",

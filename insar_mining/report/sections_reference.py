@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def reference_parts(content: ReportContent) -> dict[str, object]:
 
 
 def _spread(content: ReportContent) -> str | None:
-    spread = content.spread
+    spread = content.analysis.stable_quality.spread
     if spread is None:
         return None
     return (
@@ -43,7 +44,7 @@ def _spread(content: ReportContent) -> str | None:
 
 
 def _drift(content: ReportContent) -> str | None:
-    drift = content.drift
+    drift = content.analysis.stable_quality.drift
     if drift is None:
         return None
     compared = "the same months of different years were compared" if drift.seasonal else "all pairs were compared"
@@ -69,35 +70,35 @@ def _of_kept(content: ReportContent, column: str) -> tuple[np.ndarray, np.ndarra
 
 
 def _decay(content: ReportContent) -> Picture | None:
+    fit = content.analysis.stable_quality.decay
     days, mean = _of_kept(content, "days")
     known = np.isfinite(days) & np.isfinite(mean)
     # pairs of one span show no decay
     if np.unique(days[known]).size < 2:
         return None
-    fits = None if content.decay is None else {NAME: content.decay}
+    fits = None if fit is None else {NAME: fit}
     said = "no decay could be fitted"
-    if content.decay is not None:
-        first, last = content.decay.expected(content.decay.spans_days)
-        said = (
-            f"from {first:.2f} to {last:.2f} over {content.decay.spans_days[0]} to {content.decay.spans_days[1]} days"
-        )
+    if fit is not None:
+        first, last = fit.expected(fit.spans_days)
+        said = f"from {first:.2f} to {last:.2f} over {fit.spans_days[0]} to {fit.spans_days[1]} days"
     ax = plot_decay(days[known], {NAME: mean[known]}, fits)
     return as_svg(figure_of(ax), f"Mean coherence of the stable points against the span of the pairs: {said}.")
 
 
 def _baseline(content: ReportContent) -> Picture | None:
+    quality = content.analysis.stable_quality
     baseline, mean = _of_kept(content, "perpendicular_baseline_m")
     known = np.isfinite(baseline) & np.isfinite(mean)
     if not known.any():
         return None
-    loss, name = content.baseline_loss, NAME
-    if loss is not None and content.decay is not None:
+    decay, loss, name = quality.decay, quality.baseline_loss, NAME
+    if loss is not None and decay is not None:
         # the loss is fitted beside that of time; pairs of the shortest span show it as they are
         days = _of_kept(content, "days")[0]
         shortest = np.nanmin(days)
-        left = content.decay.share(days) / float(content.decay.share(shortest))
+        left = decay.share(days) / float(decay.share(shortest))
         mean = loss.floor + (mean - loss.floor) / left
-        loss = dataclasses.replace(loss, level=loss.level * float(content.decay.share(shortest)))
+        loss = dataclasses.replace(loss, level=loss.level * float(decay.share(shortest)))
         name = f"{NAME}, brought to {shortest:.0f} days"
     fits = None if loss is None else {name: loss}
     said = (
@@ -110,10 +111,10 @@ def _baseline(content: ReportContent) -> Picture | None:
 
 
 def tells_rows(content: ReportContent) -> list[dict[str, str]]:
-    """Return the factors that distinguish rejected from kept pairs, strongest first."""
-    if content.tells is None:
+    """Return what tells rejected from kept pairs, the most telling first."""
+    if content.analysis.stable_quality.tells is None:
         return []
-    require_columns(content.tells, TELLS_COLUMNS, "what tells rejected pairs")
+    require_columns(content.analysis.stable_quality.tells, TELLS_COLUMNS, "what tells rejected pairs")
     return [
         {
             "quantity": str(row["quantity"]).replace("_", " "),
@@ -122,13 +123,12 @@ def tells_rows(content: ReportContent) -> list[dict[str, str]]:
             "separation": f"{100 * words.number(row['separation']):.0f} %",
             "p": f"{words.number(row['p_value']):.2g}",
         }
-        for row in content.tells.to_dict("records")
+        for row in content.analysis.stable_quality.tells.to_dict("records")
     ]
 
 
-def season_sentence(content: ReportContent) -> str | None:
+def season_sentence(seasons: Mapping[str, float] | None) -> str | None:
     """Describe whether activity follows the seasons."""
-    seasons = content.seasons
     if seasons is None or not math.isfinite(words.number(seasons["p_value"])):
         return None
     p = float(seasons["p_value"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from pyproj import Transformer
 from shapely import transform
 from shapely.geometry import Polygon
 
+from insar_mining.activity.analysis import Analysis, Comparison, StableQuality
+from insar_mining.activity.timeline import Timeline
 from insar_mining.geo.mines import Mine
+from insar_mining.options.models import ActivityOptions
 from insar_mining.report import ReportContent
 from insar_mining.report.images import Picture
 
@@ -159,17 +163,88 @@ def build(
         parts["classes"] = _raster(classes, spacing).assign_attrs(
             flag_values=list(range(8)), flag_meanings=" ".join(NAMES), years=list(years)
         )
-    return ReportContent(**{**parts, **changes})
+    return assemble(**{**parts, **changes})
+
+
+QUALITY = tuple(field.name for field in fields(StableQuality) if field.name != "notes")
+
+
+def assemble(**parts: Any) -> ReportContent:
+    """Put an analysis and a report's content together from single parts, by the names of this file."""
+    coh, pairs = parts["coh"], parts.get("pairs")
+    if pairs is not None:
+        names = ("reference_date", "secondary_date", "days", "perpendicular_baseline_m")
+        coh = coh.assign_coords({name: ("pair", np.asarray(pairs[name])) for name in names if name in pairs})
+    years = [int(year) for year in parts["annual"]["year"].values]
+    window = (years[-3], years[-2], years[-1]) if len(years) >= 3 else None
+    areas = parts.get("class_areas")
+    if areas is not None and window is not None:
+        areas = areas.assign(years="_".join(map(str, window)))
+    analysis = Analysis(
+        coh=coh,
+        stable=parts["stable"],
+        scenes=parts["scenes"],
+        annual=parts["annual"],
+        rgb={window: parts["rgb"]} if window and parts.get("rgb") is not None else {},
+        classes={window: parts["classes"]} if window and parts.get("classes") is not None else {},
+        activity=parts["activity"],
+        timeline=parts.get("timeline"),
+        strata=parts.get("strata"),
+        adjusted=parts.get("adjusted"),
+        class_areas=areas,
+        zones=parts.get("zones"),
+        stable_quality=StableQuality(**{name: parts[name] for name in QUALITY if name in parts}),
+        notes=tuple(parts.get("notes", ())),
+    )
+    return ReportContent(
+        mine=parts["mine"],
+        period=parts["period"],
+        analysis=analysis,
+        options=ActivityOptions(method=parts["method"]),
+        run=parts["run"],
+        max_perp_baseline_m=parts.get("max_perp_baseline_m", 250.0),
+        rejected_pairs=parts.get("rejected_pairs", ()),
+        skipped=parts.get("skipped", ()),
+        comparison=parts.get("comparison"),
+    )
+
+
+def with_parts(content: ReportContent, **changes: Any) -> ReportContent:
+    """Return a report's content with some parts replaced."""
+    analysis = content.analysis
+    parts: dict[str, Any] = {field.name: getattr(analysis, field.name) for field in fields(analysis)}
+    parts |= {field.name: getattr(content, field.name) for field in fields(content) if field.init}
+    parts |= {name: getattr(analysis.stable_quality, name) for name in QUALITY}
+    parts |= {"rgb": content.rgb, "classes": content.classes, "method": content.options.method}
+    return assemble(**{**parts, **changes})
+
+
+def counted(content: ReportContent, **changes: Any) -> ReportContent:
+    """Return the content with a time line: duty as annual NDAI, two months, and no dates unless they are given."""
+    annual = content.analysis.annual
+    none = content.analysis.stable.astype("datetime64[ns]").copy(
+        data=np.full(content.analysis.stable.shape, np.datetime64("NaT", "ns"))
+    )
+    timeline = Timeline(
+        duty=annual.copy(data=np.clip(annual.values, 0, 1)),
+        first_active=changes.pop("first_active", none),
+        last_active=changes.pop("last_active", none),
+        start=none,
+        stop=none,
+        pairs=pd.DataFrame(),
+        monthly=pd.DataFrame({"year": [2021, 2021], "month": [1, 2], "area_m2": [2e5, 7e5], "n_pairs": [2, 1]}),
+    )
+    return with_parts(content, timeline=timeline, **changes)
 
 
 def with_truth(content: ReportContent, seed: int = 3) -> dict[str, Any]:
     """Return the parts of a report that compare with a truth: the active discs, grown by one cell in the truth."""
     rng = np.random.default_rng(seed)
     years = content.years
-    active = _discs((content.coh.sizes["y"], content.coh.sizes["x"]), len(years))
+    active = _discs((content.analysis.coh.sizes["y"], content.analysis.coh.sizes["x"]), len(years))
     found = active ^ (rng.random(active.shape) < 0.01)
     truth = active | np.roll(active, 1, axis=2)
-    spacing = abs(content.coh.attrs["transform"][0])
+    spacing = abs(content.analysis.coh.attrs["transform"][0])
     table = pd.DataFrame(
         {
             "year": years,
@@ -178,12 +253,7 @@ def with_truth(content: ReportContent, seed: int = 3) -> dict[str, Any]:
             "difference": 0.0,
         }
     )
-    return {
-        "simulated": True,
-        "truth": table,
-        "found_map": _raster(found, spacing, year=years),
-        "truth_map": _raster(truth, spacing, year=years),
-    }
+    return {"comparison": Comparison(table, _raster(found, spacing, year=years), _raster(truth, spacing, year=years))}
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def plane(packed, rows, columns):
 
 
 def test_layers_are_the_maps_within_half_a_step(content, data):
-    annual = content.annual
+    annual = content.analysis.annual
     for year in content.years:
         (layer,) = [layer for layer in data["layers"] if layer["label"] == f"NDAI {year}"]
         (stored,) = plane(layer, layer["rows"], layer["columns"])
@@ -50,10 +50,10 @@ def test_layers_are_the_maps_within_half_a_step(content, data):
 def test_series_hold_every_pair(content, data):
     series = data["series"]
     stored = plane(series, series["rows"], series["columns"])
-    assert series["pairs"] == [str(name) for name in content.coh["pair"].values]
-    assert stored.shape[0] == content.coh.sizes["pair"]
+    assert series["pairs"] == [str(name) for name in content.analysis.coh["pair"].values]
+    assert stored.shape[0] == content.analysis.coh.sizes["pair"]
     assert series["middle"] == sorted(series["middle"])
-    expected = averaged(content.coh.values.astype(float), series["cells"])
+    expected = averaged(content.analysis.coh.values.astype(float), series["cells"])
     np.testing.assert_array_equal(stored, quantised(expected, 0.0, 1.0))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import io
 import re
@@ -16,6 +17,7 @@ import yaml
 from PIL import Image
 
 from insar_mining import activity
+from insar_mining.activity.analysis import Comparison
 from insar_mining.errors import OutputError, ReportError
 from insar_mining.report import render_report, write_report
 
@@ -161,11 +163,11 @@ def test_every_table_has_a_caption_and_headings_have_a_scope(page):
 
 def test_the_table_of_areas_holds_the_inputs(content, page):
     caption = "Active area per year"
-    assert page.column(caption, "data-area-m2") == content.activity["area_m2"].tolist()
-    assert page.column(caption, "data-nominal-m2") == content.activity["area_nominal_m2"].tolist()
+    assert page.column(caption, "data-area-m2") == content.analysis.activity["area_m2"].tolist()
+    assert page.column(caption, "data-nominal-m2") == content.analysis.activity["area_nominal_m2"].tolist()
     header, *rows = [[text for text, _ in row] for row in page.tables[caption]]
     assert "parity only" in header[-1]
-    for row, given in zip(rows, content.activity.to_dict("records"), strict=True):
+    for row, given in zip(rows, content.analysis.activity.to_dict("records"), strict=True):
         assert row[0] == str(given["year"])
         assert float(row[1]) == pytest.approx(given["area_m2"] / 1e6, rel=1e-3)
         low, high = (float(text) for text in row[2].split(" to "))
@@ -173,7 +175,7 @@ def test_the_table_of_areas_holds_the_inputs(content, page):
         assert high == pytest.approx(given["area_high_m2"] / 1e6, rel=1e-3)
         assert row[5:8] == [f"{given['active_pixels']:,}", f"{given['n_pixels']:,}", str(given["n_pairs"])]
     assert rows[0][3] == ""
-    first, second = content.activity["area_m2"].iloc[:2]
+    first, second = content.analysis.activity["area_m2"].iloc[:2]
     assert float(rows[1][3].rstrip(" %").replace("\N{MINUS SIGN}", "-")) == pytest.approx(
         100 * (second / first - 1), abs=0.05
     )
@@ -181,7 +183,7 @@ def test_the_table_of_areas_holds_the_inputs(content, page):
 
 def test_the_headline_tells_the_last_year_and_its_change(content, page):
     words = page.words()
-    last, before = content.activity["area_m2"].iloc[-1], content.activity["area_m2"].iloc[-2]
+    last, before = content.analysis.activity["area_m2"].iloc[-1], content.analysis.activity["area_m2"].iloc[-2]
     assert f"In 2023, {last / 1e6:.5f} km² of ground was active" in words
     share = 100 * last / content.mine.area_m2()
     assert f"{share:.0f} % of the outline" in words
@@ -191,7 +193,7 @@ def test_the_headline_tells_the_last_year_and_its_change(content, page):
 
 def test_rejected_pairs_and_their_reasons_are_listed(content, page):
     rejected = content.scenes[~content.scenes["kept"]]
-    baselines = content.pairs.set_index("pair")["perpendicular_baseline_m"]
+    baselines = content.pair_table.set_index("pair")["perpendicular_baseline_m"]
     rows = [[text for text, _ in row] for row in page.tables["Rejected pairs"][1:]]
     assert [row[0] for row in rows] == rejected["pair"].tolist()
     assert [row[5] for row in rows] == rejected["reason"].tolist()
@@ -217,8 +219,8 @@ def test_the_table_of_classes_counts_the_cells(content, page):
 @pytest.mark.usefixtures("undrawn")
 def test_cell_areas_that_change_with_latitude_are_summed_by_row(make_content):
     made = make_content()
-    by_row = np.linspace(300.0, 500.0, made.coh.sizes["y"])
-    coh = made.coh.assign_coords(cell_area_m2=("y", by_row)).drop_attrs().assign_attrs(made.coh.attrs)
+    by_row = np.linspace(300.0, 500.0, made.analysis.coh.sizes["y"])
+    coh = made.analysis.coh.assign_coords(cell_area_m2=("y", by_row)).drop_attrs().assign_attrs(made.analysis.coh.attrs)
     page = Page(render_report(make_content(coh=coh)))
     expected = [((made.classes.values == value) * by_row[:, None]).sum() / 1e6 for value in range(8)]
     assert [float(row[-1][0]) for row in page.tables["Classes"][1:]] == pytest.approx(expected, abs=5e-5)
@@ -251,11 +253,11 @@ def test_real_data_do_not_claim_to_be_simulated(page):
 
 @pytest.mark.usefixtures("undrawn")
 def test_simulated_data_are_named_first_and_compared_with_the_truth(make_content, make_truth):
-    parts = make_truth(make_content())
-    parts["truth"] = pd.DataFrame(
+    compared = make_truth(make_content())["comparison"]
+    table = pd.DataFrame(
         {"year": [2021, 2022, 2023], "truth_area_m2": [1e5, 0.0, 5e4], "found_area_m2": [1.1e5, 4e3, 4e4]}
     )
-    page = Page(render_report(make_content(**parts)))
+    page = Page(render_report(make_content(comparison=dataclasses.replace(compared, table=table))))
     words = page.words()
     assert words.index("Simulated data") < words.index("km²"), "before any number"
     assert next(data for tag, data in page.text if tag == "title").startswith("Simulated")
@@ -268,14 +270,6 @@ def test_simulated_data_are_named_first_and_compared_with_the_truth(make_content
     assert [float(row[3].replace("\N{MINUS SIGN}", "-")) for row in rows] == [0.01, 0.004, -0.01]
     alts = [attrs["alt"] for attrs in page.all("img") if "missed" in attrs["alt"]]
     assert len(alts) == 3
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_a_truth_without_a_map_is_a_plain_sentence(make_content, make_truth):
-    parts = make_truth(make_content()) | {"found_map": None, "truth_map": None}
-    page = Page(render_report(make_content(**parts)))
-    assert "No map of the truth was given" in page.words()
-    assert len(page.tables["Active area, simulated and found"]) == 4
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -327,7 +321,7 @@ def test_few_years_leave_out_the_composite_in_one_sentence(make_content):
 def test_years_without_an_area_are_said_not_drawn(make_content):
     """What the published rule gives for fewer than three years: rows whose areas are missing."""
     base = make_content(years=(2023,))
-    unknown = base.activity.assign(
+    unknown = base.analysis.activity.assign(
         area_m2=np.nan,
         area_low_m2=np.nan,
         area_high_m2=np.nan,
@@ -350,7 +344,7 @@ def test_no_baselines_is_a_plain_sentence(make_content):
 
 @pytest.mark.usefixtures("undrawn")
 def test_some_unknown_baselines_are_counted(make_content):
-    pairs = make_content(years=(2023,)).pairs.copy()
+    pairs = make_content(years=(2023,)).pair_table.copy()
     pairs.loc[:2, "perpendicular_baseline_m"] = np.nan
     page = Page(render_report(make_content(years=(2023,), pairs=pairs)))
     assert "The baseline of 3 pairs is not known; unknown baselines are not drawn." in page.words()
@@ -360,12 +354,12 @@ def test_some_unknown_baselines_are_counted(make_content):
 def test_baselines_that_came_with_the_stack_are_used(make_content):
     base = make_content(years=(2023,))
     on_pair = {
-        "reference_date": base.pairs["reference_date"],
-        "secondary_date": base.pairs["secondary_date"],
-        "days": base.pairs["days"],
-        "perpendicular_baseline_m": base.pairs["perpendicular_baseline_m"],
+        "reference_date": base.pair_table["reference_date"],
+        "secondary_date": base.pair_table["secondary_date"],
+        "days": base.pair_table["days"],
+        "perpendicular_baseline_m": base.pair_table["perpendicular_baseline_m"],
     }
-    coh = base.coh.assign_coords({name: ("pair", np.asarray(values)) for name, values in on_pair.items()})
+    coh = base.analysis.coh.assign_coords({name: ("pair", np.asarray(values)) for name, values in on_pair.items()})
     page = Page(render_report(make_content(years=(2023,), pairs=None, coh=coh)))
     assert any("Perpendicular baseline of 12 pairs" in attrs["alt"] for attrs in page.all("img"))
 
@@ -378,7 +372,7 @@ def test_nothing_rejected_nothing_skipped_nothing_stable(make_content):
             make_content(
                 years=(2023,),
                 scenes=base.scenes.assign(kept=True, reason=None),
-                stable=xr.zeros_like(base.stable),
+                stable=xr.zeros_like(base.analysis.stable),
                 skipped=(),
                 rejected_pairs=(),
             )
@@ -409,12 +403,16 @@ def test_the_same_content_gives_the_same_bytes(make_content):
 @pytest.mark.usefixtures("undrawn")
 def test_the_callers_content_is_not_changed(make_content):
     made = make_content(years=(2023,), shape=(24, 24))
-    before = [made.coh.copy(deep=True), made.annual.copy(deep=True), made.stable.copy(deep=True)]
-    tables = [made.activity.copy(), made.scenes.copy(), made.pairs.copy()]
+    before = [
+        made.analysis.coh.copy(deep=True),
+        made.analysis.annual.copy(deep=True),
+        made.analysis.stable.copy(deep=True),
+    ]
+    tables = [made.analysis.activity.copy(), made.scenes.copy(), made.pair_table.copy()]
     render_report(made)
-    for now, then in zip((made.coh, made.annual, made.stable), before, strict=True):
+    for now, then in zip((made.analysis.coh, made.analysis.annual, made.analysis.stable), before, strict=True):
         xr.testing.assert_identical(now, then)
-    for now, then in zip((made.activity, made.scenes, made.pairs), tables, strict=True):
+    for now, then in zip((made.analysis.activity, made.scenes, made.pair_table), tables, strict=True):
         pd.testing.assert_frame_equal(now, then)
 
 
@@ -442,24 +440,34 @@ def test_the_file_appears_whole_or_not_at_all(tmp_path, make_content, monkeypatc
     assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
 
 
+def off_the_grid(content):
+    """A truth whose map is a cell smaller."""
+    active = content.analysis.annual > 0
+    table = pd.DataFrame({"year": [2023], "truth_area_m2": [1.0], "found_area_m2": [1.0]})
+    return Comparison(table, active, active.isel(x=slice(1, None)))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: {"activity": c.activity.drop(columns="area_low_m2")}, "area_low_m2"),
-        (lambda c: {"activity": pd.concat([c.activity, c.activity])}, "one row for each year"),
+        (lambda c: {"activity": c.analysis.activity.drop(columns="area_low_m2")}, "area_low_m2"),
+        (lambda c: {"activity": pd.concat([c.analysis.activity, c.analysis.activity])}, "one row for each year"),
         (lambda c: {"method": "significant"}, "'significant'"),
-        (lambda c: {"stable": c.stable.isel(x=slice(1, None))}, "stable does not lie on the grid"),
-        (lambda c: {"annual": c.annual.assign_coords(y=c.annual["y"] + 20.0)}, "annual does not lie on the grid"),
-        (lambda c: {"truth_map": c.annual > 0}, "belong together"),
+        (lambda c: {"stable": c.analysis.stable.isel(x=slice(1, None))}, "stable does not lie on the grid"),
+        (
+            lambda c: {"annual": c.analysis.annual.assign_coords(y=c.analysis.annual["y"] + 20.0)},
+            "annual does not lie on the grid",
+        ),
+        (lambda c: {"comparison": off_the_grid(c)}, "truth does not lie on the grid"),
         (lambda c: {"scenes": c.scenes.drop(columns="reason")}, "reason"),
     ],
 )
 def test_parts_that_do_not_fit_together_are_named(make_content, change, message):
     base = make_content(years=(2023,), shape=(24, 24))
-    parts = {"activity": base.activity, "method": "published", **change(base)}
+    parts = {"activity": base.analysis.activity, "method": "published", **change(base)}
     method = parts.pop("method")
     if method != "published":
-        parts["activity"] = base.activity
+        parts["activity"] = base.analysis.activity
     with pytest.raises(ReportError, match=message):
         make_content(years=(2023,), shape=(24, 24), method=method, **parts)
 
@@ -468,11 +476,11 @@ def test_parts_that_do_not_fit_together_are_named(make_content, change, message)
 def test_what_the_activity_functions_return_can_be_reported_as_it_is(make_content):
     base = make_content()
     on_pair = {
-        name: ("pair", base.pairs[name].to_numpy())
+        name: ("pair", base.pair_table[name].to_numpy())
         for name in ("reference_date", "secondary_date", "days", "perpendicular_baseline_m")
     }
-    coh = base.coh.assign_coords(on_pair).assign_coords(
-        cell_area_m2=400.0, year=("pair", base.pairs["reference_date"].dt.year.to_numpy())
+    coh = base.analysis.coh.assign_coords(on_pair).assign_coords(
+        cell_area_m2=400.0, year=("pair", base.pair_table["reference_date"].dt.year.to_numpy())
     )
     found = activity.iterate_stable(coh, 0.8, 0.2)
     annual = activity.annual_ndai(activity.ndai(found.kept, found.stable))

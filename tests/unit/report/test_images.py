@@ -14,7 +14,7 @@ from insar_mining.report.plots import plot_areas, plot_mine
 
 
 def test_svg_is_the_same_for_the_same_figure_and_its_references_hold(content):
-    first, second = (as_svg(plot_areas(content.activity).figure, "areas") for _ in range(2))
+    first, second = (as_svg(plot_areas(content.analysis.activity).figure, "areas") for _ in range(2))
     assert first == second
     svg = base64.b64decode(first.uri.partition(",")[2]).decode()
     ids = re.findall(r'\bid="([^"]+)"', svg)
@@ -25,7 +25,7 @@ def test_svg_is_the_same_for_the_same_figure_and_its_references_hold(content):
 
 
 def test_png_keeps_its_colours_and_loses_its_blank_margins(content):
-    mean = content.annual.isel(year=0).clip(0, 1)
+    mean = content.analysis.annual.isel(year=0).clip(0, 1)
     picture = as_png(plot_mine(mean, content.mine).figure, "mine")
     image = Image.open(io.BytesIO(base64.b64decode(picture.uri.partition(",")[2]))).convert("RGB")
     pixels = np.asarray(image)
@@ -37,5 +37,7 @@ def test_png_keeps_its_colours_and_loses_its_blank_margins(content):
 
 
 def test_png_is_the_same_for_the_same_figure(content):
-    first, second = (as_png(plot_mine(content.annual.isel(year=0), content.mine).figure, "mine") for _ in range(2))
+    first, second = (
+        as_png(plot_mine(content.analysis.annual.isel(year=0), content.mine).figure, "mine") for _ in range(2)
+    )
     assert first == second

@@ -27,13 +27,13 @@ def months(years=(2021, 2022), leave_out=()):
 
 
 def test_the_duty_cycle_is_drawn_from_0_to_1(content):
-    duty = content.annual.isel(year=0, drop=True).clip(0, 1)
+    duty = content.analysis.annual.isel(year=0, drop=True).clip(0, 1)
     ax = plots.plot_duty_cycle(duty, content.mine, title="2021")
     (image,) = ax.get_images()
     assert image.get_clim() == (0, 1)
     np.testing.assert_allclose(image.get_array().filled(np.nan), duty.values, rtol=1e-6)
     with pytest.raises(ReportError, match="select one layer"):
-        plots.plot_duty_cycle(content.annual, content.mine)
+        plots.plot_duty_cycle(content.analysis.annual, content.mine)
 
 
 def test_the_calendar_says_every_number_and_hatches_what_is_not_known():
@@ -188,7 +188,7 @@ def test_nothing_is_cut_off_when_saved(content):
 
 
 def test_a_map_of_dates_runs_from_the_first_to_the_last_day(content):
-    frame_like = content.stable
+    frame_like = content.analysis.stable
     days = np.full(frame_like.shape, np.datetime64("NaT", "ns"))
     days[10, 10:20] = np.datetime64("2021-03-01")
     days[12, 10:20] = np.datetime64("2022-03-01")

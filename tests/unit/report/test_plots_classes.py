@@ -129,9 +129,9 @@ def test_bands_show_each_class_by_itself(content):
 
 
 def test_the_comparison_counts_hits_misses_and_false_finds(content, make_truth):
-    parts = make_truth(content)
-    found = parts["found_map"].sel(year=2022).astype(float)
-    truth = parts["truth_map"].sel(year=2022)
+    compared = make_truth(content)["comparison"]
+    found = compared.found.sel(year=2022).astype(float)
+    truth = compared.truth.sel(year=2022)
     found[dict(y=0)] = np.nan
     ax = plots.plot_found_and_truth(found, truth, content.mine, 2022)
     known = np.isfinite(found.values)

@@ -18,31 +18,33 @@ from insar_mining.report.frame import MapFrame
 
 
 def test_mean_coherence_equals_numpy_and_does_not_depend_on_blocks(content):
-    expected = np.nanmean(content.coh.values[:, 3:, 3:].astype(np.float64), axis=0)
+    expected = np.nanmean(content.analysis.coh.values[:, 3:, 3:].astype(np.float64), axis=0)
     for rows in (1, 7, 512):
-        mean = plots.mean_coherence(content.coh, rows)
+        mean = plots.mean_coherence(content.analysis.coh, rows)
         np.testing.assert_allclose(mean.values[3:, 3:], expected, rtol=1e-6)
         assert np.isnan(mean.values[:3, :3]).all()
-    assert mean.attrs["crs"] == content.coh.attrs["crs"]
+    assert mean.attrs["crs"] == content.analysis.coh.attrs["crs"]
 
 
 def test_mean_coherence_reads_one_pair_and_one_block_at_a_time(content):
     sizes = []
 
     def read(key):
-        values = content.coh.values[key]
+        values = content.analysis.coh.values[key]
         sizes.append(values.size)
         return values
 
-    lazy = content.coh.copy(data=lazy_variable(content.coh.dims, content.coh.shape, read)._data)
+    lazy = content.analysis.coh.copy(
+        data=lazy_variable(content.analysis.coh.dims, content.analysis.coh.shape, read)._data
+    )
     mean = plots.mean_coherence(lazy, 16)
-    assert max(sizes) == 16 * content.coh.sizes["x"]
-    assert sum(sizes) == content.coh.size, "every value once"
-    np.testing.assert_array_equal(mean, plots.mean_coherence(content.coh))
+    assert max(sizes) == 16 * content.analysis.coh.sizes["x"]
+    assert sum(sizes) == content.analysis.coh.size, "every value once"
+    np.testing.assert_array_equal(mean, plots.mean_coherence(content.analysis.coh))
 
 
 def test_the_map_of_the_mine_shows_the_coherence_from_0_to_1_and_the_outline(content):
-    mean = plots.mean_coherence(content.coh)
+    mean = plots.mean_coherence(content.analysis.coh)
     ax = plots.plot_mine(mean, content.mine)
     (image,) = ax.get_images()
     np.testing.assert_array_equal(image.get_array().filled(np.nan), mean.values)
@@ -61,7 +63,7 @@ def test_the_map_of_the_mine_shows_the_coherence_from_0_to_1_and_the_outline(con
 
 
 def test_cells_without_data_are_transparent_over_a_hatch(content):
-    ax = plots.plot_mine(plots.mean_coherence(content.coh), content.mine)
+    ax = plots.plot_mine(plots.mean_coherence(content.analysis.coh), content.mine)
     (image,) = ax.get_images()
     assert image.get_array().mask[:3, :3].all()
     assert image.cmap(np.ma.masked_all(1))[0][3] == 0.0
@@ -69,18 +71,18 @@ def test_cells_without_data_are_transparent_over_a_hatch(content):
 
 
 def test_a_raster_stored_south_up_is_drawn_north_up(content):
-    mean = plots.mean_coherence(content.coh)
+    mean = plots.mean_coherence(content.analysis.coh)
     (upright,) = plots.plot_mine(mean, content.mine).get_images()
     (turned,) = plots.plot_mine(mean.isel(y=slice(None, None, -1)), content.mine).get_images()
     np.testing.assert_array_equal(upright.get_array(), turned.get_array())
 
 
 def test_stable_points_are_drawn_where_they_are_and_counted(content):
-    ax = plots.plot_stable_points(content.stable, content.mine, plots.mean_coherence(content.coh))
+    ax = plots.plot_stable_points(content.analysis.stable, content.mine, plots.mean_coherence(content.analysis.coh))
     layer = ax.get_images()[-1].get_array()
-    np.testing.assert_array_equal(layer[..., 3] > 0, content.stable.values)
-    assert tuple(layer[content.stable.values][0]) == to_rgba("#0072b2")
-    count = int(content.stable.values.sum())
+    np.testing.assert_array_equal(layer[..., 3] > 0, content.analysis.stable.values)
+    assert tuple(layer[content.analysis.stable.values][0]) == to_rgba("#0072b2")
+    count = int(content.analysis.stable.values.sum())
     assert ax.get_legend().get_texts()[0].get_text() == f"stable points ({count:,} cells)"
 
 
@@ -98,20 +100,20 @@ def test_a_lone_stable_point_of_a_large_map_stays_visible(content):
 
 
 def test_every_year_is_drawn_on_the_same_scale(content):
-    figure = plots.plot_annual_ndai(content.annual, content.mine, ceiling=0.5)
+    figure = plots.plot_annual_ndai(content.analysis.annual, content.mine, ceiling=0.5)
     maps = [ax for ax in figure.axes if ax.get_images()]
     assert [ax.get_title(loc="left") for ax in maps] == ["2021", "2022", "2023"]
     for ax, year in zip(maps, content.years, strict=True):
         (image,) = ax.get_images()
         assert image.get_clim() == (0.0, 0.5)
         drawn = image.get_array().filled(np.nan)
-        np.testing.assert_allclose(drawn, content.annual.sel(year=year).values.astype(np.float32))
+        np.testing.assert_allclose(drawn, content.analysis.annual.sel(year=year).values.astype(np.float32))
 
 
 @pytest.mark.parametrize("drawn", ["ndai", "duty", "date"])
 def test_the_colours_of_maps_grow_monotonously_in_lightness(content, drawn):
     """Of the image itself: what its own scale makes of values from its low to its high end."""
-    layer = content.annual.isel(year=0)
+    layer = content.analysis.annual.isel(year=0)
     if drawn == "ndai":
         ax = plots.plot_ndai_year(layer, content.mine, content.years[0])
     elif drawn == "duty":
@@ -132,14 +134,16 @@ def test_the_colours_of_maps_grow_monotonously_in_lightness(content, drawn):
 def test_plots_draw_into_given_axes_and_leave_pyplot_alone(content):
     figure = Figure()
     ax = figure.add_subplot()
-    assert plots.plot_ndai_year(content.annual.isel(year=0), content.mine, 2021, ax) is ax
+    assert plots.plot_ndai_year(content.analysis.annual.isel(year=0), content.mine, 2021, ax) is ax
     assert ax.figure is figure
     assert pyplot.get_fignums() == []
 
 
 def test_plots_can_be_made_in_threads(content):
     def draw(place):
-        figure = plots.plot_ndai_year(content.annual.isel(year=place), content.mine, content.years[place]).figure
+        figure = plots.plot_ndai_year(
+            content.analysis.annual.isel(year=place), content.mine, content.years[place]
+        ).figure
         return figure.axes[0].get_images()[0].get_array().filled(-1)
 
     with ThreadPoolExecutor(3) as pool:
@@ -149,13 +153,13 @@ def test_plots_can_be_made_in_threads(content):
 
 
 def test_the_callers_rasters_are_not_changed(content):
-    before = content.annual.copy(deep=True)
-    plots.plot_annual_ndai(content.annual, content.mine)
-    xr.testing.assert_identical(content.annual, before)
+    before = content.analysis.annual.copy(deep=True)
+    plots.plot_annual_ndai(content.analysis.annual, content.mine)
+    xr.testing.assert_identical(content.analysis.annual, before)
 
 
 def test_a_stack_instead_of_a_map_is_named(content):
     with pytest.raises(ReportError, match="select one layer"):
-        plots.plot_mine(content.annual, content.mine)
+        plots.plot_mine(content.analysis.annual, content.mine)
     with pytest.raises(ReportError, match="empty"):
-        plots.plot_annual_ndai(content.annual.isel(year=slice(0)), content.mine)
+        plots.plot_annual_ndai(content.analysis.annual.isel(year=slice(0)), content.mine)

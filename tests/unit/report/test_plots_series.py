@@ -21,14 +21,14 @@ def lines(ax):
 
 def test_baselines_are_drawn_at_the_middle_of_each_pair(content):
     rejected = content.scenes["pair"][~content.scenes["kept"]]
-    ax = plots.plot_baselines(content.pairs, rejected=rejected, limit_m=250)
+    ax = plots.plot_baselines(content.pair_table, rejected=rejected, limit_m=250)
     kept = content.scenes["kept"].to_numpy()
     used, dropped = lines(ax)["pair used"], lines(ax)["pair rejected"]
-    baseline = content.pairs["perpendicular_baseline_m"].to_numpy()
+    baseline = content.pair_table["perpendicular_baseline_m"].to_numpy()
     np.testing.assert_array_equal(used.get_ydata(), baseline[kept])
     np.testing.assert_array_equal(dropped.get_ydata(), baseline[~kept])
-    first = content.pairs["reference_date"].to_numpy("datetime64[D]")[kept]
-    second = content.pairs["secondary_date"].to_numpy("datetime64[D]")[kept]
+    first = content.pair_table["reference_date"].to_numpy("datetime64[D]")[kept]
+    second = content.pair_table["secondary_date"].to_numpy("datetime64[D]")[kept]
     drawn = used.get_xdata().astype("datetime64[D]")
     assert ((drawn >= first) & (drawn <= second)).all()
     assert np.abs((drawn - first) - (second - drawn)).max() <= np.timedelta64(1, "D")
@@ -43,7 +43,7 @@ def test_baselines_are_drawn_at_the_middle_of_each_pair(content):
 
 
 def test_an_unknown_baseline_is_not_drawn_as_zero(content):
-    pairs = content.pairs.copy()
+    pairs = content.pair_table.copy()
     pairs.loc[[0, 5], "perpendicular_baseline_m"] = np.nan
     drawn = lines(plots.plot_baselines(pairs))["pair used"].get_ydata()
     assert len(drawn) == len(pairs) - 2
@@ -95,8 +95,8 @@ def test_scenes_without_a_value_are_left_out(content):
 
 
 def test_areas_are_bars_in_square_kilometres_with_intervals_and_parity(content):
-    ax = plots.plot_areas(content.activity)
-    table = content.activity
+    ax = plots.plot_areas(content.analysis.activity)
+    table = content.analysis.activity
     heights = [bar.get_height() for bar in ax.patches]
     np.testing.assert_allclose(heights, table["area_m2"] / 1e6)
     centres = [bar.get_x() + bar.get_width() / 2 for bar in ax.patches]
@@ -111,7 +111,7 @@ def test_areas_are_bars_in_square_kilometres_with_intervals_and_parity(content):
 
 
 def test_areas_without_an_interval_have_no_error_bar(content):
-    table = content.activity.assign(area_low_m2=np.nan, area_high_m2=np.nan)
+    table = content.analysis.activity.assign(area_low_m2=np.nan, area_high_m2=np.nan)
     ax = plots.plot_areas(table)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [
         "active area",
@@ -120,13 +120,13 @@ def test_areas_without_an_interval_have_no_error_bar(content):
 
 
 def test_an_interval_that_does_not_hold_the_estimate_is_drawn_as_it_is(content):
-    table = content.activity.assign(area_low_m2=3e6, area_high_m2=4e6)
+    table = content.analysis.activity.assign(area_low_m2=3e6, area_high_m2=4e6)
     (first, *_) = plots.plot_areas(table).containers[1].lines[2][0].get_segments()
     np.testing.assert_allclose(first[:, 1], [3.0, 4.0])
 
 
 def test_two_methods_stand_beside_each_other(content):
-    both = pd.concat([content.activity, content.activity.assign(method="significant", area_m2=1e6)])
+    both = pd.concat([content.analysis.activity, content.analysis.activity.assign(method="significant", area_m2=1e6)])
     ax = plots.plot_areas(both)
     spans = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches)
     assert len(spans) == 6
@@ -136,7 +136,7 @@ def test_two_methods_stand_beside_each_other(content):
 
 
 def test_one_year_is_one_labelled_tick(content):
-    ax = plots.plot_areas(content.activity.iloc[:1])
+    ax = plots.plot_areas(content.analysis.activity.iloc[:1])
     ax.figure.canvas.draw()
     assert [label.get_text() for label in ax.get_xticklabels()] == ["2021"]
 
@@ -144,8 +144,8 @@ def test_one_year_is_one_labelled_tick(content):
 def test_series_draw_into_given_axes(content):
     figure = Figure()
     axes = figure.subplots(2, 2)
-    assert plots.plot_baselines(content.pairs, axes[0, 0]) is axes[0, 0]
-    assert plots.plot_areas(content.activity, axes[0, 1]) is axes[0, 1]
+    assert plots.plot_baselines(content.pair_table, axes[0, 0]) is axes[0, 0]
+    assert plots.plot_areas(content.analysis.activity, axes[0, 1]) is axes[0, 1]
     given = (axes[1, 0], axes[1, 1])
     assert plots.plot_scene_quality(content.scenes, given) == given
 

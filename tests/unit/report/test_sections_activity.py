@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -26,17 +25,12 @@ from insar_mining.report.sections_reference import (
     season_sentence,
 )
 
-
-def counted(content: ReportContent) -> ReportContent:
-    given = {f.name: getattr(content, f.name) for f in dataclasses.fields(content) if f.init}
-    duty = content.annual.copy(data=np.clip(content.annual.values, 0, 1))
-    monthly = pd.DataFrame({"year": [2021, 2021], "month": [1, 2], "area_m2": [2e5, 7e5], "n_pairs": [2, 1]})
-    return ReportContent(**{**given, "duty": duty, "monthly": monthly})
+from .conftest import counted, with_parts
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_duty_and_calendar_are_drawn_and_told(content: ReportContent) -> None:
-    section = often_section(counted(content), MapFrame.of(content.coh))
+    section = often_section(counted(content), MapFrame.of(content.analysis.coh))
     assert section is not None
     assert len(section["maps"]) == len(content.years)  # type: ignore[arg-type]
     assert "most in 2/2021" in str(section["calendar"])
@@ -44,21 +38,16 @@ def test_duty_and_calendar_are_drawn_and_told(content: ReportContent) -> None:
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_method_that_counts_no_pairs_has_no_such_section(content: ReportContent) -> None:
-    assert often_section(content, MapFrame.of(content.coh)) is None
+    assert often_section(content, MapFrame.of(content.analysis.coh)) is None
     assert 'id="often"' not in render_report(content)
     assert 'href="#often"' in render_report(counted(content))
-
-
-def with_parts(content: ReportContent, **parts: object) -> ReportContent:
-    given = {f.name: getattr(content, f.name) for f in dataclasses.fields(content) if f.init}
-    return ReportContent(**{**given, **parts})
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_hues_are_shown_of_classes_that_were_cut_from_them_alone(content: ReportContent) -> None:
     assert content.classes is not None
     assert report_sections(content)["classes"]["hues"] is None  # type: ignore[index]
-    bits = (content.annual.values > 0.15).astype(np.uint8)
+    bits = (content.analysis.annual.values > 0.15).astype(np.uint8)
     classes = content.classes.copy(data=bits[0] + 2 * bits[1] + 4 * bits[2])
     names = "Black Red Green Yellow Blue Magenta Cyan White"
     by_hue = with_parts(content, classes=classes.assign_attrs(flag_meanings=names))
@@ -66,7 +55,7 @@ def test_hues_are_shown_of_classes_that_were_cut_from_them_alone(content: Report
     assert "Histogram of the hue" in str(section["hues"])  # type: ignore[index]
     assert "Green" in str(section["areas"])  # type: ignore[index]
     assert "Black" not in str(section["areas"])  # type: ignore[index]
-    decided = with_parts(by_hue, method="significant", activity=content.activity.assign(method="significant"))
+    decided = with_parts(by_hue, method="significant", activity=content.analysis.activity.assign(method="significant"))
     assert report_sections(decided)["classes"]["hues"] is None  # type: ignore[index]
 
 
@@ -84,7 +73,7 @@ def test_a_rejection_is_told_with_what_stands_out(content: ReportContent) -> Non
 
 def dated(content: ReportContent) -> ReportContent:
     """With dates, zones and a season: the first disc is disturbed from March to June 2021."""
-    disc = content.annual.values[0] > 0.2
+    disc = content.analysis.annual.values[0] > 0.2
     zones = pd.DataFrame(
         {
             "zone": ["pit", "pit", "dump_2"],
@@ -96,16 +85,17 @@ def dated(content: ReportContent) -> ReportContent:
         }
     )
     none = np.datetime64("NaT", "ns")
-    plane = content.stable.astype("float32")
+    plane = content.analysis.stable.astype("float32")
     first = plane.copy(data=np.where(disc, np.datetime64("2021-03-01", "ns"), none))
     last = plane.copy(data=np.where(disc, np.datetime64("2021-06-05", "ns"), none))
-    seasons = {"amplitude": 0.8, "peak_month": 6.9, "p_value": 0.001}
-    return with_parts(counted(content), zones=zones, first_active=first, last_active=last, seasons=seasons)
+    return counted(content, zones=zones, first_active=first, last_active=last)
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_dates_zones_and_seasons_are_told(content: ReportContent) -> None:
-    section = often_section(dated(content), MapFrame.of(content.coh))
+def test_dates_zones_and_seasons_are_told(content: ReportContent, monkeypatch: pytest.MonkeyPatch) -> None:
+    seasons = {"amplitude": 0.8, "peak_month": 6.9, "p_value": 0.001}
+    monkeypatch.setattr("insar_mining.report.content.seasonality", lambda monthly: seasons)
+    section = often_section(dated(content), MapFrame.of(content.analysis.coh))
     assert section is not None
     first, last = section["dates"]  # type: ignore[misc]
     assert "the first is 1 March 2021" in first.alt  # type: ignore[has-type]
@@ -117,8 +107,10 @@ def test_dates_zones_and_seasons_are_told(content: ReportContent) -> None:
         "worked": "worked",
     }  # fmt: skip
     few = dated(content)
-    assert few.zones is not None
-    small = often_section(with_parts(few, zones=few.zones.assign(share=[0.0032, 0.0, 0.046])), MapFrame.of(content.coh))
+    assert few.analysis.zones is not None
+    small = often_section(
+        with_parts(few, zones=few.analysis.zones.assign(share=[0.0032, 0.0, 0.046])), MapFrame.of(content.analysis.coh)
+    )
     assert small is not None
     assert [row["share"] for row in small["zones"]["rows"]] == ["0.32 %", "0 %", "4.6 %"]  # type: ignore[index]
     assert "swings by 80 % of its mean, highest in June" in str(section["season"])
@@ -132,17 +124,16 @@ def test_dates_zones_and_seasons_are_told(content: ReportContent) -> None:
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_season_that_chance_makes_is_none(content: ReportContent) -> None:
-    chance = with_parts(content, seasons={"amplitude": 0.8, "peak_month": 6.9, "p_value": 0.2})
+    chance = {"amplitude": 0.8, "peak_month": 6.9, "p_value": 0.2}
     assert "No season stands out" in str(season_sentence(chance))
-    few = with_parts(content, seasons=dict.fromkeys(("amplitude", "peak_month", "p_value"), float("nan")))
-    assert season_sentence(few) is None
-    assert season_sentence(content) is None
+    assert season_sentence(dict.fromkeys(("amplitude", "peak_month", "p_value"), float("nan"))) is None
+    assert season_sentence(content.seasons) is None
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_the_least_that_could_be_seen_is_told(content: ReportContent) -> None:
     assert power_sentence(content) is None
-    table = content.activity.assign(smallest_area_m2=6400.0, smallest_duty=1 / 25)
+    table = content.analysis.activity.assign(smallest_area_m2=6400.0, smallest_duty=1 / 25)
     said = str(power_sentence(with_parts(content, activity=table)))
     assert "0.64 ha in 2021 (one pair is 4 % of that year's)" in said
     assert "0.64 ha in 2023" in said
@@ -154,7 +145,7 @@ def test_the_least_that_could_be_seen_is_told(content: ReportContent) -> None:
 @pytest.mark.usefixtures("undrawn")
 def test_what_the_border_decides_is_told(content: ReportContent) -> None:
     assert border_sentence(content) is None
-    table = content.activity.assign(area_map_m2=2e6, area_loose_m2=2.2e6, area_strict_m2=1.85e6)
+    table = content.analysis.activity.assign(area_map_m2=2e6, area_loose_m2=2.2e6, area_strict_m2=1.85e6)
     said = str(border_sentence(with_parts(content, activity=table)))
     assert "2 km² mapped in 2021 would be 2.2 or 1.85 km²" in said
     assert border_sentence(with_parts(content, activity=table.assign(area_map_m2=0.0))) is None

@@ -222,7 +222,7 @@ def test_wrong_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(CoverageError, match="does not pass the area"):
         pair(tmp_path, 1, area=(-8.34, 35.71, -8.33, 35.72))
     with pytest.raises(ProductError, match="IW3"):
-        pair(tmp_path, 1, swath="IW3")
+        pair(tmp_path, 1, swaths="IW3")
     with pytest.raises(OptionError, match=r"0\.\.1"):
         pair(tmp_path, 1, coherence=1.3)
     with pytest.raises(OptionError, match="sigma_dn"):
