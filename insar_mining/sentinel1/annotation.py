@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from insar_mining.arrays import FloatArray
 from insar_mining.errors import ProductError
+from insar_mining.sentinel1.elements import MissingElementError, element_at, number_of, text_of
 from insar_mining.sentinel1.orbit import Orbit, OrbitArc, without_leap_second
 
 SPEED_OF_LIGHT_M_S = 299_792_458.0
@@ -218,72 +219,53 @@ def parse_annotation(
         raise ProductError(f"{source}: not well-formed XML ({error}); fetch the product again") from error
     try:
         return _sub_swath(root, epoch, ipf_version, source)
-    except (_Missing, ValueError, IndexError) as error:
+    except (MissingElementError, ValueError, IndexError) as error:
         raise ProductError(f"{source}: not a usable Sentinel-1 SLC annotation: {error}") from error
-
-
-class _Missing(Exception):
-    """An element that the product specification requires is not there."""
-
-
-def _element(root: ElementTree.Element, path: str) -> ElementTree.Element:
-    found = root.find(path)
-    if found is None:
-        raise _Missing(f"element {path} is missing in <{root.tag}>")
-    return found
-
-
-def _text(root: ElementTree.Element, path: str) -> str:
-    return (_element(root, path).text or "").strip()
-
-
-def _number(root: ElementTree.Element, path: str) -> float:
-    return float(_text(root, path))
 
 
 def _sub_swath(
     root: ElementTree.Element, epoch: np.datetime64 | None, ipf_version: str | None, source: str
 ) -> SubSwath:
     if root.tag != "product" or root.find("swathTiming") is None:
-        raise _Missing(f"the root element is <{root.tag}>, expected <product> with a <swathTiming>")
-    header = _element(root, "adsHeader")
+        raise ValueError(f"the root element is <{root.tag}>, expected <product> with a <swathTiming>")
+    header = element_at(root, "adsHeader")
     if epoch is None:
-        epoch = midnight_before(parse_utc(_text(header, "startTime")))
+        epoch = midnight_before(parse_utc(text_of(header, "startTime")))
     seconds = _seconds_from(epoch)
-    information = _element(root, "generalAnnotation/productInformation")
-    image = _element(root, "imageAnnotation/imageInformation")
-    processing = _element(root, "imageAnnotation/processingInformation/swathProcParamsList/swathProcParams")
-    timing = _element(root, "swathTiming")
-    lines_per_burst = int(_text(timing, "linesPerBurst"))
+    information = element_at(root, "generalAnnotation/productInformation")
+    image = element_at(root, "imageAnnotation/imageInformation")
+    processing = element_at(root, "imageAnnotation/processingInformation/swathProcParamsList/swathProcParams")
+    timing = element_at(root, "swathTiming")
+    lines_per_burst = int(text_of(timing, "linesPerBurst"))
     bursts = tuple(
-        _burst(i, b, seconds, lines_per_burst) for i, b in enumerate(_element(timing, "burstList").findall("burst"))
+        _burst(i, b, seconds, lines_per_burst) for i, b in enumerate(element_at(timing, "burstList").findall("burst"))
     )
     if not bursts:
-        raise _Missing("the burst list is empty: only IW (TOPS) products can be used")
+        raise ValueError("the burst list is empty: only IW (TOPS) products can be used")
     return SubSwath(
-        platform=_text(header, "missionId"),
-        swath=_text(header, "swath").upper(),
-        polarisation=_text(header, "polarisation").upper(),
-        product_type=_text(header, "productType"),
-        orbit_direction=_text(information, "pass").lower(),
-        absolute_orbit=int(_text(header, "absoluteOrbitNumber")),
+        platform=text_of(header, "missionId"),
+        swath=text_of(header, "swath").upper(),
+        polarisation=text_of(header, "polarisation").upper(),
+        product_type=text_of(header, "productType"),
+        orbit_direction=text_of(information, "pass").lower(),
+        absolute_orbit=int(text_of(header, "absoluteOrbitNumber")),
         ipf_version=ipf_version,
         epoch=epoch,
-        radar_frequency_hz=_number(information, "radarFrequency"),
-        range_sampling_rate_hz=_number(information, "rangeSamplingRate"),
-        slant_range_time_s=_number(image, "slantRangeTime"),
-        azimuth_time_interval_s=_number(image, "azimuthTimeInterval"),
-        azimuth_frequency_hz=_number(image, "azimuthFrequency"),
-        azimuth_steering_rate_rad_s=float(np.deg2rad(_number(information, "azimuthSteeringRate"))),
+        radar_frequency_hz=number_of(information, "radarFrequency"),
+        range_sampling_rate_hz=number_of(information, "rangeSamplingRate"),
+        slant_range_time_s=number_of(image, "slantRangeTime"),
+        azimuth_time_interval_s=number_of(image, "azimuthTimeInterval"),
+        azimuth_frequency_hz=number_of(image, "azimuthFrequency"),
+        azimuth_steering_rate_rad_s=float(np.deg2rad(number_of(information, "azimuthSteeringRate"))),
         lines_per_burst=lines_per_burst,
-        samples_per_burst=int(_text(timing, "samplesPerBurst")),
-        range_bandwidth=_bandwidth(_element(processing, "rangeProcessing")),
-        azimuth_bandwidth=_bandwidth(_element(processing, "azimuthProcessing")),
+        samples_per_burst=int(text_of(timing, "samplesPerBurst")),
+        range_bandwidth=_bandwidth(element_at(processing, "rangeProcessing")),
+        azimuth_bandwidth=_bandwidth(element_at(processing, "azimuthProcessing")),
         bursts=bursts,
         orbit=_orbit(root, seconds, source),
-        fm_rates=_fm_rates(_element(root, "generalAnnotation/azimuthFmRateList"), seconds),
-        doppler_centroids=_doppler_centroids(_element(root, "dopplerCentroid/dcEstimateList"), seconds),
-        geolocation=_geolocation(_element(root, "geolocationGrid/geolocationGridPointList"), seconds),
+        fm_rates=_fm_rates(element_at(root, "generalAnnotation/azimuthFmRateList"), seconds),
+        doppler_centroids=_doppler_centroids(element_at(root, "dopplerCentroid/dcEstimateList"), seconds),
+        geolocation=_geolocation(element_at(root, "geolocationGrid/geolocationGridPointList"), seconds),
     )
 
 
@@ -304,16 +286,16 @@ def _seconds_from(epoch: np.datetime64) -> Callable[[str], float]:
 
 def _burst(index: int, element: ElementTree.Element, seconds: Callable[[str], float], lines: int) -> Burst:
     # int() on each piece is several times faster than numpy's parsing of strings
-    first = np.array([int(n) for n in _text(element, "firstValidSample").split()], dtype=np.int32)
-    last = np.array([int(n) for n in _text(element, "lastValidSample").split()], dtype=np.int32)
+    first = np.array([int(n) for n in text_of(element, "firstValidSample").split()], dtype=np.int32)
+    last = np.array([int(n) for n in text_of(element, "lastValidSample").split()], dtype=np.int32)
     if first.size != lines or last.size != lines:
-        raise _Missing(f"burst {index + 1} lists valid samples for {first.size} lines of {lines}")
+        raise ValueError(f"burst {index + 1} lists valid samples for {first.size} lines of {lines}")
     burst_id = element.find("burstId")  # since IPF 3.40
     return Burst(
         index=index,
         burst_id=None if burst_id is None or not burst_id.text else int(burst_id.text),
-        azimuth_time_s=seconds(_text(element, "azimuthTime")),
-        sensing_time_s=seconds(_text(element, "sensingTime")),
+        azimuth_time_s=seconds(text_of(element, "azimuthTime")),
+        sensing_time_s=seconds(text_of(element, "sensingTime")),
         first_valid_sample=first,
         last_valid_sample=last,
     )
@@ -326,18 +308,18 @@ def _orbit_source(root: ElementTree.Element) -> str:
 
 def _bandwidth(element: ElementTree.Element) -> Bandwidth:
     return Bandwidth(
-        processed_hz=_number(element, "processingBandwidth"),
-        total_hz=_number(element, "totalBandwidth"),
-        hamming=_number(element, "windowCoefficient"),
+        processed_hz=number_of(element, "processingBandwidth"),
+        total_hz=number_of(element, "totalBandwidth"),
+        hamming=number_of(element, "windowCoefficient"),
     )
 
 
 def _orbit(root: ElementTree.Element, seconds: Callable[[str], float], source: str) -> Orbit:
-    vectors = _element(root, "generalAnnotation/orbitList").findall("orbit")
+    vectors = element_at(root, "generalAnnotation/orbitList").findall("orbit")
     return Orbit(
-        time_s=np.array([seconds(_text(v, "time")) for v in vectors]),
-        position_m=np.array([[_number(v, f"position/{axis}") for axis in "xyz"] for v in vectors]),
-        velocity_m_s=np.array([[_number(v, f"velocity/{axis}") for axis in "xyz"] for v in vectors]),
+        time_s=np.array([seconds(text_of(v, "time")) for v in vectors]),
+        position_m=np.array([[number_of(v, f"position/{axis}") for axis in "xyz"] for v in vectors]),
+        velocity_m_s=np.array([[number_of(v, f"velocity/{axis}") for axis in "xyz"] for v in vectors]),
         source=f"annotation {source}",
         is_downlink=_orbit_source(root) == "downlink",
     )
@@ -345,7 +327,7 @@ def _orbit(root: ElementTree.Element, seconds: Callable[[str], float], source: s
 
 def _polynomial(element: ElementTree.Element, text: str, seconds: Callable[[str], float]) -> RangePolynomial:
     coefficients = tuple(float(c) for c in text.split())
-    return RangePolynomial(seconds(_text(element, "azimuthTime")), _number(element, "t0"), coefficients)
+    return RangePolynomial(seconds(text_of(element, "azimuthTime")), number_of(element, "t0"), coefficients)
 
 
 def _fm_rates(element: ElementTree.Element, seconds: Callable[[str], float]) -> tuple[RangePolynomial, ...]:
@@ -355,17 +337,17 @@ def _fm_rates(element: ElementTree.Element, seconds: Callable[[str], float]) -> 
         if polynomial is not None and polynomial.text:
             text = polynomial.text
         else:  # IPF before 2.43 writes three elements instead of one list
-            text = " ".join(_text(rate, name) for name in ("c0", "c1", "c2"))
+            text = " ".join(text_of(rate, name) for name in ("c0", "c1", "c2"))
         rates.append(_polynomial(rate, text, seconds))
     if not rates:
-        raise _Missing("the list of azimuth FM rates is empty")
+        raise ValueError("the list of azimuth FM rates is empty")
     return tuple(rates)
 
 
 def _doppler_centroids(element: ElementTree.Element, seconds: Callable[[str], float]) -> tuple[RangePolynomial, ...]:
-    estimates = [_polynomial(e, _text(e, "dataDcPolynomial"), seconds) for e in element.findall("dcEstimate")]
+    estimates = [_polynomial(e, text_of(e, "dataDcPolynomial"), seconds) for e in element.findall("dcEstimate")]
     if not estimates:
-        raise _Missing("the list of Doppler centroid estimates is empty")
+        raise ValueError("the list of Doppler centroid estimates is empty")
     return tuple(estimates)
 
 
@@ -375,18 +357,18 @@ def _geolocation(element: ElementTree.Element, seconds: Callable[[str], float]) 
     count, columns = sum(len(row) for row in rows), len(samples[0]) if rows else 0
     is_full = columns > 1 and all(len(wanted) == columns for wanted in samples)
     if not is_full or count < (1 - MOST_MISSING_TIE_POINTS) * columns * len(rows):
-        raise _Missing(f"the geolocation grid has {count} points, not a full grid of {len(rows)} x {columns}")
+        raise ValueError(f"the geolocation grid has {count} points, not a full grid of {len(rows)} x {columns}")
 
     def read(name: str, *, period: float | None = None) -> FloatArray:
         return np.array(
             [
-                _along([(s, _number(p, name)) for s, p in sorted(row.items())], wanted, period)
+                _along([(s, number_of(p, name)) for s, p in sorted(row.items())], wanted, period)
                 for row, wanted in zip(rows, samples, strict=True)
             ]
         )
 
-    times = [[(s, seconds(_text(p, "azimuthTime"))) for s, p in sorted(row.items())] for row in rows]
-    lines = [_number(next(iter(row.values())), "line") for row in rows]
+    times = [[(s, seconds(text_of(p, "azimuthTime"))) for s, p in sorted(row.items())] for row in rows]
+    lines = [number_of(next(iter(row.values())), "line") for row in rows]
     return GeolocationGrid(
         azimuth_time_s=np.array([_along(t, s, None) for t, s in zip(times, samples, strict=True)]),
         slant_range_time_s=read("slantRangeTime"),
@@ -403,7 +385,7 @@ def _tie_point_rows(element: ElementTree.Element) -> list[dict[float, ElementTre
     """Return the tie points by line and sample, whatever their order; one that is there twice counts once."""
     rows: dict[float, dict[float, ElementTree.Element]] = {}
     for point in element.findall("geolocationGridPoint"):
-        rows.setdefault(_number(point, "line"), {})[_number(point, "pixel")] = point
+        rows.setdefault(number_of(point, "line"), {})[number_of(point, "pixel")] = point
     return [rows[line] for line in sorted(rows)]
 
 
@@ -421,7 +403,7 @@ def _along(known: list[tuple[float, float]], wanted: list[float], period: float 
     if len(known) == len(wanted):
         return [value for _, value in known]
     if len(known) < 2:
-        raise _Missing("the geolocation grid has a row of fewer than 2 points")
+        raise ValueError("the geolocation grid has a row of fewer than 2 points")
     at, values = np.array(known).T
     values = values if period is None else np.unwrap(values, period=period)
     right = np.clip(np.searchsorted(at, wanted), 1, at.size - 1)

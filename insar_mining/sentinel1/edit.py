@@ -16,6 +16,7 @@ import numpy as np
 
 from insar_mining.errors import ProductError
 from insar_mining.sentinel1.annotation import parse_utc
+from insar_mining.sentinel1.elements import element_at, set_text
 from insar_mining.sentinel1.safe_manifest import utc_text
 
 Element = ElementTree.Element
@@ -54,17 +55,17 @@ def cut_annotation(annotation: Element, cut: Cut, byte_offsets: Sequence[int]) -
     """
     root = copy.deepcopy(annotation)
     _set_period(root, cut)
-    _set(root, "imageAnnotation/imageInformation/productFirstLineUtcTime", utc_text(cut.start))
-    _set(root, "imageAnnotation/imageInformation/productLastLineUtcTime", utc_text(cut.stop))
-    _set(root, "imageAnnotation/imageInformation/numberOfLines", str(cut.lines))
-    bursts = _find(root, "swathTiming/burstList")
+    set_text(root, "imageAnnotation/imageInformation/productFirstLineUtcTime", utc_text(cut.start))
+    set_text(root, "imageAnnotation/imageInformation/productLastLineUtcTime", utc_text(cut.stop))
+    set_text(root, "imageAnnotation/imageInformation/numberOfLines", str(cut.lines))
+    bursts = element_at(root, "swathTiming/burstList")
     for index, burst in enumerate(list(bursts)):
         if not cut.first <= index < cut.first + cut.count:
             bursts.remove(burst)
     bursts.set("count", str(cut.count))
     for burst, offset in zip(bursts, byte_offsets, strict=True):
-        _set(burst, "byteOffset", str(offset))
-    _cut_grid(_find(root, "geolocationGrid/geolocationGridPointList"), cut)
+        set_text(burst, "byteOffset", str(offset))
+    _cut_grid(element_at(root, "geolocationGrid/geolocationGridPointList"), cut)
     return root
 
 
@@ -80,8 +81,8 @@ def shift_vectors(content: Element, cut: Cut) -> Element:
 
 
 def _set_period(root: Element, cut: Cut) -> None:
-    _set(root, "adsHeader/startTime", utc_text(cut.start))
-    _set(root, "adsHeader/stopTime", utc_text(cut.stop))
+    set_text(root, "adsHeader/startTime", utc_text(cut.start))
+    set_text(root, "adsHeader/stopTime", utc_text(cut.stop))
 
 
 def _cut_grid(points: Element, cut: Cut) -> None:
@@ -109,7 +110,7 @@ def _cut_grid(points: Element, cut: Cut) -> None:
         points.remove(point)
     for number, row in enumerate(kept):
         for point in row:
-            _set(point, "line", str(min(number * cut.lines_per_burst, cut.lines - 1)))
+            set_text(point, "line", str(min(number * cut.lines_per_burst, cut.lines - 1)))
             points.append(point)
     points.set("count", str(len(points)))
 
@@ -121,17 +122,6 @@ def _between(one: Element, other: Element, time: np.datetime64) -> Element:
     found = copy.deepcopy(one)
     for name in _INTERPOLATED:
         a, b = (float(p.findtext(name, "nan")) for p in (one, other))
-        _set(found, name, f"{a + share * (b - a):.15e}")
-    _set(found, "azimuthTime", utc_text(time))
+        set_text(found, name, f"{a + share * (b - a):.15e}")
+    set_text(found, "azimuthTime", utc_text(time))
     return found
-
-
-def _find(root: Element, path: str) -> Element:
-    found = root.find(path)
-    if found is None:
-        raise ProductError(f"element {path} is missing in the <{root.tag}> of the bursts' metadata; fetch it again")
-    return found
-
-
-def _set(root: Element, path: str, text: str) -> None:
-    _find(root, path).text = text

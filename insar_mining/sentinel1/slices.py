@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from insar_mining.errors import ProductError
 from insar_mining.sentinel1.annotation import parse_utc
+from insar_mining.sentinel1.elements import element_at, number_of, set_text, text_of
 
 Element = ElementTree.Element
 
@@ -81,10 +82,10 @@ def join_annotations(parts: Sequence[Element], *, source: str) -> Element:
             _merge_list(root, part, path, moment)
     last = ordered[-1]
     lines = len(burst_starts(root)) * _lines_per_burst(root)
-    _set(root, "adsHeader/stopTime", _text(last, "adsHeader/stopTime"))
+    set_text(root, "adsHeader/stopTime", text_of(last, "adsHeader/stopTime"))
     information = "imageAnnotation/imageInformation"
-    _set(root, f"{information}/productLastLineUtcTime", _text(last, f"{information}/productLastLineUtcTime"))
-    _set(root, f"{information}/numberOfLines", str(lines))
+    set_text(root, f"{information}/productLastLineUtcTime", text_of(last, f"{information}/productLastLineUtcTime"))
+    set_text(root, f"{information}/numberOfLines", str(lines))
     return root
 
 
@@ -104,9 +105,9 @@ def align_samples(roots: Sequence[Element], *, source: str) -> list[int]:
     ProductError
         The first ranges do not lie a whole number of samples apart.
     """
-    starts = [_number(root, f"{_IMAGE}/slantRangeTime") for root in roots]
-    rates = [_number(root, "generalAnnotation/productInformation/rangeSamplingRate") for root in roots]
-    widths = [int(_number(root, "swathTiming/samplesPerBurst")) for root in roots]
+    starts = [number_of(root, f"{_IMAGE}/slantRangeTime") for root in roots]
+    rates = [number_of(root, "generalAnnotation/productInformation/rangeSamplingRate") for root in roots]
+    widths = [int(number_of(root, "swathTiming/samplesPerBurst")) for root in roots]
     begin = min(starts)
     exact = [(start - begin) * rates[0] for start in starts]
     first = [round(samples) for samples in exact]
@@ -125,12 +126,12 @@ def align_samples(roots: Sequence[Element], *, source: str) -> list[int]:
 
 def _widen(root: Element, begin_s: float, shift: int, width: int) -> None:
     """Move an image by whole samples into a wider one."""
-    _find(root, f"{_IMAGE}/slantRangeTime").text = repr(begin_s)
+    element_at(root, f"{_IMAGE}/slantRangeTime").text = repr(begin_s)
     for path in (f"{_IMAGE}/numberOfSamples", "swathTiming/samplesPerBurst"):
-        _find(root, path).text = str(width)
+        element_at(root, path).text = str(width)
     for burst in root.iterfind("swathTiming/burstList/burst"):
         for name in ("firstValidSample", "lastValidSample"):
-            element = _find(burst, name)
+            element = element_at(burst, name)
             samples = [int(text) for text in (element.text or "").split()]
             element.text = " ".join(str(sample + shift if sample >= 0 else sample) for sample in samples)
     for pixel in root.iterfind("geolocationGrid/geolocationGridPointList/geolocationGridPoint/pixel"):
@@ -162,7 +163,7 @@ def join_vectors(
         _shift(part, _LINES, burst * _lines_per_burst(annotations[i]))
         for name in (*_VECTOR_LISTS, _AZIMUTH_NOISE):
             _append_vectors(root.find(name), part.find(name), by_line=name != _AZIMUTH_NOISE)
-    _set(root, "adsHeader/stopTime", _text(parts[order[-1]], "adsHeader/stopTime"))
+    set_text(root, "adsHeader/stopTime", text_of(parts[order[-1]], "adsHeader/stopTime"))
     return root
 
 
@@ -177,9 +178,9 @@ def _append_vectors(target: Element | None, added: Element | None, *, by_line: b
     """Append vectors; where those of two slices overlap, the earlier slice's are kept."""
     if target is None or added is None:
         return
-    ends = [int(_text(v, "line")) for v in target] if by_line else []
+    ends = [int(text_of(v, "line")) for v in target] if by_line else []
     for vector in added:
-        if not ends or int(_text(vector, "line")) > max(ends):
+        if not ends or int(text_of(vector, "line")) > max(ends):
             target.append(vector)
     target.set("count", str(len(target)))
 
@@ -196,13 +197,13 @@ def _append_bursts(root: Element, part: Element, source: str) -> None:
             f"{source}: two slices do not follow one another ({_what(root)}: {gap:.1f} s between their bursts, "
             "2.8 s is one burst); fetch the scene between them, or give each its own folder"
         )
-    bursts, grid = _find(root, "swathTiming/burstList"), _grid(root)
+    bursts, grid = element_at(root, "swathTiming/burstList"), _grid(root)
     rows, added = _rows(root), _rows(part)
     for point in rows[-1]:  # the last line of the earlier slice is none of the joined image
         grid.remove(point)
     per_burst = _lines_per_burst(root)
     for index in new:
-        bursts.append(copy.deepcopy(_find(part, "swathTiming/burstList")[index]))
+        bursts.append(copy.deepcopy(element_at(part, "swathTiming/burstList")[index]))
         _append_row(grid, added[index], (len(bursts) - 1) * per_burst)
     _append_row(grid, added[-1], len(bursts) * per_burst - 1)
     bursts.set("count", str(len(bursts)))
@@ -212,7 +213,7 @@ def _append_bursts(root: Element, part: Element, source: str) -> None:
 def _append_row(grid: Element, row: Sequence[Element], line: int) -> None:
     for point in row:
         moved = copy.deepcopy(point)
-        _set(moved, "line", str(line))
+        set_text(moved, "line", str(line))
         grid.append(moved)
 
 
@@ -220,7 +221,7 @@ def _rows(root: Element) -> list[list[Element]]:
     """Tie points by rows: one at the first line of every burst, one at the last line of the image."""
     rows: dict[int, list[Element]] = {}
     for point in _grid(root):
-        rows.setdefault(int(_text(point, "line")), []).append(point)
+        rows.setdefault(int(text_of(point, "line")), []).append(point)
     found = [rows[line] for line in sorted(rows)]
     count = len(burst_starts(root))
     if len(found) != count + 1:
@@ -236,22 +237,22 @@ def _merge_list(root: Element, part: Element, path: str, moment: str) -> None:
     target, added = root.find(path), part.find(path)
     if target is None or added is None or len(added) == 0:
         return
-    end = max((parse_utc(_text(e, moment)) for e in target), default=None)
+    end = max((parse_utc(text_of(e, moment)) for e in target), default=None)
     for element in added:
-        if end is None or parse_utc(_text(element, moment)) > end:
+        if end is None or parse_utc(text_of(element, moment)) > end:
             target.append(copy.deepcopy(element))
     target.set("count", str(len(target)))
 
 
 def _check_same(one: Element, other: Element, source: str) -> None:
     for path in _SAME:
-        if _text(one, path) != _text(other, path):
+        if text_of(one, path) != text_of(other, path):
             raise ProductError(
                 f"{source}: {_what(one)} and {_what(other)} are no slices of one image (their {path.split('/')[-1]} is "
-                f"{_text(one, path)} and {_text(other, path)}); give each its own folder"
+                f"{text_of(one, path)} and {text_of(other, path)}); give each its own folder"
             )
     for path, tolerance in _NEAR:
-        a, b = float(_text(one, path)), float(_text(other, path))
+        a, b = float(text_of(one, path)), float(text_of(other, path))
         if not abs(a - b) <= tolerance:
             raise ProductError(
                 f"{source}: {_what(one)} and {_what(other)} are sampled differently (their {path.split('/')[-1]} is "
@@ -261,7 +262,7 @@ def _check_same(one: Element, other: Element, source: str) -> None:
 
 def burst_starts(root: Element) -> npt.NDArray[np.datetime64]:
     """Return when the bursts of an annotation begin (UTC)."""
-    times = [parse_utc(_text(b, "azimuthTime")) for b in root.iterfind("swathTiming/burstList/burst")]
+    times = [parse_utc(text_of(b, "azimuthTime")) for b in root.iterfind("swathTiming/burstList/burst")]
     if not times:
         raise ProductError(f"{_what(root)}: its list of bursts is empty; fetch it again")
     return np.array(times, dtype="datetime64[ns]")
@@ -274,27 +275,8 @@ def _what(root: Element) -> str:
 
 
 def _lines_per_burst(root: Element) -> int:
-    return int(_text(root, "swathTiming/linesPerBurst"))
+    return int(text_of(root, "swathTiming/linesPerBurst"))
 
 
 def _grid(root: Element) -> Element:
-    return _find(root, "geolocationGrid/geolocationGridPointList")
-
-
-def _find(root: Element, path: str) -> Element:
-    found = root.find(path)
-    if found is None:
-        raise ProductError(f"element {path} is missing in the <{root.tag}> of {_what(root)}; fetch it again")
-    return found
-
-
-def _text(root: Element, path: str) -> str:
-    return (_find(root, path).text or "").strip()
-
-
-def _set(root: Element, path: str, text: str) -> None:
-    _find(root, path).text = text
-
-
-def _number(root: Element, path: str) -> float:
-    return float(_text(root, path))
+    return element_at(root, "geolocationGrid/geolocationGridPointList")

@@ -17,6 +17,7 @@ from scipy.interpolate import RegularGridInterpolator
 from insar_mining.arrays import FloatArray
 from insar_mining.errors import ProductError
 from insar_mining.sentinel1.annotation import SubSwath, parse_annotation
+from insar_mining.sentinel1.elements import element_at, set_text, text_of
 from insar_mining.sentinel1.orbit import Orbit
 from insar_mining.simulate.geometry import locate, trajectory
 
@@ -101,8 +102,8 @@ def with_orbit(xml: bytes, orbit: Orbit) -> bytes:
         root.iterfind("generalAnnotation/orbitList/orbit"), orbit.position_m, orbit.velocity_m_s, strict=True
     ):
         for k, axis in enumerate("xyz"):
-            _set(element, f"position/{axis}", f"{position[k]:.15e}")
-            _set(element, f"velocity/{axis}", f"{velocity[k]:.15e}")
+            set_text(element, f"position/{axis}", f"{position[k]:.15e}")
+            set_text(element, f"velocity/{axis}", f"{velocity[k]:.15e}")
     return _bytes(root)
 
 
@@ -120,17 +121,17 @@ def cut_annotation(xml: bytes, cut: Cut, *, image_number: int | None = None) -> 
     stop = bursts[-1].azimuth_time_s + (swath.lines_per_burst - 1) * swath.azimuth_time_interval_s
     slant = float(swath.slant_range_time_of(cut.first_sample))
 
-    _set(root, "adsHeader/startTime", _stamp(swath, start))
-    _set(root, "adsHeader/stopTime", _stamp(swath, stop))
+    set_text(root, "adsHeader/startTime", _stamp(swath, start))
+    set_text(root, "adsHeader/stopTime", _stamp(swath, stop))
     if image_number is not None:
-        _set(root, "adsHeader/imageNumber", f"{image_number:03d}")
+        set_text(root, "adsHeader/imageNumber", f"{image_number:03d}")
     information = "imageAnnotation/imageInformation"
-    _set(root, f"{information}/productFirstLineUtcTime", _stamp(swath, start))
-    _set(root, f"{information}/productLastLineUtcTime", _stamp(swath, stop))
-    _set(root, f"{information}/slantRangeTime", f"{slant:.15e}")
-    _set(root, f"{information}/numberOfSamples", str(samples))
-    _set(root, f"{information}/numberOfLines", str(lines))
-    _set(root, "swathTiming/samplesPerBurst", str(samples))
+    set_text(root, f"{information}/productFirstLineUtcTime", _stamp(swath, start))
+    set_text(root, f"{information}/productLastLineUtcTime", _stamp(swath, stop))
+    set_text(root, f"{information}/slantRangeTime", f"{slant:.15e}")
+    set_text(root, f"{information}/numberOfSamples", str(samples))
+    set_text(root, f"{information}/numberOfLines", str(lines))
+    set_text(root, "swathTiming/samplesPerBurst", str(samples))
     _cut_bursts(root, cut)
     _thin(root, "antennaPattern/antennaPatternList", start, stop, swath)
     _thin(root, "generalAnnotation/noiseList", start, stop, swath)
@@ -170,30 +171,30 @@ def _first(xml: bytes, tag: bytes) -> bytes:
 def with_pixels(xml: bytes, *, first_byte: int, mean: complex, deviation: tuple[float, float]) -> bytes:
     """Write the byte offsets of the bursts and the statistics of the pixels into an annotation."""
     root = ElementTree.fromstring(xml)
-    lines, samples = (int(_text(root, f"swathTiming/{n}")) for n in ("linesPerBurst", "samplesPerBurst"))
+    lines, samples = (int(text_of(root, f"swathTiming/{n}")) for n in ("linesPerBurst", "samplesPerBurst"))
     for index, burst in enumerate(root.iterfind("swathTiming/burstList/burst")):
-        _set(burst, "byteOffset", str(first_byte + index * lines * samples * 4))
+        set_text(burst, "byteOffset", str(first_byte + index * lines * samples * 4))
     for statistics in root.iter("imageStatistics"):
-        _set(statistics, "outputDataMean/re", f"{mean.real:.6e}")
-        _set(statistics, "outputDataMean/im", f"{mean.imag:.6e}")
-        _set(statistics, "outputDataStdDev/re", f"{deviation[0]:.6e}")
-        _set(statistics, "outputDataStdDev/im", f"{deviation[1]:.6e}")
+        set_text(statistics, "outputDataMean/re", f"{mean.real:.6e}")
+        set_text(statistics, "outputDataMean/im", f"{mean.imag:.6e}")
+        set_text(statistics, "outputDataStdDev/re", f"{deviation[0]:.6e}")
+        set_text(statistics, "outputDataStdDev/im", f"{deviation[1]:.6e}")
     return _bytes(root)
 
 
 def _cut_bursts(root: ElementTree.Element, cut: Cut) -> None:
-    parent = _find(root, "swathTiming/burstList")
+    parent = element_at(root, "swathTiming/burstList")
     for index, burst in enumerate(list(parent)):
         if not cut.first_burst <= index < cut.stop_burst:
             parent.remove(burst)
             continue
-        first = np.array(_text(burst, "firstValidSample").split(), dtype=np.int64)
-        last = np.array(_text(burst, "lastValidSample").split(), dtype=np.int64)
+        first = np.array(text_of(burst, "firstValidSample").split(), dtype=np.int64)
+        last = np.array(text_of(burst, "lastValidSample").split(), dtype=np.int64)
         empty = (first < 0) | (first >= cut.stop_sample) | (last < cut.first_sample)
         first = np.where(empty, -1, np.maximum(first - cut.first_sample, 0))
         last = np.where(empty, -1, np.minimum(last, cut.stop_sample - 1) - cut.first_sample)
-        _set(burst, "firstValidSample", " ".join(map(str, first)))
-        _set(burst, "lastValidSample", " ".join(map(str, last)))
+        set_text(burst, "firstValidSample", " ".join(map(str, first)))
+        set_text(burst, "lastValidSample", " ".join(map(str, last)))
     parent.set("count", str(len(parent)))
 
 
@@ -205,7 +206,7 @@ def _thin(root: ElementTree.Element, path: str, start: float, stop: float, swath
     origin = dt.datetime.fromisoformat(str(swath.epoch.astype("datetime64[us]")))
 
     def away(element: ElementTree.Element) -> float:
-        time = (dt.datetime.fromisoformat(_text(element, "azimuthTime")) - origin).total_seconds()
+        time = (dt.datetime.fromisoformat(text_of(element, "azimuthTime")) - origin).total_seconds()
         return max(start - time, time - stop, 0.0)
 
     nearest = min(parent, key=away)
@@ -234,8 +235,8 @@ def _cut_geolocation(root: ElementTree.Element, swath: SubSwath, cut: Cut, slant
         return np.asarray(RegularGridInterpolator(axes, values)(inside))
 
     height, incidence = old_values(old.height_m), old_values(old.incidence_deg)
-    points = _find(root, "geolocationGrid/geolocationGridPointList")
-    elevation_of = np.array([float(_text(p, "elevationAngle")) for p in points]).reshape(old.line.shape)
+    points = element_at(root, "geolocationGrid/geolocationGridPointList")
+    elevation_of = np.array([float(text_of(p, "elevationAngle")) for p in points]).reshape(old.line.shape)
     elevation = old_values(elevation_of)
     path = trajectory(swath.orbit, float(time[0]) - 1, float(time[-1]) + 1)
     longitude, latitude = locate(path, times, SPEED_OF_LIGHT_M_S * taus / 2, height)
@@ -244,37 +245,22 @@ def _cut_geolocation(root: ElementTree.Element, swath: SubSwath, cut: Cut, slant
         points.remove(element)
     for i, j in np.ndindex(times.shape):
         point = copy.deepcopy(pattern)
-        _set(point, "azimuthTime", _stamp(swath, float(times[i, j])))
-        _set(point, "slantRangeTime", f"{taus[i, j]:.15e}")
-        _set(point, "line", str(line[i]))
-        _set(point, "pixel", str(pixel[j]))
+        set_text(point, "azimuthTime", _stamp(swath, float(times[i, j])))
+        set_text(point, "slantRangeTime", f"{taus[i, j]:.15e}")
+        set_text(point, "line", str(line[i]))
+        set_text(point, "pixel", str(pixel[j]))
         for name, values in (
             ("latitude", latitude), ("longitude", longitude), ("height", height),
             ("incidenceAngle", incidence), ("elevationAngle", elevation),
         ):  # fmt: skip
-            _set(point, name, f"{values[i, j]:.15e}")
+            set_text(point, name, f"{values[i, j]:.15e}")
         points.append(point)
     points.set("count", str(len(points)))
-    _set(root, "imageAnnotation/imageInformation/incidenceAngleMidSwath", f"{np.median(incidence):.15e}")
-
-
-def _find(root: ElementTree.Element, path: str) -> ElementTree.Element:
-    found = root.find(path)
-    if found is None:
-        raise ProductError(f"the template's annotation has no element {path}; use the annotation of a real product")
-    return found
-
-
-def _text(root: ElementTree.Element, path: str) -> str:
-    return (_find(root, path).text or "").strip()
-
-
-def _set(root: ElementTree.Element, path: str, value: str) -> None:
-    _find(root, path).text = value
+    set_text(root, "imageAnnotation/imageInformation/incidenceAngleMidSwath", f"{np.median(incidence):.15e}")
 
 
 def _add(root: ElementTree.Element, path: str, amount: int) -> None:
-    _set(root, path, str(int(_text(root, path)) + amount))
+    set_text(root, path, str(int(text_of(root, path)) + amount))
 
 
 def _stamp(swath: SubSwath, time_s: float) -> str:
