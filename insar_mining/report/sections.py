@@ -333,7 +333,7 @@ def _class_areas(content: ReportContent, rows: list[Section]) -> Picture | None:
 
 
 def _hues(content: ReportContent, classes: xr.DataArray) -> Picture | None:
-    """Return the hues that the classes were cut from; None where no hue decided."""
+    """Return the hues behind the classes; None where no hue decided."""
     years = content.analysis.last_window
     by_hue = class_flags(classes) == dict(enumerate(CLASS_NAMES))
     if content.options.method != "published" or not by_hue or years is None or not set(years) <= set(content.years):

@@ -111,7 +111,7 @@ def _baseline(content: ReportContent) -> Picture | None:
 
 
 def tells_rows(content: ReportContent) -> list[dict[str, str]]:
-    """Return what tells rejected from kept pairs, the most telling first."""
+    """Return the factors that distinguish rejected from kept pairs, strongest first."""
     if content.analysis.stable_quality.tells is None:
         return []
     require_columns(content.analysis.stable_quality.tells, TELLS_COLUMNS, "what tells rejected pairs")

@@ -110,6 +110,22 @@ def test_folders_import_one_another_in_one_direction_only() -> None:
     assert {"insar_mining/pipeline", "insar_mining/coherence/snap"} <= set(graph)
 
 
+def test_modules_import_one_another_in_one_direction_only() -> None:
+    """No circle between files either, imports inside functions included."""
+    named = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in MODULES}
+    graph = {
+        own: {
+            name
+            for node in ast.walk(tree_of(path))
+            if isinstance(node, ast.ImportFrom) and node.module
+            for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+            if name in named and name != own
+        }
+        for own, path in named.items()
+    }
+    graphlib.TopologicalSorter(graph).prepare()
+
+
 def test_no_file_is_longer_than_500_lines() -> None:
     long = {str(p.relative_to(ROOT)): n for p in MODULES if (n := len(p.read_text("utf-8").splitlines())) > 500}
     assert not long

@@ -362,26 +362,3 @@ class _MadeWhenRead(BackendArray):
         values = self._read(kept)
         drop = tuple(axis for axis, k in enumerate(key) if isinstance(k, (int, np.integer)))
         return values.squeeze(axis=drop) if drop else values
-
-
-def span(key: slice | npt.NDArray[np.integer[Any]], size: int) -> tuple[int, int, slice | npt.NDArray[Any]]:
-    """Return the smallest run of positions that holds an index, and the index within that run.
-
-    Examples
-    --------
-    >>> span(slice(2, 9, 3), 10)
-    (2, 9, slice(0, 7, 3))
-    >>> span(slice(None, None, -1), 4)
-    (0, 4, array([3, 2, 1, 0]))
-    """
-    if isinstance(key, slice):
-        start, stop, step = key.indices(size)
-        if step > 0:
-            stop = max(start, stop)
-            return start, stop, slice(0, stop - start, step)
-        key = np.arange(start, stop, step)
-    positions = np.asarray(key)
-    if positions.size == 0:
-        return 0, 0, slice(0, 0)
-    first = int(positions.min())
-    return first, int(positions.max()) + 1, positions - first

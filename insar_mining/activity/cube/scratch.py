@@ -76,8 +76,6 @@ class Scratch:
 
     def __call__(self, key: Key) -> Float32Array:
         """Return the values of a part: one slice or array of positions per dimension."""
-        from insar_mining.activity.cube.blocks import span
-
         pairs = np.arange(self._source.shape[0])[key[0]]
         top, bottom, within_rows = span(key[1], self._source.shape[1])
         left, right, within_cols = span(key[2], self._source.shape[2])
@@ -189,3 +187,26 @@ def _within(of_tile: tuple[slice, slice], rows: slice, cols: slice) -> tuple[sli
     """Rows and columns of the map as those of a tile."""
     top, left = of_tile[0].start, of_tile[1].start
     return slice(rows.start - top, rows.stop - top), slice(cols.start - left, cols.stop - left)
+
+
+def span(key: slice | npt.NDArray[np.integer[Any]], size: int) -> tuple[int, int, slice | npt.NDArray[Any]]:
+    """Return the smallest run of positions that holds an index, and the index within that run.
+
+    Examples
+    --------
+    >>> span(slice(2, 9, 3), 10)
+    (2, 9, slice(0, 7, 3))
+    >>> span(slice(None, None, -1), 4)
+    (0, 4, array([3, 2, 1, 0]))
+    """
+    if isinstance(key, slice):
+        start, stop, step = key.indices(size)
+        if step > 0:
+            stop = max(start, stop)
+            return start, stop, slice(0, stop - start, step)
+        key = np.arange(start, stop, step)
+    positions = np.asarray(key)
+    if positions.size == 0:
+        return 0, 0, slice(0, 0)
+    first = int(positions.min())
+    return first, int(positions.max()) + 1, positions - first

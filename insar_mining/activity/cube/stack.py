@@ -16,9 +16,10 @@ import numpy.typing as npt
 import xarray as xr
 from shapely.geometry.base import BaseGeometry
 
-from insar_mining.activity.cube.blocks import HOLD_BYTES, Key, lazy_variable, span
+from insar_mining.activity.cube.blocks import HOLD_BYTES, Key, lazy_variable
 from insar_mining.activity.cube.missing import LOOKED_AT, check_missing
 from insar_mining.activity.cube.rasters import NOTHING, CoherenceRaster, Sample, Zero, look, read_window
+from insar_mining.activity.cube.scratch import span
 from insar_mining.activity.cube.selection import files_of, leave_out, rasters_of, some
 from insar_mining.activity.cube.together import on_one_grid, one_stack
 from insar_mining.errors import (
