@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 from typing import Annotated, Any
 
@@ -36,8 +37,52 @@ COMMANDS = {
     "doctor": ("doctor", "Say what the engines lack on this machine."),
 }
 
+# options of paths that count together where they are given more than once
+SEVERAL_PATHS = {"--dem"}
+
 # options of every command, which may stand before or after its name
 COMMON_FLAGS = {"--debug", "--quiet", "-q", "--verbose", "-v"}
+
+
+def joined_paths(args: list[str]) -> list[str]:
+    """Make one value of the paths of an option that may name several, as the variable PATH has them."""
+    end = args.index("--") if "--" in args else len(args)
+    values, rest, ahead = [], [], iter(args[:end])
+    for arg in ahead:
+        flag, equals, value = arg.partition("=")
+        if flag in SEVERAL_PATHS and (value := value if equals else next(ahead, "")):
+            values.append((flag, value))
+        else:
+            rest.append(arg)
+    if len(values) < 2:
+        return args
+    return [*rest, values[0][0], os.pathsep.join(value for _, value in values), *args[end:]]
+
+
+def refusing_repeats(command: Any) -> Any:
+    """Make a command, and those below it, refuse an option of one value that is given twice.
+
+    The parser would take the last value, and drop the others without a word.
+    """
+    for below in getattr(command, "commands", {}).values():
+        refusing_repeats(below)
+    parse = command.parse_args
+
+    def parse_once(ctx: Any, args: list[str]) -> Any:
+        args = joined_paths(args)
+        _, _, given = command.make_parser(ctx).parse_args(args=list(args))
+        seen: set[Any] = set()
+        for parameter in given:
+            is_single = parameter.param_type_name == "option" and not (
+                parameter.multiple or parameter.is_flag or parameter.count
+            )
+            if is_single and parameter in seen:
+                ctx.fail(f"{parameter.opts[0]}: is given more than once, and takes one value")
+            seen.add(parameter)
+        return parse(ctx, args)
+
+    command.parse_args = parse_once
+    return command
 
 
 class Commands(TyperGroup):
@@ -54,7 +99,7 @@ class Commands(TyperGroup):
         module, line = COMMANDS[cmd_name]
         if ctx.meta.get("insar_mining.listing"):
             return TyperCommand(cmd_name, help=line)
-        command = command_of(importlib.import_module(f"insar_mining.cli.{module}").app)
+        command = refusing_repeats(command_of(importlib.import_module(f"insar_mining.cli.{module}").app))
         command.name = cmd_name
         return command
 

@@ -12,7 +12,7 @@ from insar_mining.cli import parameters
 from insar_mining.cli.generated import with_options
 from insar_mining.cli.inputs import AreaOptions
 from insar_mining.cli.speech import print_record, speech_of
-from insar_mining.options.models import RunOptions
+from insar_mining.options.models import RunOptions, Tiles
 
 if TYPE_CHECKING:
     from insar_mining.coherence.plan.model import CoherencePlan
@@ -44,7 +44,7 @@ class PairOfProducts(AreaOptions):
 
     reference: Path = Field(description="The earlier product: SAFE folder, zip, or burst product.")
     secondary: Path = Field(description="The later product.")
-    dem: Path = Field(description="Elevation model that covers the area.")
+    dem: Tiles = Field(description="Elevation model that covers the area, its tiles, or a folder of them.")
 
 
 @app.command()

@@ -254,7 +254,11 @@ def with_margin(mine: Mine | BaseGeometry, margin_m: float) -> BaseGeometry:
 
     on_map = turned(shapely.segmentize(geometry, OUTLINE_STEP_DEG), back=False)
     filled = shapely.union_all([shapely.Polygon(part.exterior) for part in getattr(on_map, "geoms", [on_map])])
-    return turned(filled.buffer(margin_m), back=True)
+    grown = turned(filled.buffer(margin_m), back=True)
+    # the map's longitudes end at 180: bring those beyond it to where the outline goes on
+    return shapely.transform(
+        grown, lambda xy: np.column_stack([xy[:, 0] + 360 * np.round((centre.x - xy[:, 0]) / 360), xy[:, 1]])
+    )
 
 
 def cover_fraction(coh: xr.DataArray | RasterGrid, mine: Mine | BaseGeometry) -> xr.DataArray:

@@ -6,11 +6,14 @@ whether the file counts cells by their corners or by their centres.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import logging
 import math
+import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -21,6 +24,7 @@ from pyproj import Geod, Transformer
 from insar_mining.arrays import FloatArray
 from insar_mining.errors import DemError, OptionError, PartialDemWarning
 from insar_mining.geo.elevation_window import (
+    RASTER_SUFFIXES,
     WGS84,
     Bounds,
     HeightPiece,
@@ -32,6 +36,8 @@ from insar_mining.geo.elevation_window import (
     starting_at,
 )
 from insar_mining.geo.geoid import bilinear, geoid_undulation_m
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["Dem", "geoid_undulation_m", "margin_for_any_engine_deg", "read_dem", "tile_reach_deg"]
 
@@ -64,6 +70,8 @@ class Dem:
         Spacing of posts, both positive.
     source : str
         The file (and how many more), for the record.
+    reference : str
+        What the heights of the file were taken for, and why: ``"orthometric (assumed)"``.
     """
 
     height_m: npt.NDArray[np.float32]
@@ -72,6 +80,7 @@ class Dem:
     step_lon_deg: float
     step_lat_deg: float
     source: str
+    reference: str = ""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -145,14 +154,16 @@ def read_dem(
     ----------
     path : path-like or list of them
         One raster (also a VRT), or tiles to be merged; where tiles overlap the first with
-        a height counts.
+        a height counts.  A folder stands for the rasters in it; one text may name several paths
+        with ``:`` between (``;`` on Windows).
     bounds : (west, south, east, north)
         The area, degrees.
     margin_deg : float
         Read this much more around the area.
     heights : {"auto", "orthometric", "ellipsoid"}
         What the file holds.  ``"auto"``: ellipsoidal if its CRS is three-dimensional
-        geographic (EPSG:4979), if its vertical CRS or a tag says ellipsoid; else orthometric.
+        geographic (EPSG:4979), if its vertical CRS, a tag or its name (``.wgs84``) says
+        ellipsoid; else orthometric, which is logged if nothing says it.
         To orthometric heights the EGM96 undulation is added; for a model on EGM2008 (Copernicus
         GLO-30) that is wrong by the difference of the two geoids, below 1 m over most land.
 
@@ -176,17 +187,17 @@ def read_dem(
     """
     area = _checked_bounds(bounds, margin_deg, heights)
     wanted = (area[0] - margin_deg, area[1] - margin_deg, area[2] + margin_deg, area[3] + margin_deg)
-    paths = [Path(path)] if isinstance(path, (str, Path)) else [Path(p) for p in path]
-    if not paths:
-        raise DemError("the list of elevation models is empty; give at least one file")
+    paths = model_files(path)
     source = paths[0].name + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
 
     windows, extents = [], []
+    used: dict[Path, bool] = {}
     for one in paths:
         window, extent = read_window(one, wanted, heights)
         extents.append(extent)
         if window is not None:
             windows.append(window)
+            used[one] = window.reference.known_by == "assumed"
         check_size(sum(w.height_m.size for w in windows), source)
     if not windows:
         raise DemError(
@@ -194,6 +205,10 @@ def read_dem(
             "use an elevation model of that place (and check that longitude and latitude are not swapped)"
         )
     dem = _on_one_lattice(_mosaics(windows), wanted, source)
+    dem = replace(dem, reference=", ".join(dict.fromkeys(str(window.reference) for window in windows)))
+    assumed = sorted({one.name for one, is_assumed in used.items() if is_assumed})
+    if assumed:
+        _log_assumption(", ".join(assumed))
     share = _share_with_heights(dem, area)
     if share == 0:
         raise DemError(f"{source}: has no height in the area {_span(area)}, only void; use another elevation model")
@@ -242,6 +257,45 @@ def margin_for_any_engine_deg(bounds: Bounds) -> float:
     _, south, _, north = bounds
     reach = max(tile_reach_deg(max(abs(south), abs(north)), HIGHEST_MINE_M))
     return min(max(LEAST_MARGIN_DEG, reach + 0.01 + 0.05 * (north - south)), MOST_MARGIN_DEG)
+
+
+def model_files(path: Path | str | Sequence[Path | str]) -> list[Path]:
+    """Return the rasters that an elevation model is made of.
+
+    Parameters
+    ----------
+    path : path-like or list of them
+        Files, folders of rasters, or texts with several paths and ``:`` between (``;`` on Windows).
+
+    Raises
+    ------
+    DemError
+        There are none.
+    """
+    given = [path] if isinstance(path, (str, Path)) else list(path)
+    files: list[Path] = []
+    for one in given:
+        several = [one] if Path(one).exists() else str(one).split(os.pathsep)
+        for part in map(Path, several):
+            inside = [part]
+            if part.is_dir():
+                inside = sorted(p for p in part.iterdir() if p.suffix.lower() in RASTER_SUFFIXES)
+                if not inside:
+                    raise DemError(f"{part}: is a folder; it holds no raster; give a GeoTIFF")
+            files += inside
+    if not files:
+        raise DemError("the list of elevation models is empty; give at least one file")
+    return files
+
+
+@functools.cache
+def _log_assumption(names: str) -> None:
+    """Log once per set of files that nothing says what heights are counted from."""
+    logger.warning(
+        "%s: heights are taken as orthometric (above the geoid), because nothing in the file says what they are "
+        "counted from; if they are ellipsoidal the map lies up to 100 m off (--dem-heights ellipsoid)",
+        names,
+    )
 
 
 def _checked_bounds(bounds: Sequence[float], margin_deg: float, heights: str) -> Bounds:
@@ -313,7 +367,7 @@ def _joined(pieces: Sequence[HeightPiece]) -> HeightPiece:
         rows, columns = piece.height_m.shape
         part = height[row - top : row - top + rows, column - left : column - left + columns]
         np.copyto(part, piece.height_m, where=np.isnan(part))
-    return HeightPiece(height, starting_at(first.transform, left, top), first.crs, first.ellipsoidal)
+    return HeightPiece(height, starting_at(first.transform, left, top), first.crs, first.reference)
 
 
 def _on_one_lattice(pieces: Sequence[HeightPiece], wanted: Bounds, source: str) -> Dem:

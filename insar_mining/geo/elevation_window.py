@@ -8,6 +8,7 @@ half a cell is added in one place only, where a lattice of posts is made of them
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,17 @@ def starting_at(transform: Affine, column: int, row: int) -> Affine:
     return Affine(t.a, t.b, x, t.d, t.e, y)
 
 
+@dataclass(frozen=True)
+class HeightReference:
+    """What heights are counted from, and how that is known: ``asked``, ``stated``, ``name`` or ``assumed``."""
+
+    is_ellipsoid: bool
+    known_by: str
+
+    def __str__(self) -> str:
+        return f"{'ellipsoid' if self.is_ellipsoid else 'orthometric'} ({self.known_by})"
+
+
 @dataclass(frozen=True, eq=False)
 class HeightPiece:
     """Heights as read, metres with NaN for void, on the file's own lattice.
@@ -63,7 +75,12 @@ class HeightPiece:
     height_m: npt.NDArray[np.float32]
     transform: Affine
     crs: CRS
-    ellipsoidal: bool
+    reference: HeightReference
+
+    @property
+    def ellipsoidal(self) -> bool:
+        """Whether heights are above the ellipsoid, not the geoid."""
+        return self.reference.is_ellipsoid
 
     @property
     def is_lonlat(self) -> bool:
@@ -104,12 +121,6 @@ def check_size(posts: int, source: str) -> None:
 
 
 def _check_file(path: Path) -> None:
-    if path.is_dir():
-        inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in RASTER_SUFFIXES)
-        advice = (
-            f"give its files as a list: {', '.join(inside[:5])}" if inside else "it holds no raster; give a GeoTIFF"
-        )
-        raise DemError(f"{path}: is a folder; {advice}")
     if not path.exists():
         raise DemError(f"{path}: there is no such elevation model; check the spelling and the folder")
     if path.stat().st_size == 0:
@@ -147,7 +158,7 @@ def _window_of(
     if is_wgs84(crs) and transform.e > 0 and transform.b == 0 and transform.d == 0:  # south-up
         height = height[::-1]
         transform = Affine(transform.a, 0, transform.c, 0, -transform.e, transform.f + window.height * transform.e)
-    return HeightPiece(height, transform, crs, _is_ellipsoidal(file, full_crs, heights)), extent
+    return HeightPiece(height, transform, crs, _reference(file, path, full_crs, heights)), extent
 
 
 def _lonlat_bounds(transform: Affine, width: int, height: int, crs: CRS) -> Bounds:
@@ -212,14 +223,21 @@ def _unit_m(unit: str | None, path: Path, crs: CRS) -> float:
     return UNITS_M[name]
 
 
-def _is_ellipsoidal(file: rasterio.DatasetReader, crs: CRS, heights: Heights) -> bool:
+def _reference(file: rasterio.DatasetReader, path: Path, crs: CRS, heights: Heights) -> HeightReference:
+    """Find out what heights are counted from; where nothing says it they are taken as above the geoid."""
     if heights != "auto":
-        return heights == "ellipsoid"
+        return HeightReference(heights == "ellipsoid", "asked")
     vertical = crs.sub_crs_list[1:] if crs.is_compound else []
     if vertical:
-        return "ellipsoid" in vertical[0].name.lower()
+        return HeightReference("ellipsoid" in vertical[0].name.lower(), "stated")
     if crs.is_geographic and len(crs.axis_info) == 3:
-        return True
+        return HeightReference(True, "stated")
     said = " ".join([*file.tags().values(), *file.tags(1).values(), file.descriptions[0] or ""]).lower()
-    geoid_words = ("geoid", "orthometric", "egm", "mean sea")
-    return "ellipsoid" in said and not any(word in said for word in geoid_words)
+    if any(word in said for word in ("geoid", "orthometric", "egm", "mean sea")):
+        return HeightReference(False, "stated")
+    if "ellipsoid" in said:
+        return HeightReference(True, "stated")
+    # ISCE and dem-stitcher's users name ellipsoidal models so, and say it nowhere else
+    if re.search(r"\.wgs84\b|ellipsoid", path.name.lower()):
+        return HeightReference(True, "name")
+    return HeightReference(False, "assumed")

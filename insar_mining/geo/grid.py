@@ -26,7 +26,7 @@ def utm_epsg(longitude_deg: float, latitude_deg: float) -> int:
     >>> utm_epsg(-8.777, 31.80), utm_epsg(22.99, -27.74)
     (32629, 32734)
     """
-    zone = min(int((longitude_deg + 180) // 6) + 1, 60)
+    zone = min(int(((longitude_deg + 180) % 360) // 6) + 1, 60)
     return (32600 if latitude_deg >= 0 else 32700) + zone
 
 

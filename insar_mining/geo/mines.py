@@ -3,7 +3,7 @@
 Everything that can be wrong with a polygon is found here, at the door, and named
 with the file, the feature and the remedy.  Behind it a mine is exactly one thing:
 valid, two-dimensional, non-empty, in EPSG:4326 (longitude first), exterior rings
-anticlockwise, on one side of the antimeridian.
+anticlockwise; one across the antimeridian is in one piece, with longitudes above 180.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Mine:
         Unique within the file it came from.
     name : str
     geometry : shapely.Polygon or shapely.MultiPolygon
-        EPSG:4326, longitude before latitude, valid, two-dimensional.
+        EPSG:4326, longitude before latitude, valid, two-dimensional.  Across the antimeridian
+        longitudes go on beyond 180.
     properties : mapping
         The attributes of the feature as plain Python values, None where missing.
     """
@@ -274,7 +275,7 @@ def _box(bounds: Sequence[float], id: str) -> Polygon:
     if not (west < east and south < north):
         raise MineError(
             f"mine {id!r}: the box west={west:g} south={south:g} east={east:g} north={north:g} is empty: west must be "
-            "below east and south below north (a box across the antimeridian must be split in two)"
+            "below east and south below north (across the antimeridian east lies above 180)"
         )
     return shapely.box(west, south, east, north)
 

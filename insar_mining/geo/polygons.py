@@ -14,6 +14,7 @@ import numpy.typing as npt
 import shapely
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError, ProjError
+from shapely.affinity import translate
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
@@ -22,12 +23,14 @@ from insar_mining.geo.vectors import ObjectArray
 
 MIN_AREA_M2 = 1.0
 MAX_WIDTH_DEG = 180.0
+MOST_ACROSS_DEG = 10.0  # width of what is taken for one place across the antimeridian
 METRES_PER_DEGREE = 111_320.0
 
 POLYGON, MULTIPOLYGON, COLLECTION = 3, 6, 7  # shapely.get_type_id
 SWAPPED = "longitude and latitude are swapped; write longitude first"
 
 WGS84 = CRS.from_epsg(4326)
+_WORLD = shapely.box(-180, -90, 180, 90)
 
 
 class CheckedPolygons:
@@ -155,13 +158,42 @@ def _check_degrees(checked: CheckedPolygons) -> None:
             moved = shapely.transform(checked.geometry[i], lambda xy, turn=turns[i]: np.add(xy, (turn, 0.0)))
             checked.mend(i, moved, f"longitude {west[i]:g}..{east[i]:g} brought to -180..180")
             west[i], east[i] = west[i] + turns[i], east[i] + turns[i]
+    for i in np.flatnonzero((west < -180) | ((east - west > MAX_WIDTH_DEG) & (east <= 180))):
+        if checked.geometry[i] is not None:
+            joined = _across_antimeridian(checked.geometry[i])
+            west[i], _, east[i], _ = joined.bounds
+            checked.geometry[i] = joined
     checked.refuse(
-        (east > 180) | (west < -180) | (east - west > MAX_WIDTH_DEG),
+        east - west > MAX_WIDTH_DEG,
         lambda i: (
-            f"spans the longitudes {west[i]:g} to {east[i]:g}: it crosses the antimeridian or unites distant "
-            f"places (limit {MAX_WIDTH_DEG:g} degrees wide); split it there into two features"
+            f"spans the longitudes {west[i]:g} to {east[i]:g}: it crosses the antimeridian in one ring or unites "
+            f"distant places (limit {MAX_WIDTH_DEG:g} degrees wide). Cut it at the antimeridian, or into features."
         ),
     )
+
+
+def _across_antimeridian(geometry: BaseGeometry) -> BaseGeometry:
+    """Return a polygon that lies on both sides of the antimeridian in one piece, with longitudes above 180.
+
+    RFC 7946 (section 3.1.9) cuts such a polygon in two, at 180 and at -180; others write longitudes below -180.
+    A ring that is itself wide may go round the Earth as well as across the antimeridian: it stays as it is.
+    """
+    east = shapely.transform(geometry, lambda xy: np.column_stack([xy[:, 0] % 360.0, xy[:, 1]]))
+    parts = list(getattr(geometry, "geoms", [geometry]))
+    widths = [part.bounds[2] - part.bounds[0] for part in (*parts, east)]
+    if max(widths) > MOST_ACROSS_DEG:
+        return geometry
+    moved = list(getattr(east, "geoms", [east]))
+    return shapely.union_all(moved) if all(map(shapely.is_valid, moved)) else east
+
+
+def within_180(geometry: BaseGeometry) -> BaseGeometry:
+    """Return a geometry with longitudes of -180..180, cut at the antimeridian where it crosses it."""
+    west, _, east, _ = geometry.bounds
+    if west >= -180 and east <= 180:
+        return geometry
+    turns = [translate(geometry, 360.0 * turn) for turn in (-1, 0, 1)]
+    return shapely.union_all([shapely.intersection(one, _WORLD) for one in turns])
 
 
 def _farther(a: float, b: float) -> float:

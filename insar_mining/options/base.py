@@ -114,6 +114,11 @@ def flag(name: str) -> dict[str, pydantic.JsonValue]:
     return {"flag": name}
 
 
+def one_path(value: object) -> object:
+    """Join a list of paths to one, with ``:`` between (``;`` on Windows), as the variable PATH has them."""
+    return os.pathsep.join(map(str, value)) if isinstance(value, list | tuple) and value else value
+
+
 def help_of(model: type[Options], path: str) -> str:
     """Return the description of an option with its limits, as the command line shows it."""
     field = field_at(model, path)

@@ -23,7 +23,7 @@ from insar_mining.options.base import ENGINE_VARIABLE as ENGINE_VARIABLE
 from insar_mining.options.base import Options as Options
 from insar_mining.options.base import default_of as default_of
 from insar_mining.options.base import fields_of as fields_of
-from insar_mining.options.base import flag, limits_of, plain, plain_text
+from insar_mining.options.base import flag, limits_of, one_path, plain, plain_text
 from insar_mining.options.base import help_of as help_of
 from insar_mining.options.maps import MapOptions as MapOptions
 
@@ -80,6 +80,7 @@ def _years_once(years: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(set(years)))
 
 
+Tiles = Annotated[Path, pydantic.BeforeValidator(one_path)]
 Upper = pydantic.BeforeValidator(_upper)
 Day = Annotated[dt.date, pydantic.BeforeValidator(_day)]
 Days = Annotated[int, Field(ge=1, le=366)]
@@ -287,7 +288,10 @@ class RunOptions(Options):
     scenes: Path | None = Field(
         None, description="Folder of Sentinel-1 SLC products; without one they are searched for and fetched."
     )
-    dem: Path | None = Field(None, description="Elevation model that covers the mine; without one it is fetched.")
+    dem: Tiles | None = Field(
+        None,
+        description="Elevation model that covers the mine, its tiles, or a folder of them; without one it is fetched.",
+    )
     archive: ArchiveOptions = Field(default_factory=ArchiveOptions, description="What is fetched, and how.")
     pairs: PairOptions = Field(default_factory=PairOptions, description="Which scenes form pairs.")
     coherence: CoherenceOptions = Field(default_factory=CoherenceOptions, description="How a pair becomes a map.")

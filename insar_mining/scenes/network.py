@@ -16,6 +16,7 @@ from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
 from insar_mining.errors import ArchiveError, CoverageError, PairError
+from insar_mining.geo.polygons import within_180
 from insar_mining.options.models import PairOptions
 from insar_mining.scenes.orbits import SceneBaselines
 from insar_mining.scenes.pairs import select_pairs
@@ -73,6 +74,7 @@ def scenes_for(
         )
     chosen = with_one_track(scenes[in_period])
     if area is not None:
+        area = within_180(area)
         # outlines are drawn with a few corners: between two slices they may leave a mine out
         near = join_slices(chosen[shapely.distance(chosen.geometry.to_numpy(), area) <= NEAR_DEG])
         sees = near.intersects(area).to_numpy(dtype=bool)
@@ -184,7 +186,8 @@ def choose_pairs(
         No two scenes form a pair.
     """
     scenes = scenes_for(scenes, area=area, polarisation=options.polarisation)
-    at = None if area is None else (area.representative_point().x, area.representative_point().y)
+    place = None if area is None else within_180(area).representative_point()
+    at = None if place is None else (place.x, place.y)
     baseline_of = SceneBaselines(options.polarisation, orbits)
     tracks: dict[int, gpd.GeoDataFrame] = {}
     for track in _tracks(scenes, options.relative_orbit):

@@ -21,6 +21,7 @@ from shapely.geometry.base import BaseGeometry
 from insar_mining.download.session import catalogue_session, why
 from insar_mining.errors import ArchiveError, OptionError
 from insar_mining.geo.mines import Mine
+from insar_mining.geo.polygons import within_180
 from insar_mining.scenes.passes import with_one_track
 from insar_mining.scenes.records import records_table, without_doubles
 from insar_mining.sentinel1.track import neighbours
@@ -94,7 +95,7 @@ def search(
     ArchiveError
         The catalogue cannot be reached, refuses, or its answer is incomplete.
     """
-    area = mine.geometry if isinstance(mine, Mine) else mine
+    area = within_180(mine.geometry if isinstance(mine, Mine) else mine)
     first, last = _day(start, "start"), _day(end, "end")
     if last < first:
         raise OptionError(f"the end {last} lies before the start {first}; exchange them")

@@ -15,6 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
 from insar_mining.errors import CoverageError, InsarMiningError
+from insar_mining.geo.polygons import within_180
 from insar_mining.scenes.orbits import SAME_PASS, SceneBaselines
 from insar_mining.scenes.passes import with_one_track
 from insar_mining.sentinel1.baselines import incidence_deg
@@ -76,7 +77,7 @@ def choose_track(scenes: gpd.GeoDataFrame, area: BaseGeometry) -> TrackChoice:
     CoverageError
         No scene of a known track sees the area.
     """
-    scenes = with_one_track(scenes)
+    scenes, area = with_one_track(scenes), within_180(area)
     known = scenes[scenes["relative_orbit"].notna() & scenes["direction"].notna()]
     seeing = known[known.intersects(area)]
     if seeing.empty:

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import insar_mining
 from insar_mining import cli
-from insar_mining.cli import COMMANDS, app
+from insar_mining.cli import COMMANDS, app, joined_paths
 from insar_mining.cli.speech import INTERRUPTED, UNEXPECTED, print_json, print_table
 from insar_mining.errors import OptionError, SkippedInputWarning
 
@@ -250,3 +250,28 @@ def test_without_a_command_the_usual_ways_in_are_shown() -> None:
     done = subprocess.run([sys.executable, "-m", "insar_mining"], capture_output=True, text=True, check=False)
     shown = done.stdout + done.stderr
     assert all(f"insar-mining {name} " in shown for name in ("demo", "run", "analyse"))
+
+
+def test_an_option_of_one_value_is_not_given_twice(tmp_path: Path) -> None:
+    """The parser would take the last one, and drop the other without a word."""
+    for arguments in (
+        ["run", "mine.geojson", "--start", "2021-01-01", "--start", "2022-01-01"],
+        ["portfolio", "plan", "mines.gpkg", "--start", "2021-01-01", "--start=2022-01-01"],
+        ["analyse", str(tmp_path), "--mine", "a.geojson", "--mine", "b.geojson"],
+    ):
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 2, result.output
+        assert "--start" in result.output or "--mine" in result.output
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["r", "--dem", "a", "s", "--dem=b", "-o", "x"], ["r", "s", "-o", "x", "--dem", f"a{os.pathsep}b"]),
+        (["--dem", "a", "s"], ["--dem", "a", "s"]),
+        (["--dem", "a", "--dem", "b", "--", "--dem"], ["--dem", f"a{os.pathsep}b", "--", "--dem"]),
+        (["--dem"], ["--dem"]),
+    ],
+)
+def test_several_elevation_models_count_together(given: list[str], expected: list[str]) -> None:
+    assert joined_paths(given) == expected

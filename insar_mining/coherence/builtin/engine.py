@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -40,9 +41,10 @@ from insar_mining.coherence.plan.matching import BurstPair
 from insar_mining.coherence.plan.model import ALGORITHM, Acquisition, CoherencePlan, Progress
 from insar_mining.coherence.plan.product import Layers
 from insar_mining.coherence.plan.recipe import BIAS_BANDS
+from insar_mining.errors import PartialDemWarning
 from insar_mining.geometry.coregister import Region
 from insar_mining.geometry.geocode import Place, bilinear, look_up, nearest
-from insar_mining.geometry.terrain import dem_arrays, heights_for
+from insar_mining.geometry.terrain import RIM_M, dem_arrays, heights_for, lost_at_rim
 from insar_mining.geometry.threads import threads
 from insar_mining.sentinel1.product import Product
 
@@ -98,6 +100,7 @@ class BuiltinEngine:
             out = {name: np.full(plan.grid.shape, np.nan, dtype=np.float32) for name in (*names, *inner)}
             for done, pair in enumerate(plan.bursts):
                 self._fill_from_burst(out, scene, pair, shifts, plan, _part(progress, done, len(plan.bursts)))
+            self.notes |= _told_of_rim(out["coherence"], plan)
             products = [self._product(date) for date in plan.acquisitions[:2]]
             return {name: out[name] for name in names} | map_bands(scene, products, plan, out)
 
@@ -234,6 +237,20 @@ class BuiltinEngine:
                 yield resampler().lines(block)
 
         return Kept(relief.region, self._cache.get(key, shape, np.complex64, blocks), resampler)
+
+
+def _told_of_rim(values: Float32Array, plan: CoherencePlan) -> dict[str, str]:
+    """Warn of what a map lost where its elevation model ends, and return it for the tags."""
+    dem = heights_for(plan.grid, plan.dem, plan.dem_heights).dem
+    rim = lost_at_rim(values, plan.grid, dem)
+    if rim is None:
+        return {}
+    warnings.warn(
+        f"{dem.source}: {rim} (needed {RIM_M:g} m). Use a model that reaches {RIM_M:g} m beyond the map, or add tiles.",
+        PartialDemWarning,
+        stacklevel=4,
+    )
+    return {"DEM_RIM": str(rim)}
 
 
 def _key(what: str, plan: CoherencePlan, stack: Side, region: Region) -> dict[str, object]:

@@ -105,6 +105,10 @@ class CoherencePlan:
     window_anchor : str
         ``"centre"`` puts a window's value at the window's middle, ``"snap"`` leaves it on
         the pixel (half a line away for an even window).
+    times : (str, str), optional
+        First lines of reference and secondary, UTC.
+    dem_reference : str
+        What the heights of the elevation model were taken for, and why.
     """
 
     reference: Path
@@ -140,6 +144,8 @@ class CoherencePlan:
     window_anchor: str
     recipe: Recipe
     out: Path
+    times: tuple[str, str] | None = None
+    dem_reference: str = ""
 
     @property
     def acquisitions(self) -> tuple[Acquisition, Acquisition, Acquisition]:
@@ -172,7 +178,7 @@ class CoherencePlan:
         values = dataclasses.asdict(self)
         for name in (*_FILES, "out"):
             del values[name]
-        for name in ("covered", "perpendicular_baseline_m"):  # they follow from the rest
+        for name in ("covered", "perpendicular_baseline_m", "times", "dem_reference"):  # they follow from the rest
             del values[name]
         return {"algorithm": ALGORITHM, **values}
 
@@ -327,6 +333,8 @@ def make_plan(
         window_anchor=chosen.window_anchor,
         recipe=recipe,
         out=Path(out),
+        times=(f"{first.start.astype('datetime64[us]')}Z", f"{second.start.astype('datetime64[us]')}Z"),
+        dem_reference=heights.dem.reference,
     )
 
 

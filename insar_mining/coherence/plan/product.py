@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -88,7 +89,8 @@ def tags(plan: CoherencePlan, engine: str, version: str | None = None) -> dict[s
         "PHASES_REMOVED": " ".join(_phases(plan)) or "none",
         "REFERENCE_ORBIT": _orbit(plan.reference_orbit),
         "SECONDARY_ORBIT": _orbit(plan.secondary_orbit),
-        "DEM": plan.dem.name,
+        "DEM": " ".join(Path(part).name for part in str(plan.dem).split(os.pathsep)),
+        **({"DEM_HEIGHTS": plan.dem_reference} if plan.dem_reference else {}),
         "DEM_IDENTITY": plan.dem_identity,
         "SPACING_M": f"{plan.grid.spacing_m:g}",
         "ENGINE": engine,
@@ -101,7 +103,7 @@ def tags(plan: CoherencePlan, engine: str, version: str | None = None) -> dict[s
 def stac_item(plan: CoherencePlan, path: Path, found: Mapping[str, str]) -> dict[str, object]:
     """Describe a map and its tags as a STAC 1.0 item (https://stacspec.org)."""
     footprint = box(*plan.grid.bounds_lonlat())
-    start, stop = (f"{date}T00:00:00Z" for date in (plan.reference_date, plan.secondary_date))
+    start, stop = plan.times or (f"{date}T00:00:00Z" for date in (plan.reference_date, plan.secondary_date))
     return {
         "type": "Feature",
         "stac_version": STAC_VERSION,

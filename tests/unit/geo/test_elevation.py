@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from pyproj import Transformer
 from scipy.interpolate import RegularGridInterpolator
 
 from insar_mining.errors import DemError, OptionError, PartialDemWarning
+from insar_mining.geo import elevation
 from insar_mining.geo.elevation import Dem, geoid_undulation_m, read_dem
 from insar_mining.geo.geoid import bilinear
 
@@ -568,10 +569,44 @@ def test_a_raster_without_geotransform_is_named(tmp_path: Path) -> None:
         read_dem(tmp_path / "a.tif", (0, 0, 1, 1))
 
 
-def test_a_folder_lists_the_files_to_give(tmp_path: Path) -> None:
-    shutil.copy(LA_GEOID, tmp_path / "n34.tif")
-    with pytest.raises(DemError, match=r"is a folder; give its files as a list: n34\.tif"):
-        read_dem(tmp_path, (0, 0, 1, 1))
+def test_a_folder_and_a_joined_path_stand_for_their_tiles(tmp_path: Path) -> None:
+    height = lattice(-8, 31, 40, 80)
+    left = write_posts(tmp_path / "left.tif", -8, 31, height[:, :40])
+    right = write_posts(tmp_path / "right.tif", -8 + 40 * STEP, 31, height[:, 40:])
+    (tmp_path / "notes.txt").write_text("no raster")
+    area = (-7.99, 30.97, -7.99 + 60 * STEP, 30.99)
+    expected = read_dem([left, right], area, heights="ellipsoid")
+    for path in (tmp_path, f"{left}{os.pathsep}{right}", Path(f"{right}{os.pathsep}{left}")):
+        assert read_dem(path, area, heights="ellipsoid").identity() == expected.identity()
+    with pytest.raises(DemError, match=r"gone\.tif"):
+        read_dem(f"{left}{os.pathsep}{tmp_path / 'gone.tif'}", area)
+
+
+@pytest.mark.parametrize(
+    ("name", "heights", "reference", "is_logged"),
+    [
+        ("plain.tif", "auto", "orthometric (assumed)", True),
+        ("plain.tif", "orthometric", "orthometric (asked)", False),
+        ("plain.tif", "ellipsoid", "ellipsoid (asked)", False),
+        ("elevation.dem.wgs84.tif", "auto", "ellipsoid (name)", False),
+        ("dem_WGS84_utm.tif", "auto", "orthometric (assumed)", True),
+        ("glo30_ellipsoidal.tif", "auto", "ellipsoid (name)", False),
+    ],
+)
+def test_what_heights_were_taken_for_is_recorded(
+    name: str, heights: Any, reference: str, is_logged: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An untagged ellipsoidal model in disguise lies 35 m off in California: it has to be said what was assumed."""
+    elevation._log_assumption.cache_clear()
+    path = write_posts(tmp_path / name, -8, 31, lattice(-8, 31, 40, 40))
+    dem = read_dem(path, (-7.99, 30.98, -7.98, 30.99), heights=heights)
+    assert dem.reference == reference
+    read_dem(path, (-7.99, 30.98, -7.98, 30.99), heights=heights)
+    assert len([r for r in caplog.records if name in r.getMessage()]) == is_logged
+    plain = read_dem(path, (-7.99, 30.98, -7.98, 30.99), heights="ellipsoid")
+    lifted = float(np.nanmean(dem.height_m - plain.height_m))
+    undulation = float(np.mean(geoid_undulation_m(-7.985, 30.985)))
+    assert lifted == pytest.approx(undulation if reference.startswith("orthometric") else 0.0, abs=0.2)
 
 
 def test_an_area_of_too_many_posts_is_refused_before_reading(tmp_path: Path) -> None:

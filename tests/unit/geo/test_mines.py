@@ -29,7 +29,10 @@ from insar_mining.errors import (
     SkippedInputWarning,
     strict,
 )
+from insar_mining.geo.cells import with_margin
+from insar_mining.geo.grid import MapGrid
 from insar_mining.geo.mines import Mine, mine_from_geometry, read_mines
+from insar_mining.geo.polygons import within_180
 
 DATA = Path(__file__).parents[2] / "data" / "mines"
 EXCERPT = DATA / "mining_tiles_excerpt.gpkg"
@@ -439,9 +442,7 @@ def triangle(x: float) -> BaseGeometry:
         (shapely.box(31.78, 118.75, 31.82, 118.80), "latitude of 118.8 degrees .limit 90.*swapped.*longitude first"),
         (shapely.box(31.78, -118.80, 31.82, -118.75), "latitude of -118.8 degrees .limit 90.*swapped"),
         (shapely.box(500_000, 3_500_000, 501_000, 3_501_000), "are not degrees; state the true CRS"),
-        (shapely.box(179.9, -17, 180.1, -16.9), "179.9 to 180.1.*antimeridian.*split"),
         (shapely.box(-179.9, -17, 179.9, -16.9), "-179.9 to 179.9.*antimeridian.*180 degrees"),
-        (shapely.box(-180.1, -17, -179.9, -16.9), "antimeridian"),
         (triangle(math.inf), "not a finite number"),
         (triangle(math.nan), "not a finite number"),
     ],
@@ -606,3 +607,32 @@ def test_a_mine_is_frozen() -> None:
     mine = Mine("a", "a", PIT)
     with pytest.raises(AttributeError):
         mine.id = "b"  # type: ignore[misc]
+
+
+SPLIT = shapely.MultiPolygon([shapely.box(179.99, 66.0, 180, 66.01), shapely.box(-180, 66.0, -179.98, 66.01)])
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [SPLIT, shapely.MultiPolygon(list(SPLIT.geoms)[::-1]), shapely.box(179.99, 66, 180.02, 66.01),
+     shapely.box(-180.01, 66, -179.98, 66.01)],
+    ids=["cut as RFC 7946", "cut, the western part first", "beyond 180", "beyond -180"],
+)  # fmt: skip
+def test_a_mine_across_the_antimeridian_is_one_mine(shape: BaseGeometry, tmp_path: Path) -> None:
+    """One polygon, grid and area, however it is written."""
+    path = tmp_path / "mine.geojson"
+    feature = {"type": "Feature", "properties": {"name": "pit"}, "geometry": shapely.geometry.mapping(shape)}
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    for mine in (*read_mines(path), mine_from_geometry(shape)):
+        np.testing.assert_allclose(mine.bounds, (179.99, 66.0, 180.02, 66.01))
+        assert mine.geometry.geom_type == "Polygon"
+        # 0.03 degrees at 66 N: 1.36 km; 0.01 degrees along the meridian: 1.11 km
+        assert mine.area_m2() == pytest.approx(1.5168e6, rel=2e-3)
+        assert mine.utm_epsg == 32601
+        grid = MapGrid.around(mine.geometry, 20.0)
+        assert 1360 <= grid.width * 20 <= 1480
+        grown = with_margin(mine, 300.0).bounds
+        assert grown[2] - grown[0] == pytest.approx(0.03 + 2 * 300 / (111_320 * np.cos(np.radians(66))), rel=0.03)
+        both = within_180(mine.geometry)
+        assert both.area == pytest.approx(mine.geometry.area)
+        assert (both.bounds[0], both.bounds[2]) == (-180.0, 180.0)
