@@ -40,6 +40,7 @@ from insar_mining.coherence.snap.provision import (
     discard,
     lay_geoid,
     lay_orbit,
+    read_external_dem,
     with_moved_dems,
     workspace,
     write_external_dem,
@@ -53,6 +54,7 @@ from insar_mining.errors import (
     SnapOrbitError,
     SnapOutputError,
 )
+from insar_mining.geo.elevation import Dem
 from insar_mining.options.models import SnapOptions
 from insar_mining.sentinel1.product import open_product
 
@@ -153,10 +155,11 @@ def map_with(
     """
     for path in (plan.reference, plan.secondary):
         _refuse_bursts(path)
+    dem = read_external_dem(plan)
     seen = seen_cells(plan)
     with workspace(limits.scratch or plan.out.parent, plan.pair, limits, disk_bytes(plan, limits)) as work:
         with closing(make_runner(work)) as runner:
-            chain = Chain(plan, work, runner, limits, version, progress)
+            chain = Chain(plan, dem, work, runner, limits, version, progress)
             product = chain.run()
         band = coherence_band(product, plan.reference_date, plan.secondary_date, plan.polarisation)
         return masked(*on_grid(product, band, plan.grid), seen, product.path), chain.esd
@@ -193,6 +196,7 @@ class Chain:
     """
 
     plan: CoherencePlan
+    dem: Dem
     work: Workspace
     runner: Runner
     settings: SnapSettings
@@ -204,9 +208,9 @@ class Chain:
 
     def run(self) -> Dimap:
         """Run all stages and return the map, wherever it lies."""
-        plan, work = self.plan, self.work
+        work = self.work
         lay_geoid(work.real / "userdir")
-        dem = write_external_dem(plan, work.real / "dem.tif")
+        dem = write_external_dem(self.dem, work.real / "dem.tif")
         elevation = {"dem": work.path / dem.name, "dem_nodata": DEM_NODATA}
         sources = {side: self._source(side) for side in ("reference", "secondary")}
         parts = [self._sub_swath(swath, sources, elevation) for swath in self.swaths]

@@ -161,19 +161,41 @@ def geoid_zip() -> bytes:
     return packed.getvalue()
 
 
-def write_external_dem(plan: CoherencePlan, path: Path) -> Path:
-    """Write the plan's elevation model as SNAP 13 and 14 take it.
-
-    EPSG:4326, metres above EGM96, no zeros for voids, origin moved by half a cell (:data:`AS_SNAP_READS`).
-    Back-Geocoding adds EGM96 to an external model and cannot be told not to, so the heights
-    must be above the geoid even where the file was above the ellipsoid.
+def read_external_dem(plan: CoherencePlan) -> Dem:
+    """Read the plan's elevation model as far around the grid as SNAP needs it.
 
     Raises
     ------
     DemError
-        The model does not reach far enough beyond the area.
+        The model ends too early on some side.
+
+    Warns
+    -----
+    PartialDemWarning
+        Some heights within reach are void: SNAP takes the geoid there.
     """
-    dem = _dem_with_reach(plan)
+    area = plan.grid.bounds_lonlat()
+
+    def read(margin_deg: float) -> Dem:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PartialDemWarning)  # of the area, which the plan warned of
+            return read_dem(plan.dem, area, margin_deg=margin_deg, heights=plan.dem_heights)
+
+    dem = read(DEM_MARGIN_DEG)
+    needed = max(_reach_for(dem, area))
+    if needed > DEM_MARGIN_DEG:  # near the poles
+        dem = read(min(needed + dem.step_lon_deg, 10.0))
+    refuse_short_reach(dem, area)
+    return dem
+
+
+def write_external_dem(dem: Dem, path: Path) -> Path:
+    """Write an elevation model as SNAP 13 and 14 take it.
+
+    EPSG:4326, metres above EGM96, no zeros for voids, origin moved by half a cell (:data:`AS_SNAP_READS`).
+    Back-Geocoding adds EGM96 to an external model and cannot be told not to, so the heights
+    must be above the geoid even where the file was above the ellipsoid.
+    """
     longitude, latitude = np.meshgrid(dem.longitude_deg, dem.latitude_deg)
     height = dem.height_m - geoid_undulation_m(longitude, latitude)
     written = np.where(np.isfinite(height), height, DEM_NODATA).astype(np.float32)
@@ -188,45 +210,13 @@ def write_external_dem(plan: CoherencePlan, path: Path) -> Path:
     return path
 
 
-def _dem_with_reach(plan: CoherencePlan) -> Dem:
-    """Read the plan's elevation model as far around the grid as SNAP needs it, or refuse it."""
-    area = plan.grid.bounds_lonlat()
-
-    def read(margin_deg: float) -> Dem:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PartialDemWarning)  # said already when the plan was made
-            return read_dem(plan.dem, area, margin_deg=margin_deg, heights=plan.dem_heights)
-
-    dem = read(DEM_MARGIN_DEG)
-    needed = max(_reach_for(dem, area))
-    if needed > DEM_MARGIN_DEG:  # near the poles
-        dem = read(min(needed + dem.step_lon_deg, 10.0))
-    refuse_short_reach(dem, area)
-    return dem
-
-
 def _reach_for(dem: Dem, area: Bounds) -> tuple[float, float]:
+    """Compute how far the model must reach east and north of the area, degrees."""
     return tile_reach_deg(max(abs(area[1]), abs(area[3])), float(np.nanmax(np.abs(dem.height_m))))
 
 
 def refuse_short_reach(dem: Dem, area: Bounds) -> None:
-    """Refuse an elevation model that ends so near to the area that SNAP leaves topographic phase in.
-
-    Parameters
-    ----------
-    area : (west, south, east, north)
-        Degrees, of the model's turn.
-
-    Raises
-    ------
-    DemError
-        The heights end too early on some side.
-
-    Warns
-    -----
-    PartialDemWarning
-        Some heights within reach are void: SNAP takes the geoid there.
-    """
+    """Refuse an elevation model that ends so near to the area that SNAP leaves topographic phase in."""
     known = np.isfinite(dem.height_m)
     rows, columns = np.flatnonzero(known.any(axis=1)), np.flatnonzero(known.any(axis=0))
     lon, lat = dem.longitude_deg[columns[[0, -1]]], dem.latitude_deg[rows[[-1, 0]]]

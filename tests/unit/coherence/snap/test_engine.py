@@ -24,7 +24,7 @@ from insar_mining.coherence.plan.model import CoherencePlan
 from insar_mining.coherence.snap import engine
 from insar_mining.coherence.snap.provision import PLAIN
 from insar_mining.coherence.snap.settings import SnapSettings, settings
-from insar_mining.errors import EngineError, EngineWarning, SnapError, SnapGraphError, SnapOrbitError
+from insar_mining.errors import DemError, EngineError, EngineWarning, SnapError, SnapGraphError, SnapOrbitError
 from insar_mining.options.models import RunOptions, SnapOptions, read_options, to_yaml
 from insar_mining.pipeline import jobs, maps
 from insar_mining.sentinel1.product import open_product
@@ -302,3 +302,22 @@ def test_a_folder_of_orbit_files_is_taken_by_both_engines(
         with rasterio.open(out) as source:
             tags = source.tags()
         assert (tags["REFERENCE_ORBIT"], tags["SECONDARY_ORBIT"]) == tuple(orbit.name for orbit in orbits)
+
+
+def test_a_short_elevation_model_is_refused_before_snap_is_started(
+    replayed: MakePlan, snap_home: Path, tmp_path: Path
+) -> None:
+    """A fault of the run, not of a pair; nothing is left behind, and the built-in engine takes the model."""
+    made = replayed(orbits=[])
+    west, south, east, north = made.grid.bounds_lonlat()
+    with rasterio.open(made.dem) as source:
+        window = source.window(west - 0.02, south - 0.02, east + 0.02, north + 0.02).round_offsets().round_lengths()
+        profile = {**source.profile, "width": int(window.width), "height": int(window.height),
+                   "transform": source.window_transform(window)}  # fmt: skip
+        with rasterio.open(tmp_path / "short.tif", "w", **profile) as target:
+            target.write(source.read(window=window))
+    short = replace(made, dem=tmp_path / "short.tif")
+    with pytest.raises(DemError, match=r"short\.tif.*limit 0\.100.*--engine builtin"):
+        coherence(short, "snap")
+    assert not made.out.parent.exists() or not list(made.out.parent.iterdir())
+    assert coherence(short, "builtin").is_file()

@@ -19,7 +19,14 @@ from insar_mining.coherence.plan.model import CoherencePlan
 from insar_mining.coherence.snap import provision
 from insar_mining.coherence.snap import settings as places
 from insar_mining.coherence.snap.graphs import known_version
-from insar_mining.coherence.snap.provision import DEM_NODATA, geoid_zip, lay_geoid, lay_orbit, write_external_dem
+from insar_mining.coherence.snap.provision import (
+    DEM_NODATA,
+    geoid_zip,
+    lay_geoid,
+    lay_orbit,
+    read_external_dem,
+    write_external_dem,
+)
 from insar_mining.coherence.snap.settings import (
     completed,
     find_gpt,
@@ -29,7 +36,7 @@ from insar_mining.coherence.snap.settings import (
     variant,
 )
 from insar_mining.errors import DemError, EngineError, OptionError, OrbitError, PartialDemWarning
-from insar_mining.geo.elevation import read_dem, tile_reach_deg
+from insar_mining.geo.elevation import margin_for_any_engine_deg, read_dem, tile_reach_deg
 from insar_mining.geo.geoid import geoid_undulation_m
 from insar_mining.machine import memory_bytes, processors
 from insar_mining.options.models import SnapOptions
@@ -95,7 +102,7 @@ def test_the_geoid_is_laid_out_as_snap_counts_it() -> None:
 def test_the_external_dem_is_above_the_geoid_and_has_no_zero_for_a_void(plan, tmp_path: Path) -> None:
     for heights in ("orthometric", "ellipsoid"):
         made = plan(dem_heights=heights)
-        with rasterio.open(write_external_dem(made, tmp_path / "dem.tif")) as source:
+        with rasterio.open(write_external_dem(read_external_dem(made), tmp_path / "dem.tif")) as source:
             assert source.crs.to_epsg() == 4326
             assert source.nodata == -32768
             values, t = source.read(1), source.transform
@@ -116,7 +123,7 @@ def test_snap_reads_the_right_heights_and_would_not_without_the_half_cell(plan, 
     lay_geoid(tmp_path)
 
     def error() -> float:
-        file = write_external_dem(made, tmp_path / "dem.tif")
+        file = write_external_dem(read_external_dem(made), tmp_path / "dem.tif")
         return float(np.abs(Elevation(file, DEM_NODATA, tmp_path).at(lon, lat) - truth).max())
 
     assert error() < 0.02
@@ -139,12 +146,11 @@ def _cropped(plan: CoherencePlan, path: Path, sides: tuple[float, float, float, 
 
 @pytest.mark.parametrize("side", range(4))
 def test_an_elevation_model_that_ends_near_the_area_is_refused(plan, tmp_path: Path, side: int) -> None:
-    enough = write_external_dem(_cropped(plan(), tmp_path / "enough.tif", (0.1,) * 4), tmp_path / "dem.tif")
-    assert enough.is_file()
+    read_external_dem(_cropped(plan(), tmp_path / "enough.tif", (0.1,) * 4))
     sides = tuple(0.02 if k == side else 0.12 for k in range(4))
     name = ("west", "south", "east", "north")[side]
     with pytest.raises(DemError, match=rf"SNAP.*: {name} 0\.0[12]\d degrees \(limit 0\.100\).*--engine builtin"):
-        write_external_dem(_cropped(plan(), tmp_path / "short.tif", sides), tmp_path / "dem.tif")
+        read_external_dem(_cropped(plan(), tmp_path / "short.tif", sides))
 
 
 def test_high_ground_and_high_latitudes_need_a_longer_reach(plan, tmp_path: Path) -> None:
@@ -152,6 +158,9 @@ def test_high_ground_and_high_latitudes_need_a_longer_reach(plan, tmp_path: Path
     # ground of 5 km under the Andes' latitude is displaced by up to 8.75 km, beside a tile of 4.6 km
     assert tile_reach_deg(-23.0, 5000.0)[0] == pytest.approx((4600 + 8750) / (111_320 * np.cos(np.radians(23))))
     assert tile_reach_deg(68.0, 500.0)[0] > 0.1 == tile_reach_deg(68.0, 500.0)[1]
+    for latitude in (0.0, 31.0, -54.0, 69.0):  # what is fetched reaches that far over ground of 5 km
+        bounds = (10.0, latitude - 0.05, 10.1, latitude + 0.05)
+        assert margin_for_any_engine_deg(bounds) >= max(tile_reach_deg(abs(latitude) + 0.05, 5000.0)) + 0.01
     made = plan()
     with rasterio.open(made.dem) as source:
         profile, heights = source.profile, source.read() + 4000
@@ -159,7 +168,7 @@ def test_high_ground_and_high_latitudes_need_a_longer_reach(plan, tmp_path: Path
         target.write(heights)
     high = _cropped(dataclasses.replace(made, dem=tmp_path / "high.tif"), tmp_path / "cut.tif", (0.1,) * 4)
     with pytest.raises(DemError, match=r"west 0\.10\d degrees \(limit 0\.1[45]\d\)"):
-        write_external_dem(high, tmp_path / "dem.tif")
+        read_external_dem(high)
 
 
 def test_voids_within_reach_are_said(plan, tmp_path: Path) -> None:
@@ -171,7 +180,7 @@ def test_voids_within_reach_are_said(plan, tmp_path: Path) -> None:
     with rasterio.open(tmp_path / "void.tif", "w", **profile) as target:
         target.write(heights, 1)
     with pytest.warns(PartialDemWarning, match=r"void\.tif: \d+\.\d\d% of the ground"):
-        write_external_dem(dataclasses.replace(made, dem=tmp_path / "void.tif"), tmp_path / "dem.tif")
+        read_external_dem(dataclasses.replace(made, dem=tmp_path / "void.tif"))
 
 
 def _program(path: Path) -> Path:
@@ -226,7 +235,7 @@ def test_an_elevation_model_that_a_full_disk_cuts_off_is_found(plan, tmp_path: P
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
         with pytest.raises(OSError, match=r"dem\.tif cannot be written whole") as caught:
-            write_external_dem(made, tmp_path / "dem.tif")
+            write_external_dem(read_external_dem(made), tmp_path / "dem.tif")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert caught.value.errno == errno.ENOSPC  # which the workspace calls a full disk
