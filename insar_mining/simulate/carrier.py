@@ -24,6 +24,9 @@ from insar_mining.simulate.geometry import trajectory
 SPEED_OF_LIGHT_M_S = 299_792_458.0
 
 
+ANTENNA_M = 12.3  # length along azimuth
+
+
 @dataclass(frozen=True, eq=False)
 class Carrier:
     """Hold carrier parameters at given ranges of one burst; arrays of one shape.
@@ -62,6 +65,24 @@ def burst_carrier(swath: SubSwath, burst_index: int, range_time_s: npt.ArrayLike
     rate = 1.0 / (1.0 / sweep - 1.0 / own_rate)
     at_mid_swath = _value(centroid, np.asarray(mid_swath)) / _value(target_rate, np.asarray(mid_swath))
     return Carrier(rate, middle - own_centroid / own_rate + at_mid_swath, own_centroid)
+
+
+def antenna_pattern(swath: SubSwath, burst_index: int, doppler_hz: FloatArray) -> FloatArray:
+    """Compute the two-way amplitude of the beam at Doppler frequencies from the local centroid, 1 in its middle.
+
+    A target at the angle theta from the axis of an aperture of length L is seen with ``sinc(L theta / lambda)**2``
+    and with the Doppler frequency ``2 v theta / lambda``.  The beam sweeps along: the burst's spectrum at one place
+    runs through angles faster than through frequencies, by the ratio of the rates of sweep and target.
+    """
+    middle = swath.bursts[burst_index].azimuth_time_s + 0.5 * swath.lines_per_burst * swath.azimuth_time_interval_s
+    path = trajectory(swath.orbit, middle - 1.0, middle + 1.0)
+    speed = float(np.sqrt(np.sum(path.velocity_m_s(middle) ** 2)))
+    wavelength = SPEED_OF_LIGHT_M_S / swath.radar_frequency_hz
+    sweep = 2 * speed * swath.azimuth_steering_rate_rad_s / wavelength
+    mid_swath = swath.slant_range_time_s + 0.5 * swath.samples_per_burst / swath.range_sampling_rate_hz
+    own_rate = float(_value(_closest(swath.fm_rates, middle), np.asarray(mid_swath)))
+    angle = wavelength * doppler_hz * (1.0 - sweep / own_rate) / (2 * speed)
+    return np.asarray(np.sinc(ANTENNA_M * angle / wavelength) ** 2)
 
 
 def _closest(polynomials: tuple[RangePolynomial, ...], time_s: float) -> RangePolynomial:

@@ -11,7 +11,7 @@ from scipy import fft
 
 from insar_mining.arrays import Complex64Array, ComplexArray, FloatArray
 from insar_mining.sentinel1.annotation import SubSwath
-from insar_mining.simulate.carrier import Carrier, burst_carrier
+from insar_mining.simulate.carrier import Carrier, antenna_pattern, burst_carrier
 from insar_mining.simulate.spectrum import Response
 from insar_mining.simulate.splat import Kernel, splat
 
@@ -70,9 +70,9 @@ def burst_image(
     Parameters
     ----------
     noise_sigma : float
-        Root mean square of the complex receiver noise.  It fills every valid pixel and
-        has the processor's spectrum around the local Doppler centroid, as the echo has:
-        noise passes the same matched filter and the same windows.
+        Root mean square of the complex receiver noise.  It fills every valid pixel.  It passes
+        the same matched filter and the same windows as the echo, and the inverse of the antenna
+        pattern, which had shaped the echo alone: its azimuth spectrum is wider.
     rng : Generator
         Needed for noise only.
     """
@@ -93,7 +93,11 @@ def burst_image(
     if noise_sigma > 0:
         if rng is None:
             raise ValueError("noise needs a random generator")
-        image += _noise(shape, azimuth, range_, noise_sigma, rng)
+        frequency = fft.fftfreq(shape[0])
+        pattern = antenna_pattern(swath, burst_index, frequency / swath.azimuth_time_interval_s)
+        inside = azimuth.spectrum(frequency) > 0
+        windows = np.where(inside, azimuth.spectrum(frequency) / np.where(inside, pattern, 1.0), 0.0)
+        image += _noise(shape, (windows, range_.spectrum(fft.fftfreq(shape[1]))), noise_sigma, rng)
     image = fft.ifft(image, axis=0, workers=-1, overwrite_x=True)
     image *= ramp
     burst = swath.bursts[burst_index]
@@ -150,11 +154,10 @@ def carrier_phasor(carrier: Carrier, times_s: FloatArray) -> Complex64Array:
 
 
 def _noise(
-    shape: tuple[int, int], azimuth: Response, range_: Response, sigma: float, rng: np.random.Generator
+    shape: tuple[int, int], windows: tuple[FloatArray, FloatArray], sigma: float, rng: np.random.Generator
 ) -> Complex64Array:
-    """Azimuth spectrum of noise with the processor's windows, `sigma` being its rms in the image."""
+    """Azimuth spectrum of noise with amplitudes along azimuth and range, `sigma` being its rms in the image."""
     white = rng.standard_normal((shape[0], 2 * shape[1]), dtype=np.float32).view(np.complex64)
-    windows = [r.spectrum(fft.fftfreq(n)) for r, n in ((azimuth, shape[0]), (range_, shape[1]))]
     rms = [np.sqrt(np.mean(w**2)) for w in windows]
     # white in the range spectrum: the inverse FFT divides by n, so sqrt(n) keeps the power; in
     # azimuth the noise stays a spectrum, whose inverse follows

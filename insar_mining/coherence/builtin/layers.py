@@ -24,7 +24,7 @@ from insar_mining.coherence.builtin.extras.masks import mean_power
 from insar_mining.coherence.builtin.images.burst import Side, valid_pixels
 from insar_mining.coherence.builtin.images.dates import DateLines, blocks_of
 from insar_mining.coherence.estimators.estimate import coherence, window_mean
-from insar_mining.coherence.estimators.looks import looks_of_image, spectral_looks, window_looks
+from insar_mining.coherence.estimators.looks import looks_of_image, spectral_looks, window_looks, window_looks_of_noise
 from insar_mining.coherence.estimators.spectrum import Spectrum, azimuth_spectrum, range_spectrum
 from insar_mining.coherence.plan.model import CoherencePlan, Progress
 from insar_mining.coherence.plan.recipe import BIAS_BANDS, Recipe, Window
@@ -208,7 +208,12 @@ def looks_in_words(region: Region, stack: Side, window: Window) -> dict[str, str
         measured = f"{found.looks:.2f} (sd {found.sd:.2f}, {found.parts} pieces of {stack.swath.swath})"
     except InsarMiningError as error:  # too few pixels, damaged ones: a remark, no reason to fail
         measured = f"not measured: {error}"
-    return {"LOOKS": f"{window_looks(stack.swath, window.azimuth, window.range):.2f}", "LOOKS_MEASURED": measured}
+    size = window.azimuth, window.range
+    return {
+        "LOOKS": f"{window_looks(stack.swath, *size):.2f}",
+        "LOOKS_OF_NOISE": f"{window_looks_of_noise(stack.swath, *size):.2f}",
+        "LOOKS_MEASURED": measured,
+    }
 
 
 def _piece_around(region: Region, stack: Side) -> Region:

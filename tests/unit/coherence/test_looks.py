@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,11 @@ from insar_mining.coherence.estimators.looks import (
     mean_without_coherence,
     spectral_looks,
     window_looks,
+    window_looks_of_noise,
 )
-from insar_mining.coherence.estimators.spectrum import Spectrum, azimuth_spectrum, range_spectrum
+from insar_mining.coherence.estimators.spectrum import Spectrum, azimuth_spectrum, noise_spectrum, range_spectrum
 from insar_mining.errors import CoverageError, OptionError
-from insar_mining.sentinel1.annotation import parse_annotation
+from insar_mining.sentinel1.annotation import SubSwath, parse_annotation
 from insar_mining.simulate.spectrum import Response
 
 from .speckle import separate_windows, speckle, white
@@ -127,3 +129,30 @@ def test_what_cannot_be_measured_is_refused(rng):
         spectral_looks(Spectrum(0.7, 0.7), Spectrum(0.7, 0.7), 1, 1)
     with pytest.raises(OptionError, match="no number of looks"):
         looks_of_mean(1.0)
+
+
+MEASURED_EXCESS_DB = {61: 1.25, 91: 1.95, 121: 4.9, 152: 9.1}
+"""Of noise over the processor's window, on quiet sea (Azores, IW3): Doppler frequency to decibels."""
+
+
+@pytest.mark.parametrize(("swath", "looks", "floor"), [("IW1", 9.9, 0.285), ("IW2", 7.8, 0.322), ("IW3", 7.8, 0.322)])
+def test_noise_has_more_looks_than_speckle(
+    swath: str, looks: float, floor: float, morocco_sub_swath: Callable[..., SubSwath]
+) -> None:
+    annotation = morocco_sub_swath("20230904", swath)
+    found = window_looks_of_noise(annotation, 2, 7)
+    assert found == pytest.approx(looks, abs=0.05)
+    assert float(mean_without_coherence(found)) == pytest.approx(floor, abs=0.0015)
+    assert found > window_looks(annotation, 2, 7) + 0.7
+
+
+def test_the_spectrum_of_noise_is_that_of_a_real_sea(morocco_sub_swath: Callable[..., SubSwath]) -> None:
+    annotation = morocco_sub_swath("20230904", "IW3")
+    noise = noise_spectrum(annotation)
+    frequency = np.array(list(MEASURED_EXCESS_DB)) / annotation.azimuth_frequency_hz
+    excess = 10 * np.log10(noise.power(frequency) / noise.echo.amplitude(frequency) ** 2)
+    np.testing.assert_allclose(excess, list(MEASURED_EXCESS_DB.values()), atol=1.2)
+    # its autocorrelation is the Fourier transform of the power
+    lag, f = np.arange(5), np.linspace(-0.5, 0.5, 200_001)
+    expected = [np.sum(noise.power(f) * np.cos(2 * np.pi * f * k)) / np.sum(noise.power(f)) for k in lag]
+    np.testing.assert_allclose(noise.autocorrelation(lag), expected, atol=1e-4)
