@@ -12,6 +12,7 @@ import pandas as pd
 
 from insar_mining import __version__
 from insar_mining.files import write_text
+from insar_mining.portfolio.ledger import Task
 from insar_mining.portfolio.plan import Portfolio
 from insar_mining.portfolio.work import RESULTS
 
@@ -34,7 +35,8 @@ def write_portfolio_report(portfolio: Portfolio) -> Path:
     ------
     OutputError
     """
-    rows = [_row(portfolio, mine) for mine in portfolio.mines]
+    tasks = {task.id: task for task in portfolio.tasks}
+    rows = [_row(portfolio, mine, tasks.get(f"mine-{mine['id']}")) for mine in portfolio.mines]
     years = sorted({year for row in rows for year in row["areas"]})
     countries = country_sums(rows, years)
     write_text(portfolio.folder / COUNTRIES, countries.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
@@ -69,9 +71,8 @@ def country_sums(rows: Sequence[Mapping[str, Any]], years: Sequence[int]) -> pd.
     return pd.DataFrame(sums, columns=["country", "year", "area_m2", "mines", "mines_missing"])
 
 
-def _row(portfolio: Portfolio, mine: Mapping[str, Any]) -> dict[str, Any]:
+def _row(portfolio: Portfolio, mine: Mapping[str, Any], task: Task | None) -> dict[str, Any]:
     """Gather what is known of one mine."""
-    task = next((t for t in portfolio.tasks if t.id == f"mine-{mine['id']}"), None)
     state, reason = ("not run", mine["problem"]) if task is None else portfolio.ledger.state(task)
     folder = portfolio.folder / RESULTS / str(mine["id"])
     areas = _areas(folder / "activity.csv") if state in ("done", "partial") else {}
