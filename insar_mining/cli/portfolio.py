@@ -302,7 +302,10 @@ def _tell_end(made: Portfolio, states: dict[str, str], speech: Speech) -> None:
     from collections import Counter
 
     counts = Counter(states.values())
-    speech.say(", ".join(f"{count} mines {state}" for state, count in sorted(counts.items())) or "no mine to run")
+    speech.say(
+        ", ".join(f"{count} mine{'s' * (count > 1)} {state}" for state, count in sorted(counts.items()))
+        or "no mine to run"
+    )
     for row in made.mines:
         if row["problem"]:
             speech.say(f"{row['id']} {row['name']}: not run: {row['problem']}")

@@ -108,7 +108,9 @@ def seen_by(
     candidates = _candidates(mines, records, options, local)
     chosen = _greedy(candidates)
     spans = options.pairs.temporal_baseline_days
-    views = [_view(records, chosen.get(number), spans, local) for number in range(len(mines))]
+    names = records["scene"].astype(str).to_numpy()
+    sizes = np.zeros(len(names)) if local else records["bytes"].astype("Float64").fillna(BURST_BYTES).to_numpy(float)
+    views = [_view(names, sizes, chosen.get(number), spans) for number in range(len(mines))]
     return Seen(views, records, local)
 
 
@@ -252,12 +254,12 @@ def _greedy(candidates: Sequence[Sequence[_Candidate]]) -> dict[int, _Candidate]
     return chosen
 
 
-def _view(records: gpd.GeoDataFrame, chosen: _Candidate | None, spans: Sequence[int], local: bool) -> View:
+def _view(names: Any, sizes: Any, chosen: _Candidate | None, spans: Sequence[int]) -> View:
     """Describe the images of a mine on its track."""
     if chosen is None:
         return View(problem=NO_DATA)
-    rows = records.iloc[list(chosen.rows)]
-    size = 0 if local else int(rows["bytes"].astype("Float64").fillna(BURST_BYTES).sum())
+    rows = list(chosen.rows)
+    size = int(sizes[rows].sum())
     pairs = pairs_expected(chosen.days, spans)
     problem = (
         ""
@@ -265,7 +267,7 @@ def _view(records: gpd.GeoDataFrame, chosen: _Candidate | None, spans: Sequence[
         else f"{len(chosen.days)} dates give no pair of {' or '.join(map(str, spans))} days. Widen the dates"
     )
     return View(
-        chosen.track, chosen.direction, tuple(sorted(chosen.bursts)), tuple(map(str, rows["scene"])),
+        chosen.track, chosen.direction, tuple(sorted(chosen.bursts)), tuple(map(str, names[rows])),
         len(chosen.days), pairs, size, problem,
     )  # fmt: skip
 

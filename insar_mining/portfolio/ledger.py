@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,12 +20,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from insar_mining.errors import OutputError
-from insar_mining.files import delete, sha256, write_text
+from insar_mining.files import sha256, write_text
 
 FORMAT = 1
 FOLDER = "ledger"
-LOCK = re.compile(r"[\w.-]+\.lock")
-RECORD = re.compile(r"[\w.-]+\.json")
 
 State = Literal["done", "partial", "failed", "running", "waiting"]
 
@@ -233,9 +230,3 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 def _few(values: list[Any]) -> str:
     shown = ", ".join(str(value)[:60] for value in values[:3])
     return shown + (", ..." if len(values) > 3 else "") or "none"
-
-
-def forget_lock(ledger: Ledger, task_id: str) -> None:
-    """Delete the lock file of a task that nobody holds."""
-    if ledger.holder(task_id) is None:
-        delete(ledger.folder / f"{task_id}.lock", LOCK)

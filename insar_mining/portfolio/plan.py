@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -124,7 +123,7 @@ def plan_portfolio(
     write_text(folder / OPTIONS, to_yaml(options))
     text = json.dumps(
         {"format": FORMAT, "made_from": made_from, "totals": made.totals, "mines": rows,
-         "tasks": [dataclasses.asdict(task) for task in tasks]}, indent=0, default=str,
+         "tasks": [vars(task) for task in tasks]}, indent=0, default=str,
     )  # fmt: skip
     write_text(folder / PLAN, text + "\n")
     return made

@@ -125,17 +125,6 @@ class Store:
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
-    def drop(self, names: Sequence[str]) -> int:
-        """Delete products that no mine needs any more; return their bytes."""
-        freed = 0
-        for name in names:
-            path = self.folder / "products" / name
-            size = path.stat().st_size if path.is_file() else 0
-            if delete(path, PRODUCT):
-                freed += size
-            delete(note_path(path), PRODUCT)
-        return freed
-
     def _failure_path(self, name: str) -> Path:
         return self.folder / "products" / f"{name}.failed.json"
 

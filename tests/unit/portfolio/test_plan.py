@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 import shapely
 from pyproj import Geod
+from typer.testing import CliRunner
 
+from insar_mining.cli import app
 from insar_mining.errors import InsarMiningError, MineError, OptionError, OutputError, SkippedInputWarning
 from insar_mining.options.models import RunOptions
 from insar_mining.portfolio import catalogue
@@ -259,3 +261,15 @@ def test_trends_and_country_sums() -> None:
     rows = [{"country": "MAR", "areas": {2021: area}}, {"country": "MAR", "areas": {}}]
     sums = country_sums(rows, [2021]).to_dict("records")
     assert sums == [{"country": "MAR", "year": 2021, "area_m2": 10.0, "mines": 1, "mines_missing": 1}]
+
+
+def test_the_command_that_estimates_the_world(tmp_path: Path) -> None:
+    source = maus(tmp_path / "m.gpkg", [square(0, 0), square(20, 0)])
+    done = CliRunner().invoke(app, ["portfolio", "plan", "--world", str(source), "--years", "2", "--json"])
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    assert (said["mines"], said["years"]) == (2, 2.0)
+    assert said["burst_files"] >= 2 * 60
+    assert said["download_bytes"] == said["burst_files"] * (BURST_BYTES + METADATA_BYTES)
+    assert CliRunner().invoke(app, ["portfolio", "plan"]).exit_code == 1
+    assert CliRunner().invoke(app, ["portfolio", "status", str(tmp_path)]).exit_code == 1
