@@ -32,6 +32,7 @@ MERCATOR_TO_DEG, POLAR_FROM_DEG = 66.0, 60.0
 LEAST_TOLERANCE = 1e-4  # for edges, which are straight on either map
 MOST_TOLERANCE = 0.02  # by how much a length found on a map may be too long
 STEPS = (0.0, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
+ROUGH = 0.05  # by which a width on the sphere may be off for clusters of some hundred kilometres
 AS_LONG_M = 1.0  # added to links for the spanning tree, in which a length of 0 would be no link
 
 _GEOD = Geod(ellps="WGS84")
@@ -83,6 +84,7 @@ def cluster(
     first, second = by_key[first], by_key[second]
     fresh = int(labels.max(initial=-1)) + 1
     if fresh:
+        # computed once for all clusters: only wide ones are looked at further
         owner = labels[first]
         for label in np.flatnonzero((widths_m(polygons, labels) > max_width_m) & (np.bincount(labels) > 1)):
             own = np.flatnonzero(owner == label)
@@ -367,13 +369,35 @@ def _narrow_parts(polygons: Geometries, members: IntArray, tree: Tree, max_width
     """Cut a cluster at the longest links of its tree until every part is narrow; members of each."""
     done: list[IntArray] = []
     todo = [(members, tree)]
+    corners = _corner_vectors(polygons)
     while todo:
         part, links = todo.pop()
-        if not links or widths_m(polygons[part], np.zeros(len(part), np.int64))[0] <= max_width_m:
+        if not links or _is_narrow(polygons, corners, part, max_width_m):
             done.append(part)
         else:
             todo += _halves(part, links[:-1])
     return done
+
+
+def _is_narrow(polygons: Geometries, corners: FloatArray, part: IntArray, max_width_m: float) -> bool:
+    """Tell whether a part is narrow enough: on the sphere if that is clear, else on the ellipsoid."""
+    vectors = corners[part].reshape(-1, 3)
+    middle = vectors.mean(axis=0)
+    east = np.array([-middle[1], middle[0], 0.0])
+    if np.hypot(*middle[:2]) > 0.1:  # away from the poles, where east is known well
+        east /= np.linalg.norm(east)
+        north = np.cross(middle / np.linalg.norm(middle), east)
+        rough = EARTH_RADIUS_M * max(float(np.ptp(vectors @ axis)) for axis in (east, north))
+        if abs(rough - max_width_m) > ROUGH * max_width_m:
+            return rough < max_width_m
+    return bool(widths_m(polygons[part], np.zeros(len(part), np.int64))[0] <= max_width_m)
+
+
+def _corner_vectors(polygons: Geometries) -> FloatArray:
+    """Return unit vectors of the corners of the polygons' boxes, shape (n, 4, 3)."""
+    west, south, east, north = np.deg2rad(shapely.bounds(polygons)).T
+    lon, lat = np.stack([west, west, east, east], axis=1), np.stack([south, north, south, north], axis=1)
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
 
 
 def _halves(members: IntArray, links: Tree) -> Iterator[tuple[IntArray, Tree]]:
