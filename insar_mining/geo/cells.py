@@ -73,8 +73,12 @@ class RasterGrid:
         missing = [name for name in ("crs", "transform") if name not in array.attrs]
         if missing:
             raise RasterError(f"the array has no {' and no '.join(missing)} in its attributes; open it with open_stack")
-        crs, transform = CRS.from_user_input(array.attrs["crs"]), Affine(*array.attrs["transform"][:6])
-        return cls(crs, transform, array.sizes["x"], array.sizes["y"])
+        crs, t = CRS.from_user_input(array.attrs["crs"]), Affine(*array.attrs["transform"][:6])
+        if {"y", "x"} <= set(array.coords) and array["y"].size and array["x"].size:
+            # a part of an array carries the transform of the whole
+            col, row = (float(array["x"][0]) - t.c) / t.a - 0.5, (float(array["y"][0]) - t.f) / t.e - 0.5
+            t = t @ Affine.translation(round(col), round(row))
+        return cls(crs, t, array.sizes["x"], array.sizes["y"])
 
     @property
     def x(self) -> FloatArray:

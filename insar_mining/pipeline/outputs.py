@@ -17,10 +17,12 @@ from affine import Affine
 from insar_mining import __version__
 from insar_mining.activity import class_table, seasonality, to_zarr
 from insar_mining.activity.analysis import Analysis
+from insar_mining.activity.published.composite import CEILING
 from insar_mining.activity.significant.significance import Significance
 from insar_mining.files import write_text
 from insar_mining.geo.raster import write_cog
 from insar_mining.pipeline.stac import write_item
+from insar_mining.pipeline.styles import class_colour, write_palette, write_ramp
 
 NO_VALUE = 255
 
@@ -30,7 +32,8 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 # names of everything that a result's folder can hold, beside its maps: nothing else in it is ever deleted
 _YEAR, _YEARS = r"\d{4}", r"\d{4}(?:_\d{4})+"
 FILES = re.compile(
-    rf"(?:ndai|active|duty)_{_YEAR}\.tif|(?:rgb|classes|class_bands)_{_YEARS}\.tif|(?:stable|active_dates)\.tif|"
+    rf"(?:ndai|active|duty)_{_YEAR}\.(?:tif|qml)|(?:rgb|classes|class_bands)_{_YEARS}\.(?:tif|qml)|"
+    r"(?:stable|active_dates)\.(?:tif|qml)|"
     r"(?:activity|scenes|class_counts|class_areas|strata|adjusted|zones|zone_shares|rejected|rejections|monthly|"
     r"seasonality)\.csv|coherence\.zarr|report\.html|run\.yaml|collection\.json",
     re.ASCII,
@@ -73,6 +76,7 @@ def write_analysis(folder: Path, analysis: Analysis, method: str) -> list[Path]:
         said = [str(year) for year in analysis.all_years.attrs["years"]]
         name = f"classes_{said[0]}_{said[-1]}.tif"
         files.append(_write_classes(folder / name, analysis.all_years, tags | {"YEARS": " ".join(said)}))
+    files += _write_styles(files, analysis)
     files.append(write_table(folder / "activity.csv", analysis.activity))
     further = {
         "class_counts.csv": _class_counts(analysis),
@@ -90,6 +94,28 @@ def write_analysis(folder: Path, analysis: Analysis, method: str) -> list[Path]:
     return files
 
 
+def _write_styles(files: Sequence[Path], analysis: Analysis) -> list[Path]:
+    """Write a QGIS style beside every map of classes, of NDAI and of stable points."""
+    written = []
+    maps = {"classes_" + "_".join(map(str, window)): classes for window, classes in analysis.classes.items()}
+    if analysis.all_years is not None:
+        years = analysis.all_years.attrs["years"]
+        maps[f"classes_{years[0]}_{years[-1]}"] = analysis.all_years
+    for file in files:
+        if file.stem in maps:
+            attrs = maps[file.stem].attrs
+            values = [int(value) for value in attrs["flag_values"]]
+            names = str(attrs["flag_meanings"]).split()
+            colours = [class_colour(value, len(values)) for value in values]
+            entries = dict(zip(values, zip(names, colours, strict=True), strict=True))
+            written.append(write_palette(file, entries))
+        elif file.stem == "stable":
+            written.append(write_palette(file, {0: ("other ground", (200, 200, 200)), 1: ("stable", (0, 114, 178))}))
+        elif file.stem.startswith("ndai_"):
+            written.append(write_ramp(file, 0.0, CEILING))
+    return written
+
+
 def _write_significance(folder: Path, analysis: Analysis, found: Significance, tags: Mapping[str, str]) -> list[Path]:
     """Write the maps of every year and of dates, and the tables of months and seasons."""
     files = []
@@ -102,9 +128,11 @@ def _write_significance(folder: Path, analysis: Analysis, found: Significance, t
         }
         active = found.active.sel(year=year)
         files.append(_write(folder / f"active_{year}.tif", active, ["active"], of_year, NO_VALUE))
+        files.append(write_palette(files[-1], {0: ("not active", (200, 200, 200)), 1: ("active", (213, 94, 0))}))
         if analysis.timeline is not None:
             duty = analysis.timeline.duty.sel(year=year)
             files.append(_write(folder / f"duty_{year}.tif", duty, ["share of pairs"], of_year))
+            files.append(write_ramp(files[-1], 0.0, 1.0))
     if analysis.timeline is not None:
         dates = [getattr(analysis.timeline, name) for name in DATE_BANDS]
         values = np.stack([_yyyymmdd(date.values) for date in dates])

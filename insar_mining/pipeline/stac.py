@@ -15,9 +15,11 @@ from shapely.geometry import box, mapping
 from insar_mining import __version__
 from insar_mining.coherence.plan.product import FILE, SHA256_MULTIHASH
 from insar_mining.files import sha256, write_text
+from insar_mining.geo.cells import RasterGrid
 from insar_mining.geo.mines import Mine
 
 STAC_VERSION = "1.0.0"
+PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 COLLECTION = "collection.json"
 
 MEDIA_TYPES = {
@@ -26,6 +28,7 @@ MEDIA_TYPES = {
     ".html": "text/html",
     ".yaml": "application/yaml",
     ".zarr": "application/vnd+zarr",
+    ".qml": "application/xml",
 }
 DATA_SUFFIXES = (".tif", ".csv", ".zarr")
 
@@ -114,11 +117,12 @@ def write_item(path: Path, coh: xr.DataArray, raster: Path) -> Path:
         "insar_mining:secondary_date": str(coh["secondary_date"].values.astype("datetime64[D]")),
         "insar_mining:source": str(coh["source"].values),
         **({"insar_mining:perpendicular_baseline_m": baseline} if np.isfinite(baseline) else {}),
+        **_projection(coh),
     }
     item = {
         "type": "Feature",
         "stac_version": STAC_VERSION,
-        "stac_extensions": [],
+        "stac_extensions": [PROJECTION],
         "id": str(coh["pair"].values),
         "geometry": mapping(box(*bounds)),
         "bbox": bounds,
@@ -136,6 +140,17 @@ def bbox_of(raster: xr.DataArray) -> list[float]:
     bottom, top = sorted([f, f + e * raster.sizes["y"]])
     to_lonlat = Transformer.from_crs(CRS.from_user_input(raster.attrs["crs"]), 4326, always_xy=True)
     return [round(float(b), 7) for b in to_lonlat.transform_bounds(left, bottom, right, top, densify_pts=21)]
+
+
+def _projection(raster: xr.DataArray) -> dict[str, object]:
+    """Return CRS, shape and transform of a raster as STAC's projection extension names them."""
+    grid = RasterGrid.of(raster)
+    code = grid.crs.to_authority()
+    return {
+        **({"proj:code": ":".join(code)} if code else {"proj:code": None, "proj:wkt2": grid.crs.to_wkt()}),
+        "proj:shape": [grid.height, grid.width],
+        "proj:transform": [float(number) for number in grid.transform[:6]],
+    }
 
 
 def _utc(moment: Any) -> str:

@@ -19,10 +19,14 @@ from insar_mining import __version__
 from insar_mining.activity.cube.checks import check_cube
 from insar_mining.errors import OutputError, RasterError
 from insar_mining.files import ANYTHING, TEMPORARY, check_replaceable, delete, replace_folder, temporary_name
+from insar_mining.geo.cells import RasterGrid
 
 # side of a chunk; every chunk holds all pairs, so that a pixel's series is read at once
 CHUNK = 256
 NAME = "coherence"
+# variable that holds the CRS, as the CF conventions and rioxarray have it
+GRID_MAPPING = "spatial_ref"
+AXIS_ATTRIBUTES = ("standard_name", "long_name", "units", "axis")
 # paths of the files of a store: metadata and chunks
 STORE_FILES = re.compile(r"(?:[^/]+/)?(?:\.z(?:group|array|attrs|metadata)|zarr\.json|(?:c/)?\d+(?:[./]\d+)*|c)")
 MARK = "software"  # attribute of every store that this package writes
@@ -123,7 +127,14 @@ def from_zarr(path: str | os.PathLike[str]) -> xr.DataArray:
     data = _opened(path)
     if NAME not in data:
         raise RasterError(f"{path}: holds no {NAME!r}; is it another package's store?")
+    data = data.drop_vars(GRID_MAPPING, errors="ignore")
     cube: xr.DataArray = data.set_coords([str(name) for name in data.data_vars if name != NAME])[NAME]
+    for name in ("grid_mapping", "_CRS"):
+        cube.attrs.pop(name, None)
+    cube.encoding.pop("coordinates", None)
+    for axis in ("y", "x"):
+        for name in AXIS_ATTRIBUTES:
+            cube[axis].attrs.pop(name, None)
     if "transform" in cube.attrs:
         cube.attrs["transform"] = tuple(cube.attrs["transform"])
     return cube
@@ -140,7 +151,7 @@ def _opened(path: Path, *, mask_and_scale: bool = True) -> xr.Dataset:
 def _write(coh: xr.DataArray, path: Path, chunk: int) -> None:
     """Write coordinates by xarray, then the values block by block on whole chunks."""
     sizes = tuple(coh.sizes[name] for name in ("pair", "y", "x"))
-    coords = coh.coords.to_dataset().reset_coords()
+    coords = _with_axes(coh.coords.to_dataset().reset_coords(), coh)
     coords.to_zarr(path, mode="w", zarr_format=2, consolidated=False)
     group = zarr.open_group(path, mode="r+", zarr_format=2)
     side_y, side_x = min(chunk, sizes[1]), min(chunk, sizes[2])
@@ -150,12 +161,40 @@ def _write(coh: xr.DataArray, path: Path, chunk: int) -> None:
         chunks=(sizes[0], side_y, side_x),
         dtype="float32",
         fill_value=float("nan"),
-        attributes={"_ARRAY_DIMENSIONS": ["pair", "y", "x"], **_plain(coh)},
+        attributes={"_ARRAY_DIMENSIONS": ["pair", "y", "x"], **_plain(coh), **_mapping_attributes(coh)},
     )
     for top in range(0, sizes[1], side_y):
         for left in range(0, sizes[2], side_x):
             rows, cols = slice(top, min(top + side_y, sizes[1])), slice(left, min(left + side_x, sizes[2]))
             array[:, rows, cols] = coh.variable[{"y": rows, "x": cols}].values.astype(np.float32)
+
+
+def _with_axes(coords: xr.Dataset, coh: xr.DataArray) -> xr.Dataset:
+    """Add the CRS and the meaning of the axes, by which other programs place the cells."""
+    if "crs" not in coh.attrs:
+        return coords
+    grid = RasterGrid.of(coh)
+    cf = grid.crs.to_cf()
+    corner = " ".join(f"{number:.17g}" for number in grid.transform.to_gdal())
+    attributes = {**cf, "spatial_ref": cf["crs_wkt"], "GeoTransform": corner}
+    plain = {name: value for name, value in attributes.items() if isinstance(value, str | int | float)}
+    for axis in grid.crs.cs_to_cf():
+        name = {"X": "x", "Y": "y"}.get(axis.get("axis", ""))
+        if name in coords:
+            coords[name].attrs.update(axis)
+    return coords.assign({GRID_MAPPING: ((), 0, plain)})
+
+
+def _mapping_attributes(coh: xr.DataArray) -> dict[str, Any]:
+    """Return the attributes by which CF readers and GDAL find the CRS of the values."""
+    if "crs" not in coh.attrs:
+        return {}
+    beside = [str(name) for name in coh.coords if name not in ("pair", "y", "x")]
+    return {
+        "grid_mapping": GRID_MAPPING,
+        "coordinates": " ".join([*beside, GRID_MAPPING]),
+        "_CRS": {"wkt": RasterGrid.of(coh).crs.to_wkt()},
+    }
 
 
 def consolidate(path: Path) -> None:

@@ -12,6 +12,7 @@ import xarray as xr
 from insar_mining.activity.published.composite import CLASS_NAMES, NO_CLASS
 from insar_mining.errors import ActivityError
 from insar_mining.geo.cells import ground_area_m2
+from insar_mining.geo.georeferenced import georeferenced
 
 # the area that the published work gives a pixel: 5 m x 20 m, whatever the spacing of the map
 NOMINAL_M2 = 100.0
@@ -176,9 +177,11 @@ def activity_table(
     ActivityError
         The array is neither, or carries no years or cell areas.
     """
+    source = georeferenced(source)
     if "cell_area_m2" not in source.coords:
         raise ActivityError(
-            "the array has no cell areas (coordinate 'cell_area_m2'); take it from classify or annual_ndai"
+            "the array has no cell areas (coordinate 'cell_area_m2') and no CRS to work them out from; take it from "
+            "classify or annual_ndai, or write its CRS (rioxarray: array.rio.write_crs)"
         )
     if mine_id is None:
         mine_id = str(source.attrs.get("mine_id", ""))

@@ -14,6 +14,7 @@ import xarray as xr
 from insar_mining.arrays import ByteArray, FloatArray
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError
 from insar_mining.geo.cells import on_cells_of
+from insar_mining.geo.georeferenced import georeferenced
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ def rgb_composite(annual: xr.DataArray, years: Sequence[int] | None = None, ceil
     ActivityError
         The years are not there.
     """
+    annual = georeferenced(annual)
     chosen = composite_years(annual, years)
     if not 0 < ceiling <= 1:
         raise OptionError(f"ceiling={ceiling}: must be > 0 and <= 1 (0.45 is fully decorrelated ground)")
@@ -162,6 +164,7 @@ def classify(
 
     The intervals of hue and the limits of black and white are not published; these are this project's.
     """
+    source = georeferenced(source)
     if source.dims == ("year", "y", "x"):
         chosen = composite_years(source, years)
         index = source.sel(year=list(chosen)).values

@@ -26,6 +26,7 @@ from insar_mining.activity.published.scenes import class_means, stable_means
 from insar_mining.arrays import FloatArray
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError
 from insar_mining.geo.cells import mine_cells, on_cells_of
+from insar_mining.geo.georeferenced import georeferenced
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,8 @@ def ndai(
     Parameters
     ----------
     coh : DataArray (pair, y, x)
-        Coherence, 0..1; only the pairs to use (`filter_scenes`).
+        Coherence, 0..1; only the pairs to use (`filter_scenes`). Of `open_stack`, or any array with a CRS as rioxarray
+        or the CF conventions have it.
     stable : DataArray (y, x) of bool
         Stable points (`stable_points`).
     classes : DataArray (y, x) of integers, optional
@@ -89,6 +91,7 @@ def ndai(
     >>> ndai(coh, stable).values.round(3)
     array([[[0. , 0.5]]], dtype=float32)
     """
+    coh, stable = georeferenced(coh), georeferenced(stable)
     check_cube(coh)
     rho = stable_means(coh, stable, block_bytes=block_bytes)
     group, of_class = _references(coh, stable, classes, rho, block_bytes)
@@ -150,6 +153,7 @@ def annual_ndai(index: xr.DataArray, min_pairs: int = 1, *, block_bytes: int | N
     -----
     Years without a pair are not there; they are not filled.
     """
+    index = georeferenced(index)
     if index.dims != ("pair", "y", "x"):
         raise ActivityError(f"NDAI has the dimensions ('pair', 'y', 'x'), this array {index.dims}; take it from ndai()")
     if min_pairs < 1:

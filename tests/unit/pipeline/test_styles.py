@@ -1,0 +1,52 @@
+"""Styles that QGIS reads beside a map, and items that say where a map lies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from insar_mining.pipeline.stac import write_item
+from insar_mining.pipeline.styles import class_colour, write_palette, write_ramp
+
+
+def test_a_palette_names_every_class(tmp_path: Path) -> None:
+    names = ("Black", "Red", "Green", "Yellow", "Blue", "Magenta", "Cyan", "White")
+    path = write_palette(tmp_path / "classes.tif", {n: (name, class_colour(n, 8)) for n, name in enumerate(names)})
+    root = ElementTree.parse(path).getroot()
+    assert path.name == "classes.qml"
+    assert root.tag == "qgis"
+    entries = {entry.get("label"): entry.get("color") for entry in root.iter("paletteEntry")}
+    assert entries["Yellow"] == "#ffff00"
+    assert entries["Cyan"] == "#00ffff"
+    assert len(entries) == 8
+    assert len({class_colour(value, 16) for value in range(16)}) == 16
+
+
+def test_a_ramp_goes_from_low_to_high(tmp_path: Path) -> None:
+    root = ElementTree.parse(write_ramp(tmp_path / "ndai.tif", 0.0, 0.45)).getroot()
+    assert [float(str(item.get("value"))) for item in root.iter("item")] == pytest.approx([0, 0.225, 0.45])
+
+
+def test_items_have_code_shape_and_transform(tmp_path: Path) -> None:
+    layer = xr.DataArray(
+        np.zeros((3, 4), np.float32),
+        dims=("y", "x"),
+        coords={
+            "pair": "20210105_20210117",
+            "reference_date": np.datetime64("2021-01-05", "ns"),
+            "secondary_date": np.datetime64("2021-01-17", "ns"),
+            "perpendicular_baseline_m": np.nan,
+            "source": "a.tif",
+        },
+        attrs={"crs": "EPSG:32629", "transform": (20.0, 0.0, 600_000.0, 0.0, -20.0, 3_500_000.0)},
+    )
+    item = json.loads(write_item(tmp_path / "a.json", layer, tmp_path / "a.tif").read_text("utf-8"))
+    assert item["properties"]["proj:code"] == "EPSG:32629"
+    assert item["properties"]["proj:shape"] == [3, 4]
+    assert item["properties"]["proj:transform"] == [20, 0, 600_000, 0, -20, 3_500_000]
+    assert any("projection/v2" in extension for extension in item["stac_extensions"])
