@@ -31,6 +31,8 @@ COMMANDS = {
     "emissions": ("emissions", "From active area to ore and emissions."),
     "portfolio": ("portfolio", "Plan, run and report many mines together."),
     "update": ("update", "Add new dates to a result, and tell what changed."),
+    "inventory": ("inventory", "Ore, emissions, land carbon and targets of mines and countries."),
+    "factors": ("factors", "Find, check and compare emission factors."),
     "simulate": ("simulate", "Write simulated products of known coherence."),
     "compare": ("compare", "Compare two maps of coherence on one grid."),
     "graph": ("graph", "Show, fill in and check the graphs that run in ESA SNAP."),

@@ -1,0 +1,413 @@
+"""Read tables of others, and write tables that no spreadsheet takes for a formula.
+
+What is unambiguous is mended and named (encoding, separator, decimal comma); what is not is left empty and an error.
+A missing number is NaN and is never 0.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pydantic
+
+from insar_mining.emissions.findings import Finding
+from insar_mining.errors import EmissionsError
+from insar_mining.files import appears_whole, sha256
+
+ENCODINGS = ("cp1252", "gb18030", "cp1251", "utf_16_le", "utf_16_be", "shift_jis", "mac_roman")
+NULLS = ("", "na", "n/a", "nan", "null", "none", "-", "--", "\N{EN DASH}", "\N{EM DASH}")
+# columns whose values may look like numbers and are not
+TEXTS = ("asset_id", "name", "organisation", "operation_type", "status", "factor_id", "activity_id", "edition", "zone")
+EXTRA = 6  # columns kept beyond the header's, to notice rows that are too long
+
+_PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_COMMA_DECIMAL = re.compile(r"[-+]?(\d+,(\d{1,2}|\d{4,})|0,\d+|\d{4,},\d+|\d{1,3}(\.\d{3})+,\d+|\d{1,3}(\.\d{3}){2,})")
+_COMMA_THOUSANDS = re.compile(r"[-+]?(\d{1,3}(,\d{3})+\.\d+|\d{1,3}(,\d{3}){2,})")
+_AMBIGUOUS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
+_SPACED = re.compile(r"[-+]?\d{1,3}([ \u00a0\u2009\u202f']\d{3})+([.,]\d+)?")
+# what a spreadsheet takes for a formula, also behind apostrophes that an earlier writing put there
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it was read, with what was found in it.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        Checked columns with their types, further ones as text; ``file_row`` is the line of the file.
+    findings : list of Finding
+    path : str
+    sha256 : str
+        Of the file's bytes; empty for a table that was in memory.
+    """
+
+    frame: pd.DataFrame
+    findings: list[Finding] = field(default_factory=list)
+    path: str = ""
+    sha256: str = ""
+
+
+def read_table(path: Path | str, model: type[pydantic.BaseModel]) -> Table:
+    """Read a table and check every column that a model describes.
+
+    Parameters
+    ----------
+    path : path
+        Text separated by commas, semicolons or tabs, in any common encoding.
+    model : pydantic model
+        One field per column: its type, limits, and whether it is required.
+
+    Returns
+    -------
+    Table
+        Faulty cells are NaN, or empty, and have a finding.
+
+    Raises
+    ------
+    EmissionsError
+        The file cannot be read as a table at all.
+    """
+    raw = read_text_table(path)
+    return checked(raw, model)
+
+
+def read_text_table(path: Path | str) -> Table:
+    """Read a table with all its cells as text; see `read_table`."""
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise EmissionsError(f"{path}: cannot be read ({error.strerror}). Check the name") from error
+    text, findings = _decoded(data, path.name)
+    lines = text.splitlines()
+    skipped = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), None)
+    if skipped is None:
+        raise EmissionsError(f"{path}: no header. Give a CSV table with a line of column names")
+    header = lines[skipped]
+    separator = max(",;\t", key=header.count)
+    names = [name.strip().strip('"').strip() for name in header.split(separator)]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise EmissionsError(f"{path}: column {min(twice)!r} stands twice in the header. Rename one")
+    try:
+        frame = pd.read_csv(
+            io.StringIO(text),
+            sep=separator,
+            header=None,
+            names=[*names, *(f" {i}" for i in range(EXTRA))],
+            dtype=str,
+            keep_default_na=False,
+            na_values=[],
+            skiprows=skipped + 1,
+            skip_blank_lines=False,
+            skipinitialspace=True,
+        )
+    except (pd.errors.ParserError, ValueError) as error:
+        raise EmissionsError(f"{path}: not a table ({' '.join(str(error).split())}). Check its quotes") from error
+    frame = frame.dropna(axis="columns", how="all") if frame.shape[0] else frame[names]
+    frame = frame.reindex(columns=[*names, *(name for name in frame.columns if name.startswith(" "))])
+    frame["file_row"] = np.arange(len(frame)) + skipped + 2
+    frame, long = _whole_rows(frame, names, path.name)
+    return Table(frame, findings + long, str(path), sha256(path))
+
+
+def _decoded(data: bytes, name: str) -> tuple[str, list[Finding]]:
+    """Decode a file; anything but UTF-8 is guessed, and the first line that depends on the guess is named."""
+    if not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = "\0"
+        if "\0" not in text:
+            return text, []
+        encoding = _guessed(data, name)
+    else:
+        encoding = "utf_16"
+    text = data.decode(encoding, errors="replace")
+    lines = text.splitlines()
+    row, line = next(((i, line) for i, line in enumerate(lines, 1) if not line.isascii()), (1, lines[0]))
+    return text, [
+        Finding(
+            "warning",
+            "encoding",
+            f"the file is not UTF-8; it was read as {encoding}",
+            "Check this line's names, and save the file as UTF-8",
+            line[:120],
+            row,
+            file=name,
+        )
+    ]
+
+
+def _guessed(data: bytes, name: str) -> str:
+    import charset_normalizer
+
+    lines = data.splitlines(keepends=True)
+    telling = [line for line in lines[1:] if any(byte > 127 for byte in line) or b"\0" in line][:200]
+    sample = data[:20_000] if b"\0" in data[:200] else b"".join([lines[0], *telling])
+    best = charset_normalizer.from_bytes(sample, cp_isolation=list(ENCODINGS)).best()
+    if best is None:
+        raise EmissionsError(f"{name}: its encoding is not recognised. Save it as UTF-8")
+    return str(best.encoding)
+
+
+def _whole_rows(frame: pd.DataFrame, names: Sequence[str], file: str) -> tuple[pd.DataFrame, list[Finding]]:
+    """Leave empty rows out, and rows with more cells than the header, which are errors."""
+    extra = [name for name in frame.columns if name.startswith(" ")]
+    empty = (frame[list(names)].isna() | (frame[list(names)] == "")).all(axis=1)
+    long = (
+        (frame[extra].notna() & (frame[extra] != "")).any(axis=1)
+        if extra
+        else pd.Series(False, frame.index, dtype=bool)
+    )
+    findings = [
+        Finding(
+            "error",
+            "columns",
+            f"the row has more cells than the header has names ({len(names)})",
+            "Write numbers with a decimal point, or put texts with commas in quotes; the row was left out",
+            ",".join(str(cell) for cell in frame.loc[index, [*names, *extra]] if isinstance(cell, str)),
+            int(frame.loc[index, "file_row"]),
+            file=file,
+        )
+        for index in frame.index[long]
+    ]
+    kept = frame.loc[~empty & ~long, [*names, "file_row"]].reset_index(drop=True)
+    return kept.fillna({name: "" for name in names}), findings
+
+
+def checked(table: Table, model: type[pydantic.BaseModel]) -> Table:
+    """Return a text table with the columns of a model checked and converted.
+
+    Parameters
+    ----------
+    table : Table
+        Of `read_text_table`.
+    model : pydantic model
+
+    Returns
+    -------
+    Table
+        Every column of the model is there, those that the file lacks empty.
+    """
+    frame = table.frame.rename(columns={c: c.lower() for c in table.frame.columns if c.lower() in model.model_fields})
+    findings = list(table.findings)
+    file = Path(table.path).name
+    present = [name for name in model.model_fields if name in frame.columns]
+    comma = _decimal_comma(frame, [name for name in present if _is_number(model, name)])
+    columns: dict[str, Any] = {}
+    lines = frame["file_row"].to_numpy(np.int64)
+    for name, info in model.model_fields.items():
+        if name not in present:
+            if info.is_required():
+                findings.append(
+                    Finding("error", "missing-column", "the column is missing", "Add it", "", 1, name, file)
+                )
+            columns[name] = np.full(len(frame), np.nan) if _is_number(model, name) else [""] * len(frame)
+            continue
+        if _is_number(model, name):
+            columns[name], faults = _numbers(frame[name], comma)
+        else:
+            columns[name], faults = frame[name].str.strip().map(unescaped), []
+        faults += _limits(columns[name], frame[name], model, name, {index for index, *_ in faults})
+        for index, severity, code, message, remedy in faults:
+            value, row = str(frame[name].iat[index]), int(lines[index])
+            findings.append(Finding(severity, code, message, remedy, value, row, name, file))
+    further = {name: frame[name].map(unescaped) for name in frame.columns if name not in columns and name != "file_row"}
+    result = pd.DataFrame(columns | further, index=frame.index).assign(file_row=frame["file_row"])
+    return replace(table, frame=result, findings=findings)
+
+
+Fault = tuple[int, Any, str, str, str]
+
+
+def _is_number(model: type[pydantic.BaseModel], name: str) -> bool:
+    return "float" in str(model.model_fields[name].annotation)
+
+
+def _decimal_comma(frame: pd.DataFrame, names: Sequence[str]) -> bool:
+    """Return whether the numbers of a file prove that its decimal sign is a comma."""
+    texts: set[str] = set().union(*(frame[name].str.strip().unique() for name in names))
+    odd = [text for text in texts if "," in text or text.count(".") > 1]
+    return any(_COMMA_DECIMAL.fullmatch(text) for text in odd) and not any(
+        _COMMA_THOUSANDS.fullmatch(text) for text in odd
+    )
+
+
+def _numbers(column: pd.Series[str], comma: bool) -> tuple[npt.NDArray[np.float64], list[Fault]]:
+    """Read a column of numbers; NaN where there is none or none can be read."""
+    texts = column.str.strip()
+    plain = pd.to_numeric(texts.where(~texts.str.lower().isin(NULLS)), errors="coerce").to_numpy(np.float64)
+    values = plain.copy()
+    faults: list[Fault] = []
+    known = np.isfinite(plain)
+    doubtful = ~known & ~texts.str.lower().isin(NULLS).to_numpy()
+    if comma:  # a dot then parts thousands
+        doubtful |= texts.str.contains(r"^[-+]?\d{1,3}\.\d{3}$").to_numpy()
+    for index in np.flatnonzero(doubtful).tolist():
+        values[index], fault = _number(str(texts.iat[index]), comma)
+        if fault:
+            faults.append((index, *fault))
+    return values, faults
+
+
+def _number(text: str, comma: bool) -> tuple[float, tuple[str, str, str, str] | None]:
+    """Read one number that is not plain, and say how."""
+    tight = re.sub(r"[ \u00a0\u2009\u202f']", "", text) if _SPACED.fullmatch(text) else text
+    if _PLAIN.fullmatch(tight) and not (comma and re.fullmatch(r"[-+]?\d{1,3}\.\d{3}", tight)):
+        return float(tight), ("note", "number-format", "thousands are parted by spaces", "Write plain digits")
+    if comma and re.fullmatch(r"[-+]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?", tight):
+        number = float(tight.replace(".", "").replace(",", "."))
+        return number, (
+            "warning",
+            "decimal-comma",
+            f"the file writes decimals with a comma; read as {number:.10g}",
+            "Write numbers with a decimal point",
+        )
+    if _COMMA_THOUSANDS.fullmatch(tight):
+        return float(tight.replace(",", "")), (
+            "warning",
+            "number-format",
+            f"thousands are parted by commas; read as {tight.replace(',', '')}",
+            "Write plain digits with a decimal point",
+        )
+    if _AMBIGUOUS.fullmatch(tight) or _COMMA_DECIMAL.fullmatch(tight):
+        return np.nan, (
+            "error",
+            "decimal-comma",
+            "the comma may part decimals or thousands; the cell was left empty",
+            "Write numbers with a decimal point and without marks of thousands",
+        )
+    return np.nan, (
+        "error",
+        "not-a-number",
+        "not a number; the cell was left empty",
+        "Give digits only, units in their column",
+    )
+
+
+def _limits(
+    values: Any, texts: pd.Series[str], model: type[pydantic.BaseModel], name: str, known: set[int]
+) -> list[Fault]:
+    """Hold a column against its field of the model; faulty numbers become NaN."""
+    info = model.model_fields[name]
+    number = _is_number(model, name)
+    plain = [None if v != v else v for v in values.tolist()] if number else list(values)
+    annotation: Any = info.annotation
+    for limit in info.metadata:
+        annotation = Annotated[annotation, limit]
+    try:
+        pydantic.TypeAdapter(list[annotation]).validate_python(plain)
+    except pydantic.ValidationError as error:
+        faults: list[Fault] = []
+        for detail in error.errors():
+            index = int(detail["loc"][0])
+            if index in known:
+                continue
+            known.add(index)
+            message = str(detail["msg"]).replace("Input should be", "must be").removeprefix("Value error, ")
+            empty = str(texts.iat[index]).strip().lower() in NULLS
+            code = "missing" if empty else "out-of-range"
+            faults.append((index, "error", code, "the value is missing" if empty else message, "Correct the value"))
+            if number:
+                values[index] = np.nan
+        return faults
+    return []
+
+
+def shipped(name: str) -> pd.DataFrame:
+    """Return a table of this package: gwp, countries, factors, equipment, lines or subsectors.
+
+    Empty cells of text columns are "", those of number columns NaN.
+    """
+    with (files("insar_mining.emissions") / "tables" / f"{name}.csv").open(encoding="utf-8") as handle:
+        frame = pd.read_csv(handle, keep_default_na=False, na_values={"value": [""], "sd": [""], "slope": [""]})
+    return frame
+
+
+def harmless(cell: object) -> object:
+    """Return a cell so that no spreadsheet takes it for a formula; a number stays a number.
+
+    Examples
+    --------
+    >>> harmless("=1+2"), harmless("-5"), harmless(-5.0), harmless("Kevitsa")
+    ("'=1+2", '-5', -5.0, 'Kevitsa')
+    """
+    if isinstance(cell, str) and _FORMULA.match(cell) and not _PLAIN.fullmatch(cell):
+        return f"'{cell}"
+    return cell
+
+
+def unescaped(cell: str) -> str:
+    """Return a text as it was before `harmless`."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def write_table(path: Path | str, table: pd.DataFrame) -> Path:
+    """Write a table as CSV, whole or not at all: missing numbers empty, floats unrounded, texts harmless.
+
+    Parameters
+    ----------
+    path : path
+    table : DataFrame
+        Its index is not written.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    safe = {name: _harmless_column(column) for name, column in table.items()}
+    frame = pd.DataFrame(safe, index=table.index)
+    frame.columns = pd.Index([harmless(str(name)) for name in table.columns])
+    with appears_whole(path) as partial:
+        frame.to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+    return Path(path)
+
+
+def _harmless_column(column: pd.Series[Any]) -> pd.Series[Any]:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        names = column.cat.categories
+        return column.cat.rename_categories([harmless(name) for name in names])
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return column
+    texts = column.unique()
+    changed = {text: safe for text in texts if (safe := harmless(text)) is not text}
+    return column.replace(changed) if changed else column
+
+
+def file_record(tables: Iterable[Table]) -> list[Mapping[str, str]]:
+    """Return the name and checksum of every file that tables were read from."""
+    return [{"file": Path(table.path).name, "sha256": table.sha256} for table in tables if table.path]
+
+
+def read_back(path: Path | str) -> pd.DataFrame:
+    """Read a table that `write_table` wrote: empty numbers NaN, empty texts "".
+
+    Raises
+    ------
+    EmissionsError
+        There is no such file.
+    """
+    table = read_text_table(path).frame.drop(columns="file_row")
+    columns = {}
+    for name, column in table.items():
+        numbers = pd.to_numeric(column.where(column != ""), errors="coerce")
+        is_number = name not in TEXTS and (numbers.notna() | (column == "")).all()
+        columns[name] = numbers if is_number else column.map(unescaped)
+    return pd.DataFrame(columns)

@@ -1,0 +1,150 @@
+"""An inventory from files to a folder of tables, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from insar_mining import __version__
+from insar_mining.emissions.estimate import Estimate, estimate
+from insar_mining.emissions.factors import read_factors
+from insar_mining.emissions.findings import Finding, findings_table, has_error
+from insar_mining.emissions.inputs import Inputs, read_inputs
+from insar_mining.emissions.inventory import inventory_tables
+from insar_mining.emissions.tabular import file_record, read_back, write_table
+from insar_mining.errors import EmissionsError
+from insar_mining.files import sha256, write_text
+from insar_mining.report.words import plain
+
+FILES = ("assets", "alternatives", "factors", "countries", "minerals", "world", "findings")
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """An inventory and its inputs.
+
+    Attributes
+    ----------
+    inputs : Inputs
+    estimate : Estimate, optional
+        None where the inputs hold an error.
+    tables : dict of DataFrame
+        By name, see `FILES`.
+    findings : list of Finding
+    record : dict
+        What ``inventory.yaml`` says.
+    """
+
+    inputs: Inputs
+    estimate: Estimate | None
+    tables: dict[str, pd.DataFrame]
+    findings: list[Finding]
+    record: dict[str, Any]
+
+
+def make_inventory(
+    assets: Path | str,
+    reported: Path | str | None = None,
+    activity: Path | str | None = None,
+    factors: Sequence[Path | str] = (),
+    *,
+    gwp_set: str = "AR6",
+    ore: str = "auto",
+) -> Inventory:
+    """Estimate an inventory from its files.
+
+    Parameters
+    ----------
+    assets, reported, activity : path
+        See `read_assets`, `read_reported`, `read_activity`.
+    factors : sequence of path
+        Tables of factors, see `read_factors`.
+    gwp_set : {"AR4", "AR5", "AR6"}
+    ore : {"auto", "rate", "model"}
+        Ore from measured area, see `ore_of`.
+
+    Returns
+    -------
+    Inventory
+        Without an estimate where a finding of the inputs is an error.
+
+    Raises
+    ------
+    EmissionsError
+        A file cannot be read, there is nothing to estimate, or two factors are equally near.
+    """
+    inputs = read_inputs(assets, reported, activity)
+    tables = [read_factors(path) for path in factors]
+    findings = [*inputs.findings, *(finding for table in tables for finding in table.findings)]
+    files = file_record([inputs.assets, inputs.reported, inputs.activity, *tables])
+    record: dict[str, Any] = {"insar_mining": __version__, "gwp": gwp_set, "ore": ore, "inputs": files}
+    if has_error(findings):
+        return Inventory(inputs, None, {"findings": findings_table(findings)}, findings, record)
+    edition = _edition(reported)
+    made = estimate(inputs, [table.frame for table in tables], gwp_set=gwp_set, ore=ore, edition=edition)
+    findings += made.findings
+    result = {"assets": made.assets, "alternatives": made.alternatives, "factors": _shown(made.factors)}
+    result |= inventory_tables(made.assets) | {"findings": findings_table(findings)}
+    return Inventory(inputs, made, result, findings, record | _record(made, findings))
+
+
+def _edition(reported: Path | str | None) -> str:
+    return f"reports {sha256(reported)[:8]}" if reported is not None else ""
+
+
+def _shown(factors: pd.DataFrame) -> pd.DataFrame:
+    return factors.drop(columns=["first", "last"]).reset_index(drop=True)
+
+
+def _record(made: Estimate, findings: Sequence[Finding]) -> dict[str, Any]:
+    """Return what an inventory rests on: years, methods by year, model, editions, counts of findings."""
+    assets = made.assets
+    sources: dict[int, dict[str, int]] = {}
+    for (year, source), count in assets.groupby(["year", "activity_source"]).size().to_dict().items():
+        sources.setdefault(int(year), {})[source or "not modelled"] = int(count)
+    model: dict[str, Any] = {"fitted": made.model is not None}
+    if made.model is None:
+        model["reason"] = made.no_model
+    else:
+        effects = dict(zip(made.model.names, made.model.beta.tolist(), strict=True))
+        model |= {"effects": effects, "tau2": made.model.tau2, "sigma2": made.model.sigma2, "years": made.model.n}
+    severities = [finding.severity for finding in findings]
+    return {
+        "years": [int(assets["year"].min()), int(assets["year"].max())],
+        "assets": int(assets["asset_id"].nunique()),
+        "ore_model": model,
+        "activity_sources": sources,
+        "factor_editions": sorted(set(made.factors["edition"].astype(str)) - {""}),
+        "findings": {name: severities.count(name) for name in ("error", "warning", "note")},
+    }
+
+
+def write_inventory(inventory: Inventory, folder: Path | str) -> list[Path]:
+    """Write the tables of an inventory, its record and its report into a folder, and return their paths.
+
+    Of faulty inputs only ``findings.csv`` and ``inventory.yaml`` are written.
+    """
+    folder = Path(folder)
+    written = [write_table(folder / f"{name}.csv", table) for name, table in inventory.tables.items()]
+    record = inventory.record | {"tables": {path.name: sha256(path) for path in written}}
+    written.append(write_text(folder / "inventory.yaml", yaml.safe_dump(plain(record), sort_keys=False)))
+    return written
+
+
+def read_inventory(folder: Path | str) -> dict[str, pd.DataFrame]:
+    """Read the tables of an inventory.
+
+    Raises
+    ------
+    EmissionsError
+        The folder holds none.
+    """
+    folder = Path(folder)
+    if not (folder / "assets.csv").exists():
+        raise EmissionsError(f"{folder}: no assets.csv. Give the folder of an inventory (inventory estimate -o)")
+    return {name: read_back(folder / f"{name}.csv") for name in FILES if (folder / f"{name}.csv").exists()}
