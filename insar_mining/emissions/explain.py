@@ -122,11 +122,10 @@ def _of_sum(rows: pd.DataFrame, name: str) -> pd.DataFrame:
             "",
         ),
     ]
-    shares = rows["co2_t"].groupby([rows["activity_source"], rows["factor_level"]]).sum(min_count=1).dropna()
-    for (source, level), value in shares.sort_values(ascending=False).items():  # type: ignore[misc]
-        lines.append(
-            ("by method", value, "t", f"{source} x factor of {level or 'none'}", "", f"{100 * value / total:.1f} %")
-        )
+    shares: Any = rows["co2_t"].groupby([rows["activity_source"], rows["factor_level"]]).sum(min_count=1).dropna()
+    for (source, level), value in shares.sort_values(ascending=False).items():
+        share = f"{100 * value / total:.1f} %"
+        lines.append(("by method", value, "t", f"{source} x factor of {level or 'none'}", "", share))
     most: Any = rows.dropna(subset=["co2_t"]).sort_values("co2_t", ascending=False).head(TOP)
     for row in most.itertuples():
         lines.append(("asset", row.co2_t, f"t {row.gas}", row.name, row.asset_id, f"{100 * row.co2_t / total:.1f} %"))

@@ -49,8 +49,8 @@ class FactorRow(BaseModel):
     region: str = ""
     organisation: str = ""
     asset: str = ""
-    valid_from: str = Field("", pattern=r"^(\d{4}(-\d{2}-\d{2})?)?$")
-    valid_to: str = Field("", pattern=r"^(\d{4}(-\d{2}-\d{2})?)?$")
+    valid_from: str = Field("", pattern=r"^(\d{4}(\.0|-\d{2}-\d{2})?)?$")
+    valid_to: str = Field("", pattern=r"^(\d{4}(\.0|-\d{2}-\d{2})?)?$")
     edition: str = ""
     source: str = ""
     licence: str = ""
@@ -123,7 +123,7 @@ def activity_key(text: str) -> str:
 
 
 def _day(texts: pd.Series[str], of_year: str, unknown: int) -> npt.NDArray[np.int64]:
-    digits = texts.str.replace("-", "", regex=False)
+    digits = texts.str.removesuffix(".0").str.replace("-", "", regex=False)
     whole = digits.where(digits.str.len() != 4, digits + of_year)
     return pd.to_numeric(whole, errors="coerce").fillna(unknown).to_numpy(np.int64)
 
@@ -270,57 +270,76 @@ def look_up(keys: pd.DataFrame, factors: pd.DataFrame, activities: Sequence[pd.S
     EmissionsError
         Two factors are equally near; both are named.
     """
-    found = pd.DataFrame(-1, index=keys.index, columns=[*LEVELS, "chosen"])
-    tied: dict[Any, tuple[int, int]] = {}
-    folded = {
-        level: keys[level].astype(str) if level in ("asset", "country") else keys[level].astype(str).str.casefold()
-        for level in LEVELS[:4]
-    } | {"world": pd.Series("", keys.index)}
-    of_gas = factors[factors["gas"] == gas.upper()]
-    for level, rows in _in_order(of_gas):
-        for activity in activities:
-            open_ = found[level] < 0
-            if not open_.any():
-                break
-            wanted = pd.DataFrame({"key": folded[level], "activity": activity, "day": keys["day"]})[open_]
-            number, other = _matches(wanted, rows)
-            found.loc[open_, level] = number
-            tied |= {i: (number[i], j) for i, j in other.items()}
-    for level in reversed(LEVELS):
-        found["chosen"] = found["chosen"].where(found[level] < 0, found[level])
-    for index, (one, two) in tied.items():
-        if found.at[index, "chosen"] == one:
-            names: Any = factors["factor_id"]
-            asked: Any = keys.loc[index]
-            raise EmissionsError(
-                f"factors: {names[one]} and {names[two]} are equally near for {asked.asset or 'the query'} "
-                f"on {asked.day}. Limit their validity, or remove one"
-            )
-    return found
-
-
-def _in_order(factors: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
-    """Yield factors in groups from the nearest: by level, valid ones before carried ones, by origin."""
+    index = _by_key(factors[factors["gas"] == gas.upper()])
+    words = list(zip(*(column.tolist() for column in activities), strict=True))
+    days = keys["day"].tolist()
+    found: dict[str, list[int]] = {}
+    ties: list[dict[int, int]] = []
     for level in LEVELS:
-        for carried in (False, True):
-            for origin in ORIGINS:
-                rows = factors[
-                    (factors["level"] == level) & (factors["carried"] == carried) & (factors["origin"] == origin)
-                ]
-                if len(rows):
-                    yield level, rows
+        of_level = index.get(level, {})
+        names = _folded(keys[level], level) if level != "world" else [""] * len(keys)
+        numbers, tied = [-1] * len(keys), {}
+        if of_level:
+            for row, (name, day, activity) in enumerate(zip(names, days, words, strict=True)):
+                if name in of_level:
+                    numbers[row], other = _nearest(of_level[name], activity, day)
+                    if other >= 0:
+                        tied[row] = other
+        found[level] = numbers
+        ties.append(tied)
+    table = pd.DataFrame(found, index=keys.index).assign(chosen=-1)
+    for level in reversed(LEVELS):
+        table["chosen"] = table["chosen"].where(table[level] < 0, table[level])
+    _refuse_ties(table, ties, keys, factors)
+    return table
 
 
-def _matches(wanted: pd.DataFrame, rows: pd.DataFrame) -> tuple[Any, Any]:
-    """Return the row number of the factor of every wanted key (-1: none), and second ones where there are two."""
-    right = rows[["key", "activity", "first", "last"]].assign(number=rows.index)
-    left = wanted.reset_index(names="of")
-    left = left[left["key"].isin(set(right["key"]))]
-    pairs = left.merge(right, on=["key", "activity"])
-    pairs = pairs[(pairs["first"] <= pairs["day"]) & (pairs["day"] <= pairs["last"])]
-    first = pairs.drop_duplicates("of").set_index("of")["number"]
-    second = pairs[pairs["of"].duplicated()].drop_duplicates("of").set_index("of")["number"]
-    return first.reindex(wanted.index, fill_value=-1), second
+Candidates = dict[str, list[tuple[tuple[bool, int], int, int, int]]]
+
+
+def _by_key(factors: pd.DataFrame) -> dict[str, dict[str, Candidates]]:
+    """Return by level, key and activity: rank (the nearest is lowest), first and last day, number of the row."""
+    index: dict[str, dict[str, Candidates]] = {}
+    columns = ["level", "key", "activity", "carried", "origin", "first", "last"]
+    for number, row in zip(factors.index, factors[columns].itertuples(index=False, name=None), strict=True):
+        level, key, activity, carried, origin, first, last = row
+        candidate = ((bool(carried), ORIGINS.index(origin)), first, last, number)
+        index.setdefault(level, {}).setdefault(key, {}).setdefault(activity, []).append(candidate)
+    return index
+
+
+def _folded(column: pd.Series[str], level: str) -> list[str]:
+    return (column if level in ("asset", "country") else column.str.casefold()).tolist()
+
+
+def _nearest(candidates: Candidates, activities: Sequence[str], day: int) -> tuple[int, int]:
+    """Return the numbers of the nearest factor and of another one as near, -1 where there is none."""
+    valid = [
+        ((*rank, order), number)
+        for order, activity in enumerate(activities)
+        for rank, first, last, number in candidates.get(activity, ())
+        if first <= day <= last
+    ]
+    if not valid:
+        return -1, -1
+    best, chosen = min(valid)
+    other = [number for rank, number in valid if rank == best and number != chosen]
+    return chosen, other[0] if other else -1
+
+
+def _refuse_ties(found: pd.DataFrame, ties: list[dict[int, int]], keys: pd.DataFrame, factors: pd.DataFrame) -> None:
+    """Refuse a tie that is not decided by a nearer level."""
+    chosen = found["chosen"].tolist()
+    names = factors["factor_id"]
+    for level, tied in zip(LEVELS, ties, strict=True):
+        numbers = found[level].tolist()
+        for row, other in tied.items():
+            if numbers[row] == chosen[row]:
+                asked: Any = keys.iloc[row]
+                raise EmissionsError(
+                    f"factors: {names[chosen[row]]} and {names[other]} are equally near for "
+                    f"{asked.asset or 'the query'} on {asked.day}. Limit their validity, or remove one"
+                )
 
 
 def find_factor(

@@ -96,15 +96,16 @@ def read_inputs(assets: Path | str, reported: Path | str | None = None, activity
     """Read and check the inputs of an inventory; see `Inputs`."""
     return Inputs(
         read_assets(assets),
-        read_reported(reported) if reported is not None else _nothing(ReportedRow),
+        read_reported(reported) if reported is not None else _nothing(ReportedRow, "value_t", "sd_t"),
         read_activity(activity) if activity is not None else _nothing(ActivityRow),
     )
 
 
-def _nothing(model: type[BaseModel]) -> Table:
+def _nothing(model: type[BaseModel], *further: str) -> Table:
     columns = {
         name: pd.Series(dtype=float if "float" in str(f.annotation) else str) for name, f in model.model_fields.items()
     }
+    columns |= {name: pd.Series(dtype=float) for name in further}
     return Table(pd.DataFrame(columns).assign(file_row=pd.Series(dtype=int)))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -101,25 +102,32 @@ def read_text_table(path: Path | str) -> Table:
     if twice:
         raise EmissionsError(f"{path}: column {min(twice)!r} stands twice in the header. Rename one")
     try:
-        frame = pd.read_csv(
-            io.StringIO(text),
-            sep=separator,
-            header=None,
-            names=[*names, *(f" {i}" for i in range(EXTRA))],
-            dtype=str,
-            keep_default_na=False,
-            na_values=[],
-            skiprows=skipped + 1,
-            skip_blank_lines=False,
-            skipinitialspace=True,
-        )
-    except (pd.errors.ParserError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = _text_frame(text, separator, names, skipped)
+    except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
         raise EmissionsError(f"{path}: not a table ({' '.join(str(error).split())}). Check its quotes") from error
     frame = frame.dropna(axis="columns", how="all") if frame.shape[0] else frame[names]
     frame = frame.reindex(columns=[*names, *(name for name in frame.columns if name.startswith(" "))])
     frame["file_row"] = np.arange(len(frame)) + skipped + 2
     frame, long = _whole_rows(frame, names, path.name)
     return Table(frame, findings + long, str(path), sha256(path))
+
+
+def _text_frame(text: str, separator: str, names: Sequence[str], skipped: int) -> pd.DataFrame:
+    return pd.read_csv(
+        io.StringIO(text),
+        sep=separator,
+        header=None,
+        names=[*names, *(f" {i}" for i in range(EXTRA))],
+        index_col=False,
+        dtype=str,
+        keep_default_na=False,
+        na_values=[],
+        skiprows=skipped + 1,
+        skip_blank_lines=False,
+        skipinitialspace=True,
+    )
 
 
 def _decoded(data: bytes, name: str) -> tuple[str, list[Finding]]:
@@ -177,7 +185,7 @@ def _whole_rows(frame: pd.DataFrame, names: Sequence[str], file: str) -> tuple[p
             "columns",
             f"the row has more cells than the header has names ({len(names)})",
             "Write numbers with a decimal point, or put texts with commas in quotes; the row was left out",
-            ",".join(str(cell) for cell in frame.loc[index, [*names, *extra]] if isinstance(cell, str)),
+            ",".join(map(str, frame.loc[index, [*names, *extra]])).rstrip(","),
             int(frame.loc[index, "file_row"]),
             file=file,
         )

@@ -105,7 +105,8 @@ def _record(made: Estimate, findings: Sequence[Finding]) -> dict[str, Any]:
     """Return what an inventory rests on: years, methods by year, model, editions, counts of findings."""
     assets = made.assets
     sources: dict[int, dict[str, int]] = {}
-    for (year, source), count in assets.groupby(["year", "activity_source"]).size().to_dict().items():
+    counts: Any = assets.groupby(["year", "activity_source"]).size()
+    for (year, source), count in counts.items():
         sources.setdefault(int(year), {})[source or "not modelled"] = int(count)
     model: dict[str, Any] = {"fitted": made.model is not None}
     if made.model is None:
