@@ -9,7 +9,7 @@ import typer
 
 from insar_mining.cli import parameters
 from insar_mining.cli.inventory import Factors, tell_findings
-from insar_mining.cli.speech import print_table, speech_of
+from insar_mining.cli.speech import print_json, print_table, speech_of
 
 app = parameters.new_app()
 
@@ -43,7 +43,10 @@ def find(
     found = find_factor(
         known, activity, gas, asset=asset, organisation=organisation, country=country, region=region, date=date
     )
-    print_table(found, as_json=as_json)
+    if as_json:
+        print_json(found.to_dict("records"))  # unrounded
+    else:
+        print_table(found, as_json=False)
 
 
 @app.command()

@@ -21,7 +21,7 @@ from insar_mining.errors import EmissionsError
 
 QUANTITIES = ("ore", "concentrate", "metal", "emissions")
 SAME_PLACE_KM = 5.0
-MAX_ORE_T = 1e9  # the largest mine moves some 0.3 Gt of ore a year
+MAX_ORE_T = 1e10  # all the copper ore of the world is 5e9 t a year, so that sums of countries may pass
 MAX_AREA_M2 = 1e9
 CELL_M2 = 400.0
 
@@ -115,6 +115,8 @@ def read_assets(path: Path | str) -> Table:
     file = Path(table.path).name
     frame = table.frame
     frame["mineral"] = frame["mineral"].str.lower().str.strip().str.removesuffix(" ore")
+    working = frame["status"].str.lower().str.strip() == "production"
+    frame["status"] = frame["status"].where(~working, "Operating")  # one word of two editions
     findings = list(table.findings)
     for code in frame["iso3"].unique():
         if code and (fault := country_fault(code)):
@@ -212,10 +214,10 @@ def read_reported(path: Path | str) -> Table:
         *("value", file, "error", "duplicate", "the amount of this asset and year stands twice", "Keep one"),
     )
     large = frame[(frame["quantity"] != "emissions") & (frame["value_t"] > MAX_ORE_T)]
-    message = f"more than any mine produces in a year (limit {MAX_ORE_T:g} t)"
+    message = f"more than the world's mines produce in a year (limit {MAX_ORE_T:g} t)"
     findings += _each(large, "value", file, "error", "unit-mix", message, "Check the unit: t, kt or Mt")
     findings += jumps(frame, "value_t", ["asset_id", "quantity"], "value", file)
-    findings += _zero_emissions(frame, file) + _gaps(frame[frame["quantity"] == "ore"], file)
+    findings += _zeros(frame, file) + _gaps(frame[frame["quantity"] == "ore"], file)
     usable = (frame["asset_id"] != "") & frame["year"].notna() & frame["value_t"].notna() & ~twice
     usable &= frame["quantity"].isin(QUANTITIES)
     kept = frame[usable].reset_index(drop=True)
@@ -243,24 +245,17 @@ def jumps(frame: pd.DataFrame, value: str, key: Sequence[str], column: str, file
     return findings
 
 
-def _zero_emissions(frame: pd.DataFrame, file: str) -> list[Finding]:
-    """Name emissions of 0 in a year in which ore was produced."""
-    ore = frame[(frame["quantity"] == "ore") & (frame["value_t"] > 0)][["asset_id", "year", "value_t"]]
-    none = frame[(frame["quantity"] == "emissions") & (frame["value_t"] == 0)]
-    both = none.merge(ore, on=["asset_id", "year"], suffixes=("", "_ore"))
-    return [
-        Finding(
-            "error",
-            "zero-emissions",
-            f"emissions of 0 beside {row.value_t_ore:,.0f} t of ore",
-            "Leave the value empty if it is not known: 0 means truly none",
-            "0",
-            int(row.file_row),
-            "value",
-            file,
-        )
-        for row in rows_of(both)
-    ]
+def _zeros(frame: pd.DataFrame, file: str) -> list[Finding]:
+    """Name a 0 of ore or emissions in a year in which there is the other."""
+    findings = []
+    for zero, other, code in (("emissions", "ore", "zero-emissions"), ("ore", "emissions", "null-as-zero")):
+        some = frame[(frame["quantity"] == other) & (frame["value_t"] > 0)][["asset_id", "year", "value_t"]]
+        none = frame[(frame["quantity"] == zero) & (frame["value_t"] == 0)]
+        for row in rows_of(none.merge(some, on=["asset_id", "year"], suffixes=("", "_other"))):
+            message = f"{zero} of 0 beside {row.value_t_other:,.0f} t of {other}"
+            remedy = "Leave the value empty if it is not known: 0 means truly none"
+            findings.append(Finding("error", code, message, remedy, "0", int(row.file_row), "value", file))
+    return findings
 
 
 def _gaps(frame: pd.DataFrame, file: str) -> list[Finding]:

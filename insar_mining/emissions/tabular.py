@@ -27,7 +27,12 @@ from insar_mining.files import appears_whole, sha256
 ENCODINGS = ("cp1252", "gb18030", "cp1251", "utf_16_le", "utf_16_be", "shift_jis", "mac_roman")
 NULLS = ("", "na", "n/a", "nan", "null", "none", "-", "--", "\N{EN DASH}", "\N{EM DASH}")
 # columns whose values may look like numbers and are not
-TEXTS = ("asset_id", "name", "organisation", "operation_type", "status", "factor_id", "activity_id", "edition", "zone")
+TEXTS = (
+    *("asset_id", "name", "organisation", "operation_type", "status", "factor_id", "activity_id", "edition", "zone"),
+    *("source_id", "source_name", "asset_identifier", "asset_name", "owner", "mine", "reason", "source", "previous"),
+    *("region", "factor_edition", "asset", "key", "activity_source", "activity_confidence", "factor_level"),
+    *("factor_confidence", "confidence", "gas", "gases", "mineral", "iso3"),
+)
 EXTRA = 6  # columns kept beyond the header's, to notice rows that are too long
 
 _PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -416,6 +421,6 @@ def read_back(path: Path | str) -> pd.DataFrame:
     columns = {}
     for name, column in table.items():
         numbers = pd.to_numeric(column.where(column != ""), errors="coerce")
-        is_number = name not in TEXTS and (numbers.notna() | (column == "")).all()
+        is_number = name not in TEXTS and not str(name).startswith("other") and (numbers.notna() | (column == "")).all()
         columns[name] = numbers if is_number else column.map(unescaped)
     return pd.DataFrame(columns)
