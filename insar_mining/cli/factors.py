@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import Field
 
 from insar_mining.cli import parameters
-from insar_mining.cli.inventory import Factors, tell_findings
+from insar_mining.cli.generated import with_options
+from insar_mining.cli.inventory import tell_findings
 from insar_mining.cli.speech import print_json, print_table, speech_of
+from insar_mining.options.base import Options
 
 app = parameters.new_app()
 
@@ -24,25 +27,31 @@ def factors(ctx: typer.Context) -> None:
         typer.echo(ctx.get_help())
 
 
+class FactorQuery(Options):
+    """What a factor is looked up by."""
+
+    gas: str = Field("CO2", description="CO2, CH4, N2O, CO2e, or ore (of a product).")
+    asset: str = Field("", description="Its asset_id.")
+    organisation: str = Field("", description="Its owner.")
+    country: str = Field("", description="ISO 3166 code, or one with a state (AUS-QLD).")
+    region: str = Field("", description="Name of a region.")
+    date: str = Field("", description="Year or date on which it is valid.")
+    factors: tuple[Path, ...] = Field((), description="Table of your own factors; repeat.")
+
+
 @app.command()
+@with_options(FactorQuery)
 def find(
     activity: Annotated[str, typer.Argument(help="Such as 'copper ore', 'diesel mobile' or electricity.")],
-    gas: Annotated[str, typer.Option("--gas", help="CO2, CH4, N2O, CO2e, or ore (of a product).")] = "CO2",
-    asset: Annotated[str, typer.Option("--asset")] = "",
-    organisation: Annotated[str, typer.Option("--organisation")] = "",
-    country: Annotated[str, typer.Option("--country", help="ISO 3166 code, or one with a state (AUS-QLD).")] = "",
-    region: Annotated[str, typer.Option("--region")] = "",
-    date: Annotated[str, typer.Option("--date", help="Year or date on which it is valid.")] = "",
-    tables: Factors = None,
+    options: FactorQuery,
     as_json: parameters.Json = False,
 ) -> None:
     """Find the nearest factor, and those of the farther levels."""
     from insar_mining.emissions.factors import factors_of, find_factor, read_factors, shipped_factors
 
-    known = factors_of([*(read_factors(path).frame for path in tables or []), shipped_factors()])
-    found = find_factor(
-        known, activity, gas, asset=asset, organisation=organisation, country=country, region=region, date=date
-    )
+    known = factors_of([*(read_factors(path).frame for path in options.factors), shipped_factors()])
+    where = options.model_dump(exclude={"gas", "factors"})
+    found = find_factor(known, activity, options.gas, **where)
     if as_json:
         print_json(found.to_dict("records"))  # unrounded
     else:

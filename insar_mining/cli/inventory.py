@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from pydantic import Field
 
 from insar_mining.cli import parameters
+from insar_mining.cli.generated import with_options
 from insar_mining.cli.speech import Speech, print_table, speech_of
+from insar_mining.options.base import Options
 
 if TYPE_CHECKING:
     from insar_mining.emissions.findings import Finding
@@ -19,11 +22,6 @@ app = parameters.new_app()
 FAULTY = 3  # exit code where a finding is an error
 
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the tables.")]
-Factors = Annotated[
-    list[Path] | None,
-    typer.Option("--factors", help="Table of factors; repeat. The nearest level wins.", metavar="FILE"),
-]
-Gwp = Annotated[str, typer.Option("--gwp", help="Set of warming potentials: AR4, AR5 or AR6.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -50,31 +48,47 @@ def tell_findings(speech: Speech, findings: Sequence[Finding], limit: int = 20) 
         raise typer.Exit(FAULTY)
 
 
+class EstimateOptions(Options):
+    """Inputs and choices of an inventory."""
+
+    reported: Path | None = Field(None, description="CSV: asset_id, year, quantity, value, unit, source.")
+    activity: Path | None = Field(None, description="CSV: asset_id (or mine_id), year, area_m2 and its interval.")
+    factors: tuple[Path, ...] = Field((), description="Table of factors; repeat. The nearest level wins.")
+    gwp: Literal["AR4", "AR5", "AR6"] = Field("AR6", description="Set of warming potentials.")
+    ore: Literal["auto", "rate", "model"] = Field(
+        "auto", description="Ore from area: mixed-effects model, t/m2, or the model where it can be fitted."
+    )
+
+
+class LandOptions(Options):
+    """Choices of land carbon."""
+
+    carbon_to_co2: Literal["as-printed", "44/12"] = Field(
+        "as-printed", description="Soil density as printed (as CO2), or as carbon."
+    )
+    density: float | None = Field(None, ge=0, description="Soil carbon of a result's disturbed ground, kg/m2.")
+    surfaces: Path | None = Field(None, description="Polygons with a name, to part a result's ground by.")
+    reclaimed: Path | None = Field(
+        None, description="Polygons declared reclaimed; a result's silent ground in them takes up CO2."
+    )
+    uptake: float = Field(144.0, ge=0, description="Of reclaimed ground, t CO2 per hm2 and year.")
+    price: float = Field(0.0, ge=0, description="Of a tonne of CO2, in any currency.")
+
+
 @app.command("estimate")
+@with_options(EstimateOptions)
 def estimate_command(
     ctx: typer.Context,
     assets: Annotated[Path, typer.Argument(help="CSV of assets: asset_id, name, iso3, mineral, ...")],
-    reported: Annotated[
-        Path | None, typer.Option("--reported", help="CSV: asset_id, year, quantity, value, unit, source.")
-    ] = None,
-    activity: Annotated[
-        Path | None, typer.Option("--activity", help="CSV: asset_id (or mine_id), year, area_m2 and its interval.")
-    ] = None,
-    factors: Factors = None,
-    gwp: Gwp = "AR6",
-    ore: Annotated[
-        str, typer.Option("--ore", help="Ore from area: model (mixed effects), rate (t/m2), or auto.")
-    ] = "auto",
+    options: EstimateOptions,
     out: Out = None,
     as_json: parameters.Json = False,
 ) -> None:
     """Estimate ore and emissions of assets, countries, minerals and the world."""
-    from insar_mining.errors import OptionError
     from insar_mining.pipeline.inventory import make_inventory, write_inventory
 
-    if ore not in ("auto", "rate", "model"):
-        raise OptionError(f"--ore is {ore!r}: must be auto, rate or model")
-    made = make_inventory(assets, reported, activity, factors or [], gwp_set=gwp, ore=ore)
+    given = options.factors
+    made = make_inventory(assets, options.reported, options.activity, given, gwp_set=options.gwp, ore=options.ore)
     speech = speech_of(ctx)
     if out is not None:
         for path in write_inventory(made, out):
@@ -131,28 +145,15 @@ def process_command(
 
 
 @app.command("land")
+@with_options(LandOptions)
 def land_command(
     ctx: typer.Context,
     zones: Annotated[
         Path,
-        typer.Argument(help="CSV of zones: zone, area_hm2, soil_density_kg_m2, vegetation_t_co2_hm2; or a result."),
+        typer.Argument(help="CSV: zone, area_hm2, soil_density_kg_m2, vegetation_t_co2_hm2; or a result's folder."),
     ],
     years: Annotated[float, typer.Option("--years", help="Years of service that the loss is spread over.", min=0)],
-    reading: Annotated[
-        str, typer.Option("--carbon-to-co2", help="Soil density as printed (as CO2), or as carbon: 44/12.")
-    ] = "as-printed",
-    density: Annotated[
-        float | None, typer.Option("--density", help="Soil carbon of a result's disturbed ground, kg/m2.", min=0)
-    ] = None,
-    surfaces: Annotated[
-        Path | None, typer.Option("--surfaces", help="Polygons with a name, to part a result's ground by.")
-    ] = None,
-    reclaimed: Annotated[
-        Path | None,
-        typer.Option("--reclaimed", help="Polygons declared reclaimed: silent ground in them takes up CO2."),
-    ] = None,
-    uptake: Annotated[float, typer.Option("--uptake", help="Of reclaimed ground, t CO2 per hm2 and year.")] = 144.0,
-    price: Annotated[float, typer.Option("--price", help="Of a tonne of CO2, in any currency.")] = 0.0,
+    options: LandOptions,
     out: Out = None,
     as_json: parameters.Json = False,
 ) -> None:
@@ -164,23 +165,23 @@ def land_command(
 
     speech = speech_of(ctx)
     if zones.is_dir():
-        if density is None:
+        if options.density is None:
             raise OptionError("--density is missing: give the soil carbon of the ground (kg/m2)")
-        frame = disturbed_zones(zones, density, surfaces)
+        frame = disturbed_zones(zones, options.density, options.surfaces)
     else:
         table = read_zones(zones)
         tell_findings(speech, table.findings)
         frame = table.frame
-    result = land_carbon(frame, years, reading)
+    result = land_carbon(frame, years, options.carbon_to_co2)
     if out is not None:
         write_table(out / "land.csv", result)
     print_table(result, as_json=as_json)
     whole = result.iloc[-1]
-    other = "44/12" if reading == "as-printed" else "as-printed"
-    speech.say(f"{reading}: {whole.co2_t_a:,.2f} t/a; {other}: {whole.other_co2_t_a:,.2f} t/a")
-    if reclaimed is not None:
-        area = reclaimed_m2(zones, reclaimed)
-        gain = reclamation(area, rate_t_hm2=uptake, price=price)
+    other = "44/12" if options.carbon_to_co2 == "as-printed" else "as-printed"
+    speech.say(f"{options.carbon_to_co2}: {whole.co2_t_a:,.2f} t/a; {other}: {whole.other_co2_t_a:,.2f} t/a")
+    if options.reclaimed is not None:
+        area = reclaimed_m2(zones, options.reclaimed)
+        gain = reclamation(area, rate_t_hm2=options.uptake, price=options.price)
         speech.say(f"reclaimed: {area:,.0f} m2, {gain['co2_t_a']:,.2f} t CO2 a year, value {gain['value']:,.2f}")
 
 

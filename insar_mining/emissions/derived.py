@@ -7,6 +7,7 @@ import pandas as pd
 
 from insar_mining.emissions.factors import COLUMNS
 
+MIN_DEGREES = 5  # degrees of freedom that a pooled spread needs
 KEYS = {"asset": "asset_id", "organisation": "organisation", "country": "iso3", "region": "region", "world": None}
 
 
@@ -41,6 +42,7 @@ def derived_factors(
     of_assets = by_asset[["organisation", "iso3", "region", "activity"]].first()
     of_assets["ratio"] = by_asset["top"].sum() / by_asset["bottom"].sum()
     of_assets["sd"], of_assets["n"] = by_asset["ratio"].std(), by_asset.size()
+    of_assets["sd"] = _with_pooled_spread(of_assets)
     of_assets = of_assets.reset_index()
     parts = []
     for level in levels:
@@ -56,11 +58,21 @@ def derived_factors(
     return _as_factors(pd.concat(parts, ignore_index=True), gas, unit, edition, yearly)
 
 
+def _with_pooled_spread(table: pd.DataFrame) -> pd.Series[float]:
+    """Return the standard deviations; of a single observation the relative one that the others have in common."""
+    degrees = (table["n"] - 1).where(table["sd"].notna() & (table["ratio"] > 0), 0)
+    if degrees.sum() < MIN_DEGREES:
+        return table["sd"]
+    pooled = float(np.sqrt((degrees * (table["sd"] / table["ratio"]).fillna(0.0) ** 2).sum() / degrees.sum()))
+    return table["sd"].fillna(pooled * table["ratio"])
+
+
 def _means(rows: pd.DataFrame, level: str, key: str | None) -> pd.DataFrame:
     rows = rows.assign(key="" if key is None else rows[key].astype(str))
     rows = rows if key is None else rows[rows["key"] != ""]
     groups = rows.groupby(["key", "activity", "year"], sort=False)["ratio"]
     table = pd.DataFrame({"ratio": groups.mean(), "sd": groups.std(), "n": groups.size()}).reset_index()
+    table["sd"] = _with_pooled_spread(table)
     return table.assign(
         level=level, key=table["key"].str.casefold() if level in ("organisation", "region") else table["key"]
     )

@@ -29,8 +29,8 @@ def totals(assets: pd.DataFrame, by: Sequence[str], *, min_count: int = 1) -> pd
     -------
     DataFrame
         By group: n_assets, n_modelled, n_missing, coverage_count (share modelled), activity_t, factor_t_t (mean: the
-        CO2 over the activity of assets with both), co2_t, co2_sd_t, co2_low_t, co2_high_t (90 %), n_without_sd (whose
-        error is unknown and taken as 0), co2e_100_t, co2e_20_t.
+        CO2 over the activity of assets with both), co2_t, n_without_sd (emitting assets whose error is not known),
+        co2_sd_t, co2_low_t, co2_high_t (90 %; missing where the error of any asset is), co2e_100_t, co2e_20_t.
     """
     terms = _terms(assets)
     grouped = terms.groupby(list(by), sort=True, observed=True)
@@ -50,13 +50,15 @@ def totals(assets: pd.DataFrame, by: Sequence[str], *, min_count: int = 1) -> pd
         pd.Series(errors, index=pd.Index(grouped.indices.keys()), dtype=float).reindex(table.index).to_numpy(np.float64)
     )
     co2 = table["co2_t"].to_numpy(np.float64)
+    # where the error of any asset is not known, that of the sum is not
+    sd = np.where(np.isfinite(co2) & (table["n_without_sd"] == 0), sd, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         low, high = interval(co2, np.where(co2 > 0, sd / co2, 0.0))
     table = table.assign(
         n_missing=table["n_assets"] - table["n_modelled"],
         coverage_count=table["n_modelled"] / table["n_assets"],
         factor_t_t=table["of_both_co2_t"] / table["of_both_activity_t"].where(table["of_both_activity_t"] > 0),
-        co2_sd_t=np.where(np.isfinite(co2), sd, np.nan),
+        co2_sd_t=sd,
         co2_low_t=low,
         co2_high_t=high,
     )

@@ -62,7 +62,7 @@ def write_inventory_report(path: Path | str, tables: dict[str, pd.DataFrame], mo
         if np.isfinite(newest["co2_low_t"]):
             lead += f" (90 %: {newest['co2_low_t']:,.0f} to {newest['co2_high_t']:,.0f} t)"
         if newest["n_without_sd"]:
-            lead += f"; the error of {newest['n_without_sd']:.0f} assets is not known and taken as none"
+            lead += f"; the error of {newest['n_without_sd']:.0f} assets is not known"
     else:
         lead = f"No asset of {year} has emissions that are modelled"
     sections = [

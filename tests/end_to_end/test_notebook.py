@@ -102,3 +102,18 @@ def test_the_activity_notebook_finds_the_simulated_areas(offline: Path) -> None:
     (active,) = [row for row in shown_table(cells, "sample") if "active" in row]
     adjusted, error = float(active[3]), float(active[4])
     assert abs(adjusted - years[-1][5]) < 3 * error + 20_000
+
+
+@pytest.mark.slow
+def test_the_notebook_of_emissions_reaches_a_country_table(demo_folder: Path, offline: Path) -> None:
+    cells = executed(NOTEBOOKS / "production_and_emissions.ipynb", offline, ("emissions-plot",))
+    out = offline / "demo-inventory" / "out"
+    assets, countries = pd.read_csv(out / "assets.csv"), pd.read_csv(out / "countries.csv")
+    areas = pd.read_csv(demo_folder / "activity.csv")
+    mine, last = areas["mine_id"].iloc[0], areas.iloc[-1]
+    (row,) = assets[(assets["asset_id"] == mine) & (assets["year"] == last["year"])].to_dict("records")
+    assert row["activity_t"] == pytest.approx(4.35e6 / areas["area_m2"].iloc[:2].sum() * last["area_m2"])
+    assert set(countries["iso3"]) == {"ZAF"}
+    assert countries["co2_t"].sum() == pytest.approx(assets["co2_t"].sum())
+    assert (countries["n_modelled"] < countries["n_assets"]).all()
+    assert any("alternative" in word for line in shown_table(cells, "explain") for word in line)
