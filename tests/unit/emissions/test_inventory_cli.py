@@ -6,13 +6,13 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import rasterio
 import yaml
-from click.testing import Result
 from typer.testing import CliRunner
 
 from insar_mining.cli import app
@@ -24,7 +24,7 @@ from .simulated import portfolio
 Tables = Callable[..., Path]
 
 
-def call(*arguments: str | Path, code: int = 0) -> Result:
+def call(*arguments: str | Path, code: int = 0) -> Any:
     done = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert done.exit_code == code, done.output
     return done
