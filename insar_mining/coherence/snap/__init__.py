@@ -1,6 +1,7 @@
-"""ESA SNAP as an engine: graphs, the catalogue they are checked against, and the processes that run them.
+"""ESA SNAP as an engine, in the order of a run.
 
-catalogue (what SNAP's operators take) -> check (a graph against it) -> graphs (templates, rendered) -> gpt (one
-process) -> dimap (what it left) -> engine (a plan, stage by stage).  Beside them: install (finding SNAP), provision
-(orbits, geoid and elevation laid out so that no network is needed) and snappy (the same graphs in process).
+engine (a plan, stage by stage) uses settings (limits, options, the installation), provision (scratch folder,
+orbits, geoid and elevation, so that no network is needed), graphs (templates, rendered), check (a graph against
+SNAP's operators), gpt (one watched process), dimap (the product of a stage, read and checked) and mapped (the map on
+the plan's grid). snappy runs the same graphs in a Python process, doctor examines the machine.
 """

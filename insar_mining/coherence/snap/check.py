@@ -1,7 +1,7 @@
 """Check a graph against the operators of a SNAP version, before SNAP is started.
 
 SNAP itself finds such faults late, one at a time, and some of them never: a misspelt
-parameter may be taken for nothing, a node that nobody reads is just not computed.
+parameter may be ignored, and a node that no other reads is not computed.
 """
 
 from __future__ import annotations

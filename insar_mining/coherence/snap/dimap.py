@@ -133,7 +133,7 @@ class Dimap:
         return None if element is None else _attribute(element, name)
 
     def orbits(self) -> list[OrbitRecord]:
-        """Return what is said about the orbit of the reference and then of every secondary."""
+        """Return the orbit records of the reference and then of every secondary."""
         found = []
         first = _abstracted(self._root)
         if first is not None:

@@ -94,9 +94,9 @@ def _snap() -> Iterator[Examination]:
         f"{text} at {gpt} (by {by})",
         "" if supported else f"the graphs are checked for SNAP {' and '.join(map(str, VERSIONS))}; install one of them",
     )
-    said = ask(gpt, "-h")
+    listed = ask(gpt, "-h")
     needed = sorted(_operators_used())
-    missing = [name for name in needed if not re.search(rf"^\s*{re.escape(name)}\b", said, re.MULTILINE)]
+    missing = [name for name in needed if not re.search(rf"^\s*{re.escape(name)}\b", listed, re.MULTILINE)]
     yield Examination(
         "SNAP toolboxes",
         FAULT if missing else OK,

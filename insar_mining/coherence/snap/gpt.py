@@ -1,4 +1,4 @@
-"""One SNAP process: started, listened to, watched, and never left behind.
+"""One SNAP process: started, read, watched, and ended with all its children.
 
 SNAP freezes now and then, it is killed for memory, and it ends with success when it has
 written nothing.  So both of its streams are read all the time, a process that neither
@@ -42,7 +42,7 @@ from insar_mining.errors import (
 POLL_S = 0.1
 POLL_SHARE = 0.05  # a stage that took a second is looked at every twentieth of one: short ones are not kept waiting
 LOOK_S = 5.0  # how often processor time is looked at
-BUSY = 0.1  # of one processor: less is a JVM that only keeps house
+BUSY = 0.1  # of one processor: less is the housekeeping of an idle JVM
 GRACE_S = 3.0
 DRAIN_S = 5.0
 TAIL_LINES = 400
@@ -133,7 +133,7 @@ class Gpt:
 
     @property
     def log(self) -> Path:
-        """All that SNAP said in this run."""
+        """Log of all output of this run."""
         return self.folder / "gpt.log"
 
     def arguments(self, graph: Path, settings: SnapSettings) -> list[str]:
@@ -207,7 +207,7 @@ class Listener:
             self.progress(min(int(shares[-1]), 100) / 100)
 
     def finish(self) -> None:
-        """Take what was said without an end of line."""
+        """Take the last lines, which have no end of line."""
         with self._lock:
             self._keep([rest for rest in self._rest.values() if rest])
             self._rest.clear()
@@ -309,7 +309,7 @@ class Watched:
             time.sleep(POLL_S / 20)
 
     def end(self) -> int:
-        """End the process and all that it has started, take the last of what it said, and return its exit code."""
+        """End the process and all that it has started, read the rest of its output, and return its exit code."""
         _end_group(self.process)
         deadline = time.monotonic() + DRAIN_S
         for drain in self._drains:

@@ -96,7 +96,7 @@ class LaidOrbit:
 def lay_orbit(orbit: Path, userdir: Path) -> LaidOrbit:
     """Copy an orbit file to where SNAP looks for it.
 
-    SNAP tells the platform and the validity of a file by its name, so the copy has the name
+    SNAP takes the platform and the validity of a file from its name, so the copy has the name
     that the file's header states, whatever it is called here.  It goes into the folder of
     the month of the acquisition, which SNAP looks into first: of all months that it covers.
 
@@ -125,8 +125,8 @@ def _orbit_name(orbit: Path) -> str:
         root = ElementTree.parse(orbit).getroot()
     except (OSError, ElementTree.ParseError) as error:
         raise OrbitError(f"{orbit.name}: cannot be read as an EOF orbit file ({error}); fetch it again") from error
-    said = root.findtext("Earth_Explorer_Header/Fixed_Header/File_Name", "").strip()
-    return (said or orbit.stem).removesuffix(".EOF")
+    name = root.findtext("Earth_Explorer_Header/Fixed_Header/File_Name", "").strip()
+    return (name or orbit.stem).removesuffix(".EOF")
 
 
 def lay_geoid(userdir: Path) -> Path:
@@ -311,7 +311,7 @@ class Workspace:
         Where the files lie, and what a message names.
     path : Path
         The same folder by a name without a character that SNAP, its launcher or its
-        graphs might trip over (spaces, ``$``, letters beyond ASCII).
+        graphs might not take (spaces, ``$``, letters beyond ASCII).
     """
 
     real: Path
@@ -387,7 +387,7 @@ def workspace(parent: Path, name: str, settings: SnapSettings, needed_bytes: int
                 ) from error
             raise OutputError(f"cannot work in {real.parent}: {error}. {kept}") from error
         finally:
-            # after success nobody needs it, and after an interruption nobody will look at it
+            # it is of no use after success, nor after an interruption
             delete(real, SCRATCH_FOLDER, ANYTHING)
 
 

@@ -1,4 +1,4 @@
-"""How SNAP is run on this machine (memory, processors, patience, places), and where it is installed.
+"""How SNAP is run on this machine (memory, processors, time limits, folders), and where it is installed.
 
 What the options (:class:`insar_mining.options.models.SnapOptions`) do not give comes from
 the environment, and what is not set there is sized from the machine (or its container).
@@ -66,7 +66,7 @@ class SnapSettings:
     parallelism : int
         Threads (``-q``).
     idle_s : float
-        A process that says nothing and computes nothing for so long is killed.
+        A process that writes nothing and computes nothing for so long is killed.
     wall_s : float
         Longest time for one stage.
     scratch : Path or None
