@@ -32,8 +32,21 @@ _DAY = np.timedelta64(1, "D")
 EVENTS = (
     ("2021-12-23", "Sentinel-1B failed; until 2025 only Sentinel-1A flew, every 12 days"),
     ("2025-03-26", "Sentinel-1C began regular service: every 6 days again, with two satellites"),
+    ("2026-06-15", "Sentinel-1A's routine imaging ended (June 2026); Sentinel-1C and 1D give 6 days"),
 )
 """What a gap or a change of spacing may come from."""
+
+
+def _of_platforms(scenes: gpd.GeoDataFrame) -> list[str]:
+    """Say what two satellites on one track mean for its pairs."""
+    if "platform" not in scenes or scenes["platform"].nunique() < 2:
+        return []
+    counts = scenes.groupby("platform", sort=True)["start"].apply(lambda s: s.dt.normalize().nunique())
+    series = ", ".join(f"{platform} {dates}" for platform, dates in counts.items())
+    return [
+        f"several satellites fly on the track (dates: {series}): pairs of one satellite are series of 12 days each, "
+        "which interleave; pairs of 6 days mix satellites and need allow_mixed_platforms (--mixed-platforms)"
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,5 +256,6 @@ def suggest_spacing(scenes: gpd.GeoDataFrame) -> Spacing:
         if six:
             known = ", ".join(map(str, six))
             reasons.append(f"6 days are the rule in {known} only; one span for all years keeps them comparable")
+    reasons += _of_platforms(scenes)
     reasons += [f"{day}: {text}" for day, text in EVENTS if starts[0] < pd.Timestamp(day) < starts[-1]]
     return Spacing((usual, 2 * usual), tuple(reasons), counts)

@@ -430,3 +430,24 @@ def test_the_incidence_decides_between_equals(records: Load) -> None:
     assert choice.table["incidence_deg"].iloc[0] == pytest.approx(38.9, abs=0.3)
     with pytest.raises(CoverageError, match="sees the mine"):
         choose_track(other, box(-73.84, 41.24, -73.81, 41.26))
+
+
+def test_two_satellites_are_two_series_of_twelve_days_or_one_of_six() -> None:
+    """Six days apart on one track, as Sentinel-1C and 1D fly: what each choice gives, and that it is said."""
+    days = np.arange(0, 120, 6)
+    start = np.datetime64("2026-07-01T06:00:00", "ns") + days * np.timedelta64(1, "D")
+    platform = np.where(np.arange(days.size) % 2, "S1D", "S1C")
+    scenes = gpd.GeoDataFrame(
+        {"scene": [f"{p}_{d}" for p, d in zip(platform, days, strict=True)], "platform": platform,
+         "relative_orbit": 29, "direction": "descending", "start": start, "polarisations": "VH+VV", "path": None},
+        geometry=[box(0, 0, 2, 2)] * days.size, crs=4326,
+    )  # fmt: skip
+    one_each = select_pairs(scenes, baseline_of=lambda *_: 0.0)
+    assert set(one_each["days"]) == {12}
+    assert one_each["platforms"].value_counts().to_dict() == {"S1C": 9, "S1D": 9}
+    together = select_pairs(scenes, 250, (6, 12), allow_mixed_platforms=True, baseline_of=lambda *_: 0.0)
+    assert len(together) == 19
+    assert set(together["platforms"]) == {"S1C+S1D"}
+    spacing = suggest_spacing(scenes)
+    assert spacing.temporal_baseline_days == (6, 12)
+    assert any("S1C 10, S1D 10" in reason for reason in spacing.reasons)

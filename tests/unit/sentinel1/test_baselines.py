@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyproj
@@ -13,8 +16,10 @@ from scipy.interpolate import BarycentricInterpolator
 from scipy.optimize import brentq
 
 from insar_mining.errors import CoverageError, OptionError
+from insar_mining.geometry.range_doppler import arc_arrays, ground_point
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.baselines import baseline, parallel_baseline_m, perpendicular_baseline_m
+from insar_mining.sentinel1.orbit import Orbit
 
 LON, LAT = -8.777, 31.80
 
@@ -130,3 +135,33 @@ def test_a_place_that_is_not_abeam_is_refused(morocco_sub_swath: Callable[..., S
     for lon, lat in ((31.8, -98.777), (np.nan, 0), (900, 0)):
         with pytest.raises(OptionError, match="longitude first"):
             perpendicular_baseline_m(one, other, lon, lat)
+
+
+def test_the_baselines_of_a_real_pair_of_two_satellites(morocco_sub_swath: Callable[..., SubSwath]) -> None:
+    """S1B and S1A, 6 days apart: another program (eos-sar) gives the same at nine points of the image, to 0.2 mm.
+
+    Its samples are counted from the first valid one.
+    """
+    figures = json.loads((Path(__file__).parents[2] / "data" / "mixed_pair.json").read_text())
+
+    def annotation(of: dict[str, Any]) -> SubSwath:
+        plain = morocco_sub_swath("20230904", "IW3")
+        vectors = np.array(of["vectors"])
+        first, last = (replace(plain.bursts[0], azimuth_time_s=of[name]) for name in ("first_burst_s", "last_burst_s"))
+        return replace(
+            plain,
+            epoch=np.datetime64(of["date"], "ns"),
+            bursts=(first, last),
+            lines_per_burst=of["lines"],
+            azimuth_time_interval_s=of["interval_s"],
+            orbit=Orbit(vectors[:, 0], vectors[:, 1:4], vectors[:, 4:], "annotation"),
+        )
+
+    reference, secondary = annotation(figures["reference"]), annotation(figures["secondary"])
+    image = figures["reference"]
+    arc = arc_arrays(reference.arc())
+    for sample, line, expected in figures["points"]:
+        time = image["first_burst_s"] + line * image["interval_s"]
+        tau = image["slant_range_time_s"] + (sample + image["first_valid_sample"]) / image["sampling_hz"]
+        lon, lat = ground_point(arc, time, 299_792_458.0 / 2 * tau, 0.0)
+        assert perpendicular_baseline_m(reference, secondary, lon, lat) == pytest.approx(expected, abs=2.5e-4)

@@ -11,6 +11,7 @@ import pytest
 from lxml import etree
 from scipy.ndimage import uniform_filter
 
+from insar_mining.coherence.builtin.images.resample import interpolation_weights, resample_range
 from insar_mining.sentinel1.annotation import RangePolynomial, SubSwath
 from insar_mining.sentinel1.tops import nearest_in_time, tops_ramp
 
@@ -163,3 +164,44 @@ def test_the_ramp_spans_the_steered_band(morocco_sub_swath: Callable[..., SubSwa
 def test_the_polynomial_nearest_in_time_is_taken() -> None:
     polynomials = tuple(RangePolynomial(t, 0.0, (t,)) for t in (0.0, 3.0, 5.0))
     assert [nearest_in_time(polynomials, t).azimuth_time_s for t in (-9, 1.4, 1.6, 3.9, 4.1, 99)] == [0, 0, 3, 3, 5, 5]
+
+
+# Real pixels (Azores, IW3): figures of the image, measured once ------------------------------------
+
+
+@pytest.fixture(scope="module")
+def level(azores_sub_swath: SubSwath, azores_pixels: npt.NDArray[np.complex64]) -> npt.NDArray[np.complex128]:
+    """The image without its carrier."""
+    ramp = tops_ramp(azores_sub_swath, BURST, SAMPLES)
+    return np.asarray(azores_pixels * np.exp(-1j * ramp.phase_rad(LINES[:, None])), dtype=np.complex128)
+
+
+def correlation(image: npt.NDArray[np.complex128], axis: int, lag: int) -> complex:
+    rows = np.moveaxis(image, axis, 0)
+    one, other = rows[lag:], rows[:-lag]
+    power = np.sum(np.abs(one) ** 2) * np.sum(np.abs(other) ** 2)
+    return complex(np.sum(one * other.conj()) / np.sqrt(power))
+
+
+def test_speckle_of_the_real_image(level: npt.NDArray[np.complex128], azores_sub_swath: SubSwath) -> None:
+    """Autocorrelation along azimuth and range, and the Doppler frequency that is left."""
+    found = [abs(correlation(level, axis, lag)) for axis in (0, 1) for lag in (1, 2)]
+    np.testing.assert_allclose(found, [0.636, 0.116, 0.620, 0.101], atol=0.006)
+    left_hz = np.angle(correlation(level, 0, 1)) / (2 * np.pi) * azores_sub_swath.azimuth_frequency_hz
+    assert abs(left_hz) < 6.0
+
+
+@pytest.mark.parametrize("fraction", [0.13, 0.5, 0.87])
+def test_real_pixels_are_resampled_as_an_exact_shift_would(
+    fraction: float, level: npt.NDArray[np.complex128], azores_sub_swath: SubSwath
+) -> None:
+    """The kernels beside a shift of phase in the Fourier transform, away from the ends."""
+    image = level.astype(np.complex64)
+    weights = interpolation_weights(azores_sub_swath.range_bandwidth, azores_sub_swath.range_sampling_rate_hz)
+    samples = image.shape[1] // 4 * 4
+    offsets = np.full((image.shape[0], samples // 4 + 1), fraction)
+    ours = resample_range(image, 0, weights, offsets, np.arange(image.shape[0]), samples, 0)[:, 100:-100]
+    turns = np.exp(2j * np.pi * np.fft.fftfreq(image.shape[1]) * fraction)
+    exact = np.fft.ifft(np.fft.fft(level, axis=1) * turns, axis=1)[:, :samples][:, 100:-100]
+    power = np.sum(np.abs(ours) ** 2) * np.sum(np.abs(exact) ** 2)
+    assert abs(np.sum(ours * exact.conj())) / np.sqrt(power) >= 0.9999
