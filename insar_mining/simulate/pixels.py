@@ -11,7 +11,7 @@ from scipy import fft
 
 from insar_mining.arrays import Complex64Array, ComplexArray, FloatArray
 from insar_mining.sentinel1.annotation import SubSwath
-from insar_mining.simulate.carrier import Carrier, antenna_pattern, burst_carrier
+from insar_mining.simulate.carrier import antenna_pattern, burst_carrier
 from insar_mining.simulate.spectrum import Response
 from insar_mining.simulate.splat import Kernel, splat
 
@@ -146,11 +146,6 @@ def _ramp(swath: SubSwath, burst_index: int, shape: tuple[int, int]) -> Complex6
     carrier = burst_carrier(swath, burst_index, swath.slant_range_time_of(np.arange(shape[1]) - PAD))
     times = swath.bursts[burst_index].azimuth_time_s + (np.arange(shape[0]) - PAD) * swath.azimuth_time_interval_s
     return np.asarray(_phasor(times, carrier.rate_hz_s, carrier.origin_s, carrier.centroid_hz))
-
-
-def carrier_phasor(carrier: Carrier, times_s: FloatArray) -> Complex64Array:
-    """Compute ``exp(i phi)`` on a grid of times and the carrier's ranges, shape (times, ranges)."""
-    return np.asarray(_phasor(times_s, carrier.rate_hz_s, carrier.origin_s, carrier.centroid_hz))
 
 
 def _noise(

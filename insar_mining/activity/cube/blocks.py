@@ -171,11 +171,6 @@ def may_hold_data(cube: xr.DataArray, rows: slice, cols: slice) -> bool:
     return scratch is None or scratch.any_data(rows, cols)
 
 
-def walk_data(cube: xr.DataArray, block_bytes: int | None = None) -> Iterator[tuple[Block, Float32Array]]:
-    """Yield every block of a cube that holds any data: most of a large map may lie outside the mines."""
-    yield from over_data(cube, lambda _, values: values, block_bytes)
-
-
 def is_lazy(cube: xr.DataArray) -> bool:
     """Whether the values of a cube are still to be read or made."""
     return not isinstance(cube.variable._data, np.ndarray)

@@ -567,9 +567,7 @@ def test_a_run_maps_the_ground_around_the_mine_where_stable_points_may_lie_there
     assert bench.mapped == []
 
 
-def test_the_archive_is_asked_for_the_ground_around_the_mine_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_archive_is_asked_for_the_ground_around_the_mine_too(tmp_path: Path) -> None:
     """Bursts and elevation of all that is mapped: here 1 km on every side."""
 
     class AskedError(Exception):
@@ -585,14 +583,13 @@ def test_the_archive_is_asked_for_the_ground_around_the_mine_too(
         asked.append(bounds)
         raise AskedError
 
-    monkeypatch.setattr(acquisition, "search", search)
-    monkeypatch.setattr(acquisition, "fetch_dem", fetch_dem)
+    network = acquisition.Network(search=search, elevation=fetch_dem)
     mine = mine_from_geometry(AREA)
     for margin in (0, 1000):
         options = RunOptions(start="2021-01-01", end="2021-12-31", activity={"margin_m": margin})
         for ask in (
-            lambda options=options: acquisition.find_images(mine, options, acquisition.Network()),
-            lambda options=options: acquisition.elevation(mine, options, tmp_path, acquisition.Network()),
+            lambda options=options: acquisition.find_images(mine, options, network),
+            lambda options=options: acquisition.elevation(mine, options, tmp_path, network),
         ):
             with pytest.raises(AskedError):
                 ask()

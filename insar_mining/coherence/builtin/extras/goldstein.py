@@ -143,10 +143,10 @@ def _triangle(size: int) -> npt.NDArray[np.float64]:
     return np.outer(side, side)
 
 
-Window = tuple[slice, slice]
+Patch = tuple[slice, slice]
 
 
-def _patches(shape: tuple[int, ...], size: int, first_line: int, first_sample: int) -> Iterator[tuple[Window, Window]]:
+def _patches(shape: tuple[int, ...], size: int, first_line: int, first_sample: int) -> Iterator[tuple[Patch, Patch]]:
     """List the position of each patch in the block, and the part of the patch inside it."""
     step = size // STEPS_PER_PATCH
     axes = []
