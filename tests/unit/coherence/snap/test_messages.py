@@ -70,7 +70,7 @@ RECORDED = {
         [],
         [
             "Error: [NodeId: Apply-Orbit-File] No valid orbit file found for 04-SEP-2023 06:36:27.041367",
-            "Orbit files may be placed in /work/userdir/auxdata/Orbits/Sentinel-1/POEORB/S1A/2023/09",
+            "Orbit files may be placed in /scratch/userdir/auxdata/Orbits/Sentinel-1/POEORB/S1A/2023/09",
         ],
         SnapOrbitError,
         ("04-SEP-2023 06:36:27.041367", "--orbit"),
