@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ from insar_mining.activity.published.composite import NO_CLASS, classes_of_years
 from insar_mining.activity.significant.intervals import DrawnTile, area_intervals
 from insar_mining.activity.significant.significance import Significance, significant_activity
 from insar_mining.activity.timeline import activity_timeline
-from insar_mining.errors import ActivityError
+from insar_mining.errors import ActivityError, FewObservationsWarning
 from insar_mining.geo.mines import Mine
 from insar_mining.options.models import ActivityOptions, MapOptions
 from insar_mining.pipeline.ground import (
@@ -83,7 +84,21 @@ def analyse_maps(
     ground = known_ground(coh, _files_of(coh, maps), options)
     steps = _significant if options.method == "significant" else _published
     analysis = steps(ground.coh, mine, options)
+    analysis = replace(analysis, notes=(*analysis.notes, *_lost_years(coh, analysis)))
     return _with_ground(replace(analysis, original=coh), ground, options)
+
+
+def _lost_years(coh: xr.DataArray, analysis: Analysis) -> list[str]:
+    """Name, in warnings and notes, the years all pairs of which were rejected: they have no map and no area."""
+    pairs = coh["year"].values
+    notes = [
+        f"{year}: all {int((pairs == year).sum())} pair(s) were rejected, and the year has no map and no area; "
+        "scenes.csv says why."
+        for year in sorted({int(year) for year in pairs} - set(analysis.years))
+    ]
+    for note in notes:
+        warnings.warn(note, FewObservationsWarning, stacklevel=3)
+    return notes
 
 
 def _files_of(coh: xr.DataArray, maps: Path | str | Sequence[Path]) -> list[Path]:

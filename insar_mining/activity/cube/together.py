@@ -102,27 +102,30 @@ def _tracks(rasters: Sequence[CoherenceRaster], repeat_days: int) -> list[list[C
 
 
 def _joined_in_time(groups: list[list[CoherenceRaster]]) -> list[list[CoherenceRaster]]:
-    """Join groups that follow one another in time, of which nothing but the days tells that they are two tracks."""
+    """Join groups whose pairs never overlap in time, of which nothing but the days tells that they are two tracks."""
     joined: list[list[CoherenceRaster]] = []
     for group in groups:
-        last = joined[-1] if joined else None
-        if last is not None and _follows(group, last):
-            logger.warning(
-                "from %s on the days of the maps are no whole repeats after those before (%s); are they of one track?",
-                min(raster.pair.reference for raster in group),
-                max(raster.pair.secondary for raster in last),
-            )
-            last.extend(group)
-        else:
+        home = next((other for other in joined if not _set_apart(group, other)), None)
+        if home is None:
             joined.append(list(group))
+            continue
+        logger.warning(
+            "the days of %s are no whole repeats from those of %s; are they of one track?",
+            min(group, key=lambda raster: raster.pair).pair.name,
+            min(home, key=lambda raster: raster.pair).pair.name,
+        )
+        home.extend(group)
     return joined
 
 
-def _follows(group: Sequence[CoherenceRaster], before: Sequence[CoherenceRaster]) -> bool:
-    """Say whether a group begins after another ends, and no frame or time of day sets them apart."""
-    apart = min(raster.pair.reference for raster in group) < max(raster.pair.secondary for raster in before)
-    known = any(r.pair.time_s is not None for r in group) and any(r.pair.time_s is not None for r in before)
-    return not apart and not known and {r.frame for r in group} == {r.frame for r in before}
+def _set_apart(group: Sequence[CoherenceRaster], other: Sequence[CoherenceRaster]) -> bool:
+    """Say whether frames, times of day, or pairs that overlap in time show that two groups are two tracks."""
+    if {raster.frame for raster in group} != {raster.frame for raster in other}:
+        return True
+    if all(any(raster.pair.time_s is not None for raster in one) for one in (group, other)):
+        return True
+    starts, ends = (np.array([getattr(r.pair, name) for r in other]) for name in ("reference", "secondary"))
+    return any(bool(np.any((starts < r.pair.secondary) & (r.pair.reference < ends))) for r in group)
 
 
 def _phase(raster: CoherenceRaster, repeat_days: int) -> int:

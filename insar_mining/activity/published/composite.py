@@ -112,7 +112,7 @@ def rgb_composite(annual: xr.DataArray, years: Sequence[int] | None = None, ceil
     if "pairs_in_year" in annual.coords:
         coords["pairs_in_year"] = ("band", annual["pairs_in_year"].sel(year=list(chosen)).values)
     attrs = {"long_name": "annual NDAI of three years", "years": list(chosen), "ceiling": float(ceiling)}
-    return on_cells_of(annual, ("band", "y", "x"), rgb, "rgb", {**attrs, **_stable_attributes(annual)}, coords)
+    return on_cells_of(annual, ("band", "y", "x"), rgb, "rgb", {**attrs, **_stable_attributes(annual, chosen)}, coords)
 
 
 def classify(
@@ -136,7 +136,7 @@ def classify(
         Of annual NDAI; default the last three consecutive ones.
     black_below : float, optional
         NDAI below which, in all years, a pixel is Black. Default: mean + `black_sigma` standard deviations of the
-        annual NDAI of the stable points (attributes of `annual_ndai`), or 0.1 where fewer than ten
+        annual NDAI of the stable points in these three years (attributes of `annual_ndai`), or 0.1 where fewer than ten
         such values are known.
     black_sigma : float
     white_saturation : float, 0..1
@@ -168,6 +168,7 @@ def classify(
     if source.dims == ("year", "y", "x"):
         chosen = composite_years(source, years)
         index = source.sel(year=list(chosen)).values
+        of_stable = _stable_attributes(source, chosen)
         pairs = source["pairs_in_year"].sel(year=list(chosen)).values if "pairs_in_year" in source.coords else None
     elif source.dims == ("band", "y", "x") and source.sizes["band"] == 3:
         if years is not None:
@@ -175,6 +176,7 @@ def classify(
         first, second, third = (int(year) for year in source.attrs.get("years", (1, 2, 3)))
         chosen = first, second, third
         index = _unstretched(source)
+        of_stable = source.attrs
         pairs = source["pairs_in_year"].values if "pairs_in_year" in source.coords else None
     else:
         raise ActivityError(
@@ -182,7 +184,8 @@ def classify(
         )
     if not 0 <= white_saturation <= 1:
         raise OptionError(f"white_saturation={white_saturation}: must lie in 0..1")
-    limit = black_limit(source, black_sigma) if black_below is None else float(black_below)
+    shown = source.assign_attrs(of_stable) if black_below is None else source
+    limit = black_limit(shown, black_sigma) if black_below is None else float(black_below)
     if not -1 <= limit <= 1:
         raise OptionError(f"black_below={limit}: an NDAI lies in -1..1")
     classes = np.empty(index.shape[1:], np.uint8)
@@ -307,8 +310,19 @@ def _unstretched(rgb: xr.DataArray) -> npt.NDArray[np.float32]:
     return np.asarray(rgb.values * rgb.attrs.get("ceiling", CEILING))
 
 
-def _stable_attributes(annual: xr.DataArray) -> dict[str, float]:
-    return {key: annual.attrs[key] for key in annual.attrs if key.startswith("stable_ndai_")}
+def _stable_attributes(annual: xr.DataArray, chosen: Sequence[int]) -> dict[str, float]:
+    """Return number, mean and sd of the stable points' annual NDAI in the years that are shown."""
+    known = {str(key): value for key, value in annual.attrs.items() if str(key).startswith("stable_ndai_")}
+    by_year = known.pop("stable_ndai_by_year", None)
+    years = [int(year) for year in annual["year"].values]
+    if by_year is None or len(by_year) != len(years) or set(chosen) == set(years):
+        return known
+    count, total, squares = np.sum([by_year[years.index(year)] for year in chosen], axis=0)
+    if not count:
+        return {}
+    mean = total / count
+    spread = max(0.0, squares / count - mean**2)
+    return {"stable_ndai_count": int(count), "stable_ndai_mean": mean, "stable_ndai_sd": float(np.sqrt(spread))}
 
 
 def _listed(years: Sequence[int]) -> str:

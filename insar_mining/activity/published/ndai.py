@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -137,7 +138,7 @@ def annual_ndai(index: xr.DataArray, min_pairs: int = 1, *, block_bytes: int | N
         The mean over the finite pairs of each pixel: the mean of NDAI, not NDAI of the mean coherence.
         Coordinates: ``n_pairs`` (year, y, x), finite pairs of the pixel; ``pairs_in_year`` (year), pairs of the year.
         Attributes: ``stable_ndai_mean``, ``stable_ndai_sd`` (ddof 0) and ``stable_ndai_count``, over all annual
-        values of the stable points.
+        values of the stable points, and ``stable_ndai_by_year``: number, sum and sum of squares in each year.
 
     Raises
     ------
@@ -275,7 +276,7 @@ def _years(index: xr.DataArray) -> npt.NDArray[np.int64]:
     return np.array([year_of(reference, secondary) for reference, secondary in dates], np.int64)
 
 
-def _stable_statistics(index: xr.DataArray, annual: npt.NDArray[np.float32]) -> dict[str, float | int]:
+def _stable_statistics(index: xr.DataArray, annual: npt.NDArray[np.float32]) -> dict[str, Any]:
     """Mean and sd of the annual NDAI of stable points, from which the limit of black follows."""
     if "stable" not in index.coords:
         return {}
@@ -283,7 +284,9 @@ def _stable_statistics(index: xr.DataArray, annual: npt.NDArray[np.float32]) -> 
     values = values[np.isfinite(values)]
     if not values.size:
         return {}
+    years = [layer[np.isfinite(layer)] for layer in annual[:, index["stable"].values].astype(np.float64)]
     return {
+        "stable_ndai_by_year": [[layer.size, float(layer.sum()), float((layer**2).sum())] for layer in years],
         "stable_ndai_mean": float(values.mean()),
         "stable_ndai_sd": float(values.std()),
         "stable_ndai_count": int(values.size),
