@@ -62,28 +62,31 @@ class Side:
         PartialCoverageWarning
             Lines are missing; once for each of them.
         """
-        burst = self.burst
-        # a run of zeros is as long for every block that holds a part of it
-        wide = region.padded(0, LONGEST_CHANCE).within(burst.valid_lines, burst.valid_samples)
-        assert wide is not None  # it holds the region
-        lines = slice(wide.line_start, wide.line_stop)
-        pixels = self.product.read_burst(
-            self.swath.swath,
-            self.swath.polarisation,
-            self.burst_index,
-            lines,
-            slice(wide.sample_start, wide.sample_stop),
-        )
-        counts = np.zeros((pixels.shape[0], 2), dtype=np.int64)
-        _mark_missing(
-            pixels, burst.first_valid_sample[lines], burst.last_valid_sample[lines], wide.sample_start, counts
-        )
-        if counts.any():
-            self._tell(counts, wide)
-        first = region.sample_start - wide.sample_start
-        if pixels.shape[1] == region.shape[1]:
+        pixels = self._pixels(region)
+        if not (pixels[:, 0] == 0).any() and not (pixels[:, -1] == 0).any():
+            self._mark(pixels, region)
             return pixels
+        # zeros at an end may go on beyond it: their run is as long for every region that holds a part of it
+        wide = region.padded(0, LONGEST_CHANCE).within(self.burst.valid_lines, self.burst.valid_samples)
+        assert wide is not None  # it holds the region
+        pixels = self._pixels(wide)
+        self._mark(pixels, wide)
+        first = region.sample_start - wide.sample_start
         return np.ascontiguousarray(pixels[:, first : first + region.shape[1]])
+
+    def _pixels(self, region: Region) -> Complex64Array:
+        """Read the pixels of a region as they are in the file."""
+        lines, samples = slice(region.line_start, region.line_stop), slice(region.sample_start, region.sample_stop)
+        return self.product.read_burst(self.swath.swath, self.swath.polarisation, self.burst_index, lines, samples)
+
+    def _mark(self, pixels: Complex64Array, region: Region) -> None:
+        """Set what is missing to NaN, and tell of it."""
+        lines = slice(region.line_start, region.line_stop)
+        valid = self.burst.first_valid_sample[lines], self.burst.last_valid_sample[lines]
+        counts = np.zeros((pixels.shape[0], 2), dtype=np.int64)
+        _mark_missing(pixels, *valid, region.sample_start, counts)
+        if counts.any():
+            self._tell(counts, region)
 
     def _tell(self, counts: npt.NDArray[np.int64], region: Region) -> None:
         """Refuse pixels of which more than a few lines hold zeros only; warn of what else is missing."""
