@@ -31,7 +31,7 @@ def coherence_of(plan: DoublePlan) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 def test_start_and_stop(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conftest, "coherence_of", coherence_of)
-    every = scene_table(years=1, of_each=15)
+    every = scene_table(years=1, of_each=16)
     dates = [name[17:25] for name in every["scene"]]
 
     def known(until: str) -> None:
