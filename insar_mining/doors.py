@@ -79,7 +79,7 @@ def one_line(error: object) -> str:
 # -- XML, JSON, archives ----------------------------------------------------------------
 
 
-def parse_xml(data: bytes) -> ElementTree.Element:
+def parse_xml(data: bytes | str) -> ElementTree.Element:
     """Parse an XML document without a document type, within bounds of size.
 
     Raises
@@ -87,6 +87,8 @@ def parse_xml(data: bytes) -> ElementTree.Element:
     xml.etree.ElementTree.ParseError
         Not well-formed, too large, or with a document type, which could define entities.
     """
+    if isinstance(data, str):
+        data = data.encode("utf-8", "surrogatepass")
     if len(data) > XML_BYTES:
         raise ElementTree.ParseError(f"{len(data):,} bytes (limit {XML_BYTES:,})")
     tags, attributes = data.count(b"<"), data.count(b"=")

@@ -52,10 +52,12 @@ def analyse(
     composite, and the published method has no area.
     """
     from insar_mining.pipeline import analyse as do
+    from insar_mining.pipeline.inputs import check_paths
 
     if options.folder is None or options.mine is None:
         missing = "a folder of coherence maps" if options.folder is None else "a mine (--mine)"
         raise OptionError(f"an analysis needs {missing}; give it here or in the options file")
+    check_paths(options)
     speech = speech_of(ctx)
     target = out or Path(f"{options.mine.stem}-result")
     with speech.progress() as show:

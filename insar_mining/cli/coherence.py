@@ -12,6 +12,7 @@ from insar_mining.cli import parameters
 from insar_mining.cli.generated import with_options
 from insar_mining.cli.inputs import AreaOptions
 from insar_mining.cli.speech import print_record, speech_of
+from insar_mining.doors import GEOTIFF, open_raster
 from insar_mining.options.models import RunOptions, Tiles
 
 if TYPE_CHECKING:
@@ -86,9 +87,16 @@ def _compiled() -> bool:
 
 def _plan(pair: PairOfProducts, options: RunOptions, out: Path) -> CoherencePlan:
     from insar_mining.coherence.plan.model import make_plan
-    from insar_mining.errors import PairError
+    from insar_mining.errors import DemError, OutputError, PairError
+    from insar_mining.pipeline.inputs import check_folder, check_paths
     from insar_mining.sentinel1.product import open_product
 
+    if out.is_dir():
+        raise OutputError(f"{out}: is a folder, and the map needs the name of a file. Add one, such as pair.tif")
+    check_folder(out.parent)
+    check_paths(options)
+    if not pair.dem.exists():
+        raise DemError(f"{pair.dem}: no such file (--dem). Check the spelling and the folder")
     first, second = (open_product(path, require_manifest=False) for path in (pair.reference, pair.secondary))
     area = pair.geometry()
     if area is None:
@@ -104,9 +112,8 @@ def _plan(pair: PairOfProducts, options: RunOptions, out: Path) -> CoherencePlan
 def _summary(path: Path) -> dict[str, object]:
     """Share of cells with a value, and the mean over them."""
     import numpy as np
-    import rasterio
 
-    with rasterio.open(path) as source:
+    with open_raster(path, GEOTIFF) as source:
         values = source.read(1)
         tags = source.tags()
     finite = np.isfinite(values)

@@ -13,6 +13,7 @@ from insar_mining.cli.inputs import MineOptions
 from insar_mining.cli.speech import print_table, speech_of
 from insar_mining.files import write_text
 from insar_mining.options.models import RunOptions
+from insar_mining.tables import csv_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +73,7 @@ def pairs(
     if len(unused):
         speech_of(ctx).say(f"{len(unused)} candidates are not used (--rejected FILE or --verbose says why)")
     if rejected is not None:
-        write_text(rejected, unused.to_csv(index=False, lineterminator="\n"))
+        write_text(rejected, csv_text(unused))
     if out is not None:
         write_pairs(table, found, out)
     if plot is not None:

@@ -69,10 +69,13 @@ def run(
     """
     from insar_mining.pipeline import plan
     from insar_mining.pipeline import run as do
+    from insar_mining.pipeline.inputs import check_folder, check_paths
 
     if options.mine is None:
         raise OptionError("a run needs a mine: give its vector file as the first argument, or in the options file")
     folder = out or Path(f"{options.mine.stem}-result")
+    check_folder(folder)
+    check_paths(options)
     speech = speech_of(ctx)
     with speech.progress() as show:
         if dry_run:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from pyproj import CRS, Transformer
 from rasterio.errors import RasterioError
 from scipy.ndimage import binary_erosion
 
 from insar_mining.arrays import BoolArray, Float32Array, FloatArray
+from insar_mining.doors import GEOTIFF, open_raster
 from insar_mining.errors import PartialDemWarning, RasterError
 from insar_mining.geo.elevation import read_dem
 from insar_mining.geo.raster import write_cog
@@ -193,7 +193,7 @@ def _slope_deg(dem: Path, shape: tuple[int, ...], grid: Mapping[str, Any]) -> Fl
 
 def _read(path: Path) -> tuple[Float32Array, dict[str, Any]]:
     try:
-        with rasterio.open(path) as source:
+        with open_raster(path, GEOTIFF) as source:
             values = source.read(1, masked=True).astype(np.float32).filled(np.nan)
             return np.asarray(values), {"crs": source.crs, "transform": source.transform}
     except RasterioError as error:

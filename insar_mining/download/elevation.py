@@ -27,6 +27,7 @@ import requests
 from affine import Affine
 from rasterio.fill import fillnodata
 
+from insar_mining.doors import opened_zip, read_member
 from insar_mining.download.files import Item, fetch_files
 from insar_mining.download.integrity import Expected, checksum, drop_fetched, is_noted, read_note, write_note
 from insar_mining.download.transfer import Limits
@@ -330,9 +331,9 @@ def _unpacked(path: Path) -> Path:
     if is_noted(target, Expected(kind="raster")):
         return target
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path) as archive:
             (member,) = [n for n in archive.namelist() if n.lower().endswith(".hgt")]
-            content = archive.read(member)
+            content = read_member(archive, member)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise ArchiveError(f"{path}: holds no elevation tile ({error}); delete it, and fetch it again") from error
     with appears_whole(target) as partial:

@@ -7,12 +7,12 @@ import hashlib
 import json
 import uuid
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
 
+from insar_mining.doors import HEIGHT_FORMATS, open_raster, opened_zip, parse_xml_file
 from insar_mining.errors import ArchiveError, InsarMiningError
 from insar_mining.files import delete
 
@@ -79,11 +79,11 @@ def structure_fault(path: Path, kind: Kind, *, thorough: bool) -> str | None:
 
 def _zip_fault(path: Path, thorough: bool) -> str | None:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path) as archive:
             if not archive.namelist():
                 return "a zip without a file in it"
             damaged = archive.testzip() if thorough else None
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (OSError, zipfile.BadZipFile) as error:
         return f"no whole zip ({error})"
     return f"{damaged} is damaged inside the zip" if damaged else None
 
@@ -124,19 +124,17 @@ class _One:
 
 def _xml_fault(path: Path, thorough: bool) -> str | None:
     try:
-        for _ in ElementTree.iterparse(path):
-            pass
+        parse_xml_file(path)
     except ElementTree.ParseError as error:
         return f"not well-formed XML ({error})"
     return None
 
 
 def _raster_fault(path: Path, thorough: bool) -> str | None:
-    import rasterio
     from rasterio.errors import RasterioError
 
     try:
-        with rasterio.open(path) as file:
+        with open_raster(path, HEIGHT_FORMATS) as file:
             for _, window in file.block_windows(1):
                 file.read(1, window=window)
     except RasterioError as error:

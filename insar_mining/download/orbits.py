@@ -22,6 +22,7 @@ from xml.etree import ElementTree
 import numpy as np
 import requests
 
+from insar_mining.doors import opened_zip, parse_xml, read_member
 from insar_mining.download.files import Item, ProgressCallback, fetch_files
 from insar_mining.download.integrity import Expected, drop_fetched, is_noted, read_note, write_note
 from insar_mining.download.session import get_text
@@ -151,7 +152,7 @@ def _xml(session: requests.Session, url: str) -> ElementTree.Element:
     if status != 200:
         raise ArchiveError(f"{url.partition('?')[0]}: the server answers {status}")
     try:
-        return ElementTree.fromstring(text)
+        return parse_xml(text)
     except ElementTree.ParseError as error:
         raise ArchiveError(f"{url.partition('?')[0]}: its listing cannot be read ({error})") from None
 
@@ -377,11 +378,11 @@ def _unpacked(path: Path, target: Path) -> Path:
     if is_noted(target, Expected(kind="xml")):
         return target
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path) as archive:
             names = [n for n in archive.namelist() if n.rpartition("/")[2] == target.name]
             if len(names) != 1:
                 raise OrbitError(f"{path}: does not hold {target.name}")
-            content = archive.read(names[0])
+            content = read_member(archive, names[0])
     except (OSError, zipfile.BadZipFile) as error:
         raise OrbitError(f"{path}: cannot be unpacked ({error}); delete it, and fetch it again") from error
     with appears_whole(target) as partial:

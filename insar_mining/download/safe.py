@@ -20,6 +20,7 @@ import rasterio
 from rasterio.control import GroundControlPoint
 from rasterio.errors import RasterioError
 
+from insar_mining.doors import parse_xml
 from insar_mining.download.integrity import put_text
 from insar_mining.errors import OutputError, ProductError
 from insar_mining.files import ANYTHING, TEMPORARY, delete, replace_folder, temporary_name
@@ -124,7 +125,7 @@ def _read_metadata(folder: Path) -> _Metadata:
     manifests: list[ElementTree.Element] = []
     for path in sorted(folder.glob("*.xml")):
         try:
-            root = ElementTree.fromstring(path.read_bytes())
+            root = parse_xml(path.read_bytes())
         except ElementTree.ParseError as error:
             raise ProductError(f"{path}: not well-formed XML ({error}); fetch it again") from error
         for kind in ("product", "noise", "calibration"):

@@ -23,6 +23,7 @@ from pyproj.exceptions import ProjError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
+from insar_mining.doors import HEIGHT_FORMATS, open_raster
 from insar_mining.errors import DemError
 
 Bounds = tuple[float, float, float, float]
@@ -106,7 +107,7 @@ def read_window(path: Path, wanted: Bounds, heights: Heights) -> tuple[HeightPie
     with rasterio.Env(GTIFF_POINT_GEO_IGNORE="NO"), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # an error below, with the remedy
         try:
-            with rasterio.open(path) as file:
+            with open_raster(path, HEIGHT_FORMATS) as file:
                 return _window_of(file, path, wanted, heights)
         except RasterioError as error:
             raise DemError(f"{path}: cannot be read as a raster ({error}); download or export it again") from error

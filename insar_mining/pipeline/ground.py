@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import rasterio
 import xarray as xr
 from rasterio.errors import RasterioError
 from shapely import unary_union
@@ -36,6 +35,7 @@ from insar_mining.activity import (
 from insar_mining.activity.corrections import BaselineFit, DecayFit
 from insar_mining.activity.cube.blocks import layers_of
 from insar_mining.activity.strata import INCIDENCE_EDGES_DEG, NDVI_EDGES, NDVI_NAMES, NO_STRATUM, SLOPE_EDGES_DEG
+from insar_mining.doors import LAYER_FORMATS, open_raster
 from insar_mining.errors import ActivityError, PartialCoverageWarning, RasterError
 from insar_mining.geo.mines import read_mines
 from insar_mining.options.activity import ActivityOptions, Flag
@@ -134,7 +134,7 @@ def _flagged(coh: xr.DataArray, files: Sequence[Path], flags: Sequence[Flag]) ->
 
 def _band_of_flags(path: Path) -> int:
     try:
-        with rasterio.open(path) as source:
+        with open_raster(path, LAYER_FORMATS) as source:
             names = list(source.descriptions)
     except RasterioError as error:
         raise RasterError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from shapely.geometry import Point
 
-from insar_mining.errors import MineError
+from insar_mining.errors import DemError, MineError, OptionError, OrbitError, OutputError
 from insar_mining.geo.mines import Mine, dissolved, read_mines
+from insar_mining.options.base import Options, fields_of
 
 MOST_NAMED = 8
 
@@ -17,6 +18,10 @@ MOST_NAMED = 8
 ALL = "all"
 
 PLACE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*,\s*(-?\d+(?:\.\d+)?)\s*")
+
+# options whose files have an error of their own kind; those that may be made, or are looked at first by their readers
+KINDS = {"dem": DemError, "coherence.orbits": OrbitError}
+OTHERS = ("archive.folder", "snap.", "mine", "folder", "scenes")
 
 
 def mine_of(mine: Mine | Path | str, mine_id: str | None = None) -> Mine:
@@ -79,3 +84,42 @@ def _named(mines: Sequence[Mine]) -> str:
     """Return ids, with names where these say more."""
     shown = [one.id if one.name == one.id else f"{one.id} ({one.name})" for one in mines[:MOST_NAMED]]
     return ", ".join(shown) + (f" and {len(mines) - MOST_NAMED} more" if len(mines) > MOST_NAMED else "")
+
+
+def check_folder(out: Path) -> None:
+    """Check that a result can have its folder.
+
+    Raises
+    ------
+    OutputError
+        `out`, or a folder above it, is a file.
+    """
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise OutputError(f"{there}: is a file, and the result needs a folder. Choose another name (--out)")
+
+
+def check_paths(options: Options) -> None:
+    """Check that every file that the options name is there.
+
+    A wrong name then shows at once, and not after the work that comes before the file is read.
+
+    Raises
+    ------
+    DemError, OrbitError, OptionError
+        A file is not there.
+    """
+    for name, _ in fields_of(type(options)):
+        value: object = options
+        for part in name.split("."):
+            value = getattr(value, part)
+        paths = value if isinstance(value, tuple) else (value,)
+        for path in paths:
+            if isinstance(path, Path) and not name.startswith(OTHERS) and not _is_there(path):
+                kind = KINDS.get(name, OptionError)
+                raise kind(f"{path}: no such file (option {name}). Check the spelling and the folder")
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file is there; a layer of one may be named behind a bar."""
+    return path.exists() or Path(str(path).partition("|")[0]).exists()

@@ -20,7 +20,7 @@ from insar_mining.geo.mines import Mine
 from insar_mining.options.models import AnalyseOptions, RunOptions
 from insar_mining.pipeline.acquisition import Network
 from insar_mining.pipeline.analysis import analyse_maps
-from insar_mining.pipeline.inputs import mine_of
+from insar_mining.pipeline.inputs import check_folder, mine_of
 from insar_mining.pipeline.lock import folder_lock
 from insar_mining.pipeline.maps import DATES, MAP_FILES, Maps, ProgressCallback, make_maps
 from insar_mining.pipeline.outputs import FILES, software_versions, write_pair_maps
@@ -118,6 +118,7 @@ def run(
     chosen = _run_options(options, start, end, changes)
     folder = Path(out)
     check_period(chosen)
+    check_folder(folder)
     mine_of(mine, chosen.mine_id)  # neither this nor a mine that cannot be read leaves a folder behind
     begin = None if chosen.scenes is None else prepare(mine, chosen, folder, network or Network(), progress)
     with folder_lock(folder):
@@ -190,6 +191,7 @@ def analyse(
     base = options or AnalyseOptions()
     chosen = _with_shorthands(base.replace(folder=folder, years=tuple(years) or None, **changes), None, method)
     target = Path(out)
+    check_folder(target)
     found = mine_of(mine, chosen.mine_id)
     with folder_lock(target):
         _delete_leftovers(target)

@@ -249,7 +249,7 @@ def make_maps(scenes: gpd.GeoDataFrame, planner: Planner, progress: ProgressCall
         bad.append(culprit)
         logger.info("%s is left out: none of its pairs could be mapped", culprit)
     if not done:
-        raise _nothing(failed)
+        raise none_of(failed)
     mapped = pairs[pairs["pair"].isin(list(done))]
     return Maps(
         pairs=mapped,
@@ -287,7 +287,7 @@ def _day(value: object) -> dt.date:
     return dt.date.fromisoformat(str(value)[:10])
 
 
-def _nothing(failed: Mapping[str, InsarMiningError]) -> InsarMiningError:
+def none_of(failed: Mapping[str, InsarMiningError]) -> InsarMiningError:
     """Return the first failure, with the number of pairs it stands for."""
     name, first = next(iter(failed.items()))
     if len(failed) == 1:

@@ -19,15 +19,14 @@ from insar_mining.activity import class_table, seasonality, to_zarr
 from insar_mining.activity.analysis import Analysis
 from insar_mining.activity.published.composite import CEILING
 from insar_mining.activity.significant.significance import Significance
-from insar_mining.files import write_text
 from insar_mining.geo.raster import write_cog
 from insar_mining.pipeline.stac import write_item
 from insar_mining.pipeline.styles import class_colour, write_palette, write_ramp
+from insar_mining.tables import write_table as write_table
 
 NO_VALUE = 255
 
 # a spreadsheet takes a text that begins so for a formula
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 # names of everything that a result's folder can hold, beside its maps: nothing else in it is ever deleted
 _YEAR, _YEARS = r"\d{4}", r"\d{4}(?:_\d{4})+"
@@ -228,18 +227,6 @@ def _write(
         tags=tags,
         overviews="average" if values.dtype.kind == "f" else "mode",
     )
-
-
-def write_table(path: Path, table: pd.DataFrame) -> Path:
-    """Write a table as CSV; numbers keep every digit that matters, texts are no formula of a spreadsheet."""
-    texts = [name for name in table.columns if table[name].dtype.kind in "OUST"]
-    safe = table.assign(**{str(name): table[name].map(_harmless) for name in texts}) if texts else table
-    return write_text(path, safe.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
-
-
-def _harmless(value: object) -> object:
-    """Put an apostrophe before a text that a spreadsheet would compute."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 
 def software_versions() -> dict[str, str]:

@@ -13,7 +13,7 @@ import geopandas as gpd
 from insar_mining.coherence.current import is_current
 from insar_mining.coherence.plan.model import CoherencePlan
 from insar_mining.display import table_html
-from insar_mining.errors import OptionError
+from insar_mining.errors import InsarMiningError, OptionError
 from insar_mining.geo.mines import Mine
 from insar_mining.options.models import RunOptions
 from insar_mining.pipeline.acquisition import (
@@ -26,8 +26,8 @@ from insar_mining.pipeline.acquisition import (
 )
 from insar_mining.pipeline.costs import ArchivePlan, plan_archive
 from insar_mining.pipeline.estimate import Estimate, estimate
-from insar_mining.pipeline.inputs import mine_of
-from insar_mining.pipeline.maps import FAULTS_OF_A_PAIR, Planner, ProgressCallback
+from insar_mining.pipeline.inputs import check_folder, mine_of
+from insar_mining.pipeline.maps import FAULTS_OF_A_PAIR, Planner, ProgressCallback, none_of
 from insar_mining.scenes.network import scenes_for
 from insar_mining.scenes.products import scan_products
 from insar_mining.sentinel1.orbit import orbit_files
@@ -181,10 +181,13 @@ def plan_only(
 
     Raises
     ------
+    InsarMiningError
+        None of the pairs can be mapped: the first fault, by its own name.
     OptionError
         No start or end, or local scenes without an elevation model, which only a run fetches.
     """
     check_period(options)
+    check_folder(out)
     if options.scenes is not None:
         if options.dem is None:
             raise OptionError(
@@ -205,6 +208,7 @@ def plan_run(start: Start, out: Path, progress: ProgressCallback) -> RunPlan:
     pairs = start.planner.choose_pairs(start.scenes)
     start.planner.settle_stack(pairs)
     plans, states = [], []
+    failed: dict[str, InsarMiningError] = {}
     for done, pair in enumerate(pairs.to_dict("records"), start=1):
         try:
             plan = start.planner.plan(pair)
@@ -213,7 +217,10 @@ def plan_run(start: Start, out: Path, progress: ProgressCallback) -> RunPlan:
             states.append("there" if is_current(plan, options.coherence.engine, options.snap) else "to make")
         except FAULTS_OF_A_PAIR as error:
             states.append(str(error))
+            failed[str(pair["pair"])] = error
         progress("planning", done, len(pairs))
+    if not plans:
+        raise none_of(failed)
     to_map = [plan for plan, state in zip(plans, (s for s in states if s in ("there", "to make")), strict=True)
               if state == "to make"]  # fmt: skip
     years = start.period[1].year - start.period[0].year + 1

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import rasterio
 import xarray as xr
 from scipy import ndimage
 
 from insar_mining.activity.analysis import Analysis, Comparison
+from insar_mining.doors import GEOTIFF, open_raster
 from insar_mining.errors import OptionError
 from insar_mining.pipeline.analysis import active_map
 
@@ -39,7 +39,7 @@ class Truth:
     @classmethod
     def read(cls, path: Path, area_m2: Mapping[int, float]) -> Truth:
         """Read a GeoTIFF with one band ``active_<year>`` per year, 1 where the ground was worked."""
-        with rasterio.open(path) as source:
+        with open_raster(path, GEOTIFF) as source:
             bands, transform = source.read(), source.transform
             years = [int(str(name).removeprefix("active_")) for name in source.descriptions]
         rows, columns = bands.shape[1:]

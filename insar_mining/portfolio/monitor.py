@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import rasterio
 import shapely
 import yaml
 
 from insar_mining.arrays import BoolArray
+from insar_mining.doors import GEOTIFF, open_raster
 from insar_mining.errors import OptionError, OutputError
 from insar_mining.files import appears_whole, write_text
 from insar_mining.geo.mines import Mine
@@ -137,7 +137,7 @@ def _snapshot(folder: Path) -> _Snapshot:
     mapped = scenes[~scenes["reason"].astype(str).str.startswith("not mapped")]
     active, cell_m = np.zeros((0, 0), np.bool_), 0.0
     for path in sorted(folder.glob("active_[0-9][0-9][0-9][0-9].tif")):
-        with rasterio.open(path) as source:
+        with open_raster(path, GEOTIFF) as source:
             layer = source.read(1) == 1
             cell_m = float(source.res[0])
         active = layer if not active.size else active | layer

@@ -22,6 +22,7 @@ from insar_mining.portfolio.costs import MAP_BYTES_PER_CELL, METADATA_BYTES, Cos
 from insar_mining.portfolio.footprints import Footprints, PortfolioMine, mines_of, read_footprints
 from insar_mining.portfolio.ledger import FOLDER as LEDGER
 from insar_mining.portfolio.ledger import FORMAT, Ledger, Task
+from insar_mining.tables import csv_text
 
 PLAN, MINES, POLYGONS, LINKS, OPTIONS = "portfolio.json", "mines.geojson", "polygons.csv", "links.csv", "options.yaml"
 CATALOGUE = "catalogue"
@@ -111,7 +112,7 @@ def plan_portfolio(
     _write_mines(folder, footprints, mines)
     if assets is not None:
         links = join_assets(read_assets(assets), mines)
-        write_text(folder / LINKS, links.to_csv(index=False, lineterminator="\n"))
+        write_text(folder / LINKS, csv_text(links))
     record_files = catalogues.write(seen, folder / CATALOGUE)
     rows, tasks = _rows_and_tasks(mines, footprints, seen, options, record_files)
     made_from = {
@@ -255,4 +256,4 @@ def _write_mines(folder: Path, footprints: Footprints, mines: Sequence[Portfolio
     owner = {int(member): mine.id for mine in mines for member in mine.members}
     rows = [(int(footprints.rows[i]), footprints.keys[i], owner[i]) for i in range(len(footprints.polygons))]
     listed = pd.DataFrame(rows, columns=["row", "geometry_sha256", "mine"])
-    write_text(folder / POLYGONS, listed.to_csv(index=False, lineterminator="\n"))
+    write_text(folder / POLYGONS, csv_text(listed))

@@ -15,6 +15,7 @@ from insar_mining.files import write_text
 from insar_mining.portfolio.ledger import Task
 from insar_mining.portfolio.plan import Portfolio
 from insar_mining.portfolio.work import RESULTS
+from insar_mining.tables import csv_text
 
 REPORT, COUNTRIES = "report.html", "countries.csv"
 MAP_WIDTH, MAP_HEIGHT = 960.0, 480.0
@@ -39,7 +40,7 @@ def write_portfolio_report(portfolio: Portfolio) -> Path:
     rows = [_row(portfolio, mine, tasks.get(f"mine-{mine['id']}")) for mine in portfolio.mines]
     years = sorted({year for row in rows for year in row["areas"]})
     countries = country_sums(rows, years)
-    write_text(portfolio.folder / COUNTRIES, countries.to_csv(index=False, float_format="%.10g", lineterminator="\n"))
+    write_text(portfolio.folder / COUNTRIES, csv_text(countries))
     window = _window(rows)
     counts: dict[str, int] = {}
     for row in rows:

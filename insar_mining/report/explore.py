@@ -21,6 +21,7 @@ from insar_mining.report.content import ReportContent
 from insar_mining.report.frame import MapFrame
 from insar_mining.report.plots_activity import CALENDAR_COLOURS, DUTY_COLOURS
 from insar_mining.report.plots_maps import COHERENCE_COLOURS, NDAI_COLOURS
+from insar_mining.tables import csv_text
 
 # bounds of what the page carries: bytes of one layer and of all series, before base64
 LAYER_CELLS = 90_000
@@ -69,7 +70,7 @@ def explorer(content: ReportContent, mean: xr.DataArray) -> dict[str, object]:
     script = resources.files("insar_mining.report").joinpath("templates", "explore.js").read_text("utf-8").strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     tables = [
-        {"name": name, "uri": f"data:text/csv;base64,{base64.b64encode(table.to_csv(index=False).encode()).decode()}"}
+        {"name": name, "uri": f"data:text/csv;base64,{base64.b64encode(csv_text(table).encode()).decode()}"}
         for name, table in (("activity.csv", content.analysis.activity), ("scenes.csv", content.scenes))
     ]
     return {

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from insar_mining.arrays import FloatArray
+from insar_mining.doors import parse_xml
 from insar_mining.errors import ProductError
 from insar_mining.sentinel1.elements import MissingElementError, element_at, number_of, text_of
 from insar_mining.sentinel1.orbit import Orbit, OrbitArc, without_leap_second
@@ -214,7 +215,7 @@ def parse_annotation(
         The bytes are not a Sentinel-1 IW SLC annotation, or a field is missing.
     """
     try:
-        root = ElementTree.fromstring(xml)
+        root = parse_xml(xml)
     except ElementTree.ParseError as error:
         raise ProductError(f"{source}: not well-formed XML ({error}); fetch the product again") from error
     try:

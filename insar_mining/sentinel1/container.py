@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from insar_mining.doors import MEMBER_BYTES, opened_zip, read_member
 from insar_mining.errors import ProductError
 
 CHECKPOINT_BYTES = 8 << 20
@@ -93,6 +94,10 @@ class FolderContainer:
 
     def read(self, name: str) -> bytes:
         """Return the whole content of a file."""
+        if self.sizes.get(name, 0) > MEMBER_BYTES:
+            raise ProductError(
+                f"{self.where(name)}: {self.sizes[name]:,} bytes (limit {MEMBER_BYTES:,}). Fetch it again"
+            )
         try:
             return (self.path / name).read_bytes()
         except OSError as error:
@@ -149,7 +154,7 @@ class ZipContainer:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with zipfile.ZipFile(path) as archive:
+            with opened_zip(path) as archive:
                 infos = {_slashed(i.filename): i for i in archive.infolist()}
         except (OSError, zipfile.BadZipFile) as error:
             raise ProductError(_why_no_zip(path, error)) from error
@@ -170,9 +175,9 @@ class ZipContainer:
     def read(self, name: str) -> bytes:
         """Return the whole content of a member; its checksum is verified."""
         try:
-            with zipfile.ZipFile(self.path) as archive:
-                return archive.read(self._members[name].full_name)
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+            with opened_zip(self.path) as archive:
+                return read_member(archive, self._members[name].full_name)
+        except (OSError, zipfile.BadZipFile) as error:
             raise ProductError(f"{self.where(name)}: damaged in the archive ({error}); fetch the zip again") from error
 
     @contextmanager

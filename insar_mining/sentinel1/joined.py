@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from insar_mining.doors import parse_xml
 from insar_mining.errors import ProductError
 from insar_mining.sentinel1.annotation import SubSwath, parse_annotation
 from insar_mining.sentinel1.container import Container
@@ -129,7 +130,7 @@ class JoinedLayout:
                 continue
             xml, source = layout.annotation(key)
             swaths.append(layout.select(key, parse_annotation(xml, source=source)))
-            roots.append(ElementTree.fromstring(xml))
+            roots.append(parse_xml(xml))
             sources.append(source)
             numbers.append(number)
         source = " + ".join(sources)

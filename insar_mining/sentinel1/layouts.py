@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.doors import parse_xml
 from insar_mining.errors import ProductError
 from insar_mining.sentinel1.annotation import SubSwath, parse_utc
 from insar_mining.sentinel1.container import Container
@@ -431,7 +432,7 @@ def _burst_metadata(
     for file in sorted(n for n in container.sizes if n.lower().endswith(".xml") and not n.lower().endswith(".aux.xml")):
         where = container.where(file)
         try:
-            root = ElementTree.fromstring(container.read(file))
+            root = parse_xml(container.read(file))
         except ElementTree.ParseError as error:
             raise ProductError(f"{where}: not well-formed XML ({error}); fetch it again") from error
         for key, product in burst_metadata_of(root, "product"):

@@ -9,6 +9,7 @@ import numpy as np
 from shapely.geometry import MultiPolygon, Polygon, box
 from shapely.ops import unary_union
 
+from insar_mining.doors import parse_xml
 from insar_mining.errors import ProductError
 from insar_mining.sentinel1.annotation import parse_utc
 
@@ -48,7 +49,7 @@ def parse_manifest(xml: bytes | ElementTree.Element, *, source: str) -> Manifest
     root = xml
     if isinstance(root, bytes):
         try:
-            root = ElementTree.fromstring(root)
+            root = parse_xml(root)
         except ElementTree.ParseError as error:
             raise ProductError(f"{source}: not well-formed XML ({error}); fetch the product again") from error
     if not root.tag.endswith("XFDU"):

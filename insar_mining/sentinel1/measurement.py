@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from insar_mining.arrays import Complex64Array
+from insar_mining.doors import GEOTIFF, open_raster
 from insar_mining.errors import ProductError
 from insar_mining.sentinel1.container import ByteReader, Container
 
@@ -195,7 +196,6 @@ def _layout(order: str, tags: dict[int, npt.NDArray[np.int64]], size: int, where
 
 
 def _read_with_gdal(container: Container, name: str, lines: slice, samples: slice) -> Complex64Array:
-    import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
     from rasterio.windows import Window
 
@@ -206,7 +206,7 @@ def _read_with_gdal(container: Container, name: str, lines: slice, samples: slic
         # filters of warnings belong to the process: one thread at a time may change them
         with _GDAL_LOCK, warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(container.gdal_name(name))
+            dataset = open_raster(container.gdal_name(name), GEOTIFF, inside=True)
         with dataset:
             return np.asarray(dataset.read(1, window=window), dtype=np.complex64)
     except RasterioError as error:

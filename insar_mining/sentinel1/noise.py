@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from insar_mining.arrays import FloatArray
+from insar_mining.doors import parse_xml
 from insar_mining.errors import ProductError
 from insar_mining.sentinel1.product import Product
 
@@ -96,7 +97,7 @@ def parse_noise(xml: bytes, *, source: str) -> NoiseField:
         The bytes are not a noise annotation.
     """
     try:
-        root = ElementTree.fromstring(xml)
+        root = parse_xml(xml)
         vectors = root.findall("noiseRangeVectorList/noiseRangeVector")
         name = "noiseRangeLut"
         if not vectors:  # before IPF 2.90

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from insar_mining.arrays import FloatArray
+from insar_mining.doors import parse_xml_file
 from insar_mining.errors import OrbitError, OrbitWarning
 
 ARC_DEGREE = 9
@@ -223,7 +224,7 @@ def read_orbit_file(
     path = Path(path)
     _refuse_by_name(path.name, epoch, start_s, stop_s)
     try:
-        root = ElementTree.parse(path).getroot()
+        root = parse_xml_file(path)
     except (OSError, ElementTree.ParseError) as error:
         raise OrbitError(f"{path.name}: cannot be read as an EOF orbit file ({error}); fetch it again") from error
     mission = root.findtext("Earth_Explorer_Header/Fixed_Header/Mission")

@@ -17,6 +17,7 @@ from pyproj.exceptions import CRSError
 from rasterio.enums import ColorInterp
 
 from insar_mining.activity.cube.dates import DatePair, dates_in_name, pair_of_moments
+from insar_mining.doors import parse_xml
 from insar_mining.errors import RasterError, SnapCrashError
 from insar_mining.geo.raster_input import DRIVERS, open_raster
 
@@ -178,7 +179,7 @@ def _snap_names(path: Path, count: int) -> list[str]:
     names: list[str] = []
     if text:
         try:
-            root = ElementTree.fromstring(text)
+            root = parse_xml(text)
         except ElementTree.ParseError:
             root = ElementTree.Element("none")
         names = [name.text or "" for name in root.iterfind(".//Spectral_Band_Info/BAND_NAME")]

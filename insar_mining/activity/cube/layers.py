@@ -18,6 +18,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
+from insar_mining.doors import LAYER_FORMATS, open_raster
 from insar_mining.errors import CoverageError, OptionError, PartialCoverageWarning, RasterError
 from insar_mining.geo.cells import RasterGrid, on_cells_of
 
@@ -146,7 +147,7 @@ def read_ndvi(red: PathLike, nir: PathLike, coh: xr.DataArray, *, offset: float 
 def _offset_of(path: Path) -> float:
     """Return what makes the stored numbers of a band proportional to reflectance when added to them."""
     try:
-        with rasterio.open(path) as source:
+        with open_raster(path, LAYER_FORMATS) as source:
             scale, declared, kind = source.scales[0], source.offsets[0], np.dtype(source.dtypes[0]).kind
     except RasterioError as error:
         raise RasterError(f"{path}: not a raster that can be opened ({' '.join(str(error).split())})") from error
@@ -170,7 +171,7 @@ def _warped(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            source = rasterio.open(path)
+            source = open_raster(path, LAYER_FORMATS)
         with source:
             if not source.crs:
                 raise RasterError(f"{path}: has no coordinate reference system; set it (gdal_edit -a_srs)")

@@ -35,6 +35,7 @@ from rasterio.shutil import copy as copy_raster
 
 from insar_mining.coherence.plan.model import CoherencePlan
 from insar_mining.coherence.snap.settings import SCRATCH, SnapSettings
+from insar_mining.doors import parse_xml_file
 from insar_mining.errors import (
     DemError,
     InsarMiningError,
@@ -122,7 +123,7 @@ def lay_orbit(orbit: Path, userdir: Path) -> LaidOrbit:
 
 def _orbit_name(orbit: Path) -> str:
     try:
-        root = ElementTree.parse(orbit).getroot()
+        root = parse_xml_file(orbit)
     except (OSError, ElementTree.ParseError) as error:
         raise OrbitError(f"{orbit.name}: cannot be read as an EOF orbit file ({error}); fetch it again") from error
     name = root.findtext("Earth_Explorer_Header/Fixed_Header/File_Name", "").strip()

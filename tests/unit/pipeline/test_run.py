@@ -24,6 +24,7 @@ from insar_mining.errors import (
     FewObservationsWarning,
     MineError,
     OptionError,
+    OrbitError,
     OutputError,
     PairError,
     ProductError,
@@ -34,6 +35,7 @@ from insar_mining.geo.grid import MapGrid
 from insar_mining.geo.mines import Mine, mine_from_geometry
 from insar_mining.options.models import PairOptions, RunOptions, read_options
 from insar_mining.pipeline import acquisition, jobs, maps
+from insar_mining.pipeline.inputs import check_paths
 from insar_mining.pipeline.maps import MAP_FILES
 from insar_mining.pipeline.outputs import FILES
 
@@ -598,3 +600,47 @@ def test_the_archive_is_asked_for_the_ground_around_the_mine_too(tmp_path: Path)
     grown = (around - bare) * [-1, -1, 1, 1]
     # a kilometre is 0.00902 degrees of latitude, and 0.0106 of longitude at 31.8 degrees north
     np.testing.assert_allclose(grown, np.tile([0.0106, 0.00902], (2, 2)), rtol=0.02)
+
+
+def test_a_result_that_has_no_folder_is_said_before_any_work(bench: Bench) -> None:
+    bench.out.write_text("a file", encoding="utf-8")
+    for out in (bench.out, bench.out / "below"):
+        with pytest.raises(OutputError, match="is a file"):
+            bench.run(out=out)
+        with pytest.raises(OutputError, match="is a file"):
+            jobs.plan(bench.mine, out=out, options=bench.options)
+    assert bench.mapped == []
+    assert bench.out.read_text("utf-8") == "a file"
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("coherence.orbits", OrbitError),
+        ("dem", DemError),
+        ("activity.masks", OptionError),
+        ("activity.ndvi", OptionError),
+    ],
+)
+def test_a_wrong_name_of_a_file_is_said_at_once(bench: Bench, name: str, error: type[Exception]) -> None:
+    section, _, key = name.rpartition(".")
+    path = bench.folder / "typo.file"
+    if section:
+        changed = getattr(bench.options, section).replace(**{key: (path,)})
+        options = bench.options.replace(dem=bench.mine, **{section: changed})
+    else:
+        options = bench.options.replace(dem=path)
+    with pytest.raises(error, match=r"typo\.file: no such file"):
+        check_paths(options)
+    check_paths(options.replace(dem=bench.mine) if name == "dem" else bench.options.replace(dem=bench.mine))
+
+
+def test_a_plan_none_of_whose_pairs_can_be_mapped_ends_with_the_first_fault(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*_: object, **__: object) -> None:
+        raise ProductError("the measurement is missing")
+
+    monkeypatch.setattr(maps, "make_plan", damaged)
+    with pytest.raises(ProductError, match="none of the 18 pairs"):
+        jobs.plan(bench.mine, out=bench.out, options=bench.options)
