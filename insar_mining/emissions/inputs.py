@@ -217,6 +217,9 @@ def read_reported(path: Path | str) -> Table:
     message = f"more than the world's mines produce in a year (limit {MAX_ORE_T:g} t)"
     findings += _each(large, "value", file, "error", "unit-mix", message, "Check the unit: t, kt or Mt")
     findings += jumps(frame, "value_t", ["asset_id", "quantity"], "value", file)
+    mixed = frame[frame["unit"] != frame.groupby(["asset_id", "quantity"])["unit"].transform("first")]
+    message = "another unit than in the series' first row; each value was converted by its own"
+    findings += _each(mixed, "unit", file, "note", "unit-mix", message, "Check that the unit is that of the value")
     findings += _zeros(frame, file) + _gaps(frame[frame["quantity"] == "ore"], file)
     usable = (frame["asset_id"] != "") & frame["year"].notna() & frame["value_t"].notna() & ~twice
     usable &= frame["quantity"].isin(QUANTITIES)

@@ -158,6 +158,7 @@ def test_any_one_set_of_potentials_is_accepted(table: Tables, gwp_100: float) ->
         ("reported", [report("m", 2021, "ore", 37_900_000, "Mt")], "unit-mix"),
         ("reported", [report("m", y, "ore", v) for y, v in ((2020, 37.9e6), (2021, 38), (2022, 39e6))], "unit-mix"),
         ("reported", [report("m", y, "ore", v) for y, v in ((2020, 37.9e6), (2021, 38.1))], "unit-mix"),
+        ("reported", [report("m", 2020, "ore", 38e6), report("m", 2021, "ore", 38, "Mt")], "unit-mix"),
         ("reported", [report("m", 2021, "tonnes", 5)], "out-of-range"),
         ("assets", [asset("m"), asset("m")], "duplicate"),
         ("assets", [asset("a", name="Mina Él"), asset("b", name="mina el")], "duplicate"),
