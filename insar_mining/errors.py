@@ -156,6 +156,10 @@ class StackReferenceWarning(InsarMiningWarning):
     """The scene that gave a folder's maps their geometry is gone, and all maps are made again with another."""
 
 
+class DamagedMapWarning(InsarMiningWarning):
+    """A finished map is not the file that was written; it is made again."""
+
+
 class SaturationWarning(InsarMiningWarning):
     """Simulated pixels exceed the range of 16 bits and are clipped."""
 

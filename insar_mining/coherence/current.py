@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 
 import rasterio
 
 from insar_mining.coherence.plan.model import CoherencePlan
+from insar_mining.coherence.plan.product import SHA256_MULTIHASH
+from insar_mining.errors import DamagedMapWarning
+from insar_mining.files import sha256
 from insar_mining.options.models import SnapOptions
 
 
@@ -17,7 +21,9 @@ def is_current(plan: CoherencePlan, engine: str, snap: SnapOptions | None = None
     if not (plan.out.is_file() and item.is_file()):
         return False
     try:  # the tags stand at the file's beginning: half of it has them too
-        whole = json.loads(item.read_bytes())["assets"]["coherence"]["file:size"] == plan.out.stat().st_size
+        asset = json.loads(item.read_bytes())["assets"]["coherence"]
+        whole = asset["file:size"] == plan.out.stat().st_size
+        recorded = str(asset["file:checksum"]).removeprefix(SHA256_MULTIHASH)
     except (OSError, ValueError, KeyError, TypeError):
         return False
     if not whole:
@@ -30,7 +36,16 @@ def is_current(plan: CoherencePlan, engine: str, snap: SnapOptions | None = None
     same = found.get("PLAN_SHA256") == plan.sha256 and found.get("ENGINE") == engine
     # what is in parentheses became of what was asked for
     asked = re.sub(r" \(.*\)$", "", found.get("ENGINE_VERSION", "").partition(" with ")[2])
-    return bool(same and asked == _variant(engine, snap))
+    if not (same and asked == _variant(engine, snap)):
+        return False
+    if sha256(plan.out) != recorded:
+        warnings.warn(
+            f"{plan.out}: was changed or damaged since it was made (its checksum is another); it is made again",
+            DamagedMapWarning,
+            stacklevel=2,
+        )
+        return False
+    return True
 
 
 def _variant(engine: str, snap: SnapOptions | None) -> str:

@@ -26,8 +26,6 @@ from insar_mining.tables import write_table as write_table
 
 NO_VALUE = 255
 
-# a spreadsheet takes a text that begins so for a formula
-
 # names of everything that a result's folder can hold, beside its maps: nothing else in it is ever deleted
 _YEAR, _YEARS = r"\d{4}", r"\d{4}(?:_\d{4})+"
 FILES = re.compile(

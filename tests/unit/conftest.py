@@ -64,7 +64,8 @@ class Server(ThreadingHTTPServer):
         self.records: list[dict[str, Any]] = []
         self.page_size = 250
         self.catalogue_ways: list[str] = []
-        self.asked: list[Asked] = []
+        self._asked: list[Asked] = []
+        self.answering = 0
         self.queries: list[dict[str, list[str]]] = []
         self.lock = threading.Lock()
 
@@ -78,7 +79,15 @@ class Server(ThreadingHTTPServer):
 
     def note(self, asked: Asked) -> None:
         with self.lock:
-            self.asked.append(asked)
+            self._asked.append(asked)
+
+    @property
+    def asked(self) -> list[Asked]:
+        """Requests so far; a client may have its last byte before the server has noted what it sent."""
+        until = time.monotonic() + 2
+        while self.answering and time.monotonic() < until:
+            time.sleep(0.002)
+        return self._asked
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -94,6 +103,15 @@ class Handler(BaseHTTPRequestHandler):
             super().handle()
 
     def do_GET(self) -> None:
+        with self.server.lock:
+            self.server.answering += 1
+        try:
+            self.choose_answer()
+        finally:
+            with self.server.lock:
+                self.server.answering -= 1
+
+    def choose_answer(self) -> None:
         path = urlsplit(self.path).path
         served = self.server.files.get(path)
         if served is None:

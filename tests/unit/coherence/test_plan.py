@@ -17,6 +17,7 @@ from insar_mining.coherence.engine import coherence
 from insar_mining.coherence.plan.model import Window, make_plan
 from insar_mining.errors import (
     CoverageError,
+    DamagedMapWarning,
     DemError,
     EngineError,
     OptionError,
@@ -113,6 +114,14 @@ def test_a_complete_result_is_kept_and_any_other_redone(plan):
     coherence(plan)
     assert is_current(plan, "builtin")
     assert plan.out.stat().st_size == len(content)
+    content = bytearray(plan.out.read_bytes())
+    content[-100] ^= 1  # of the same length, with the same tags
+    plan.out.write_bytes(content)
+    with pytest.warns(DamagedMapWarning):
+        assert not is_current(plan, "builtin")
+    with pytest.warns(DamagedMapWarning):
+        coherence(plan)
+    assert is_current(plan, "builtin")
     plan.out.with_suffix(".json").write_text("{}")
     assert not is_current(plan, "builtin")
     coherence(plan)
