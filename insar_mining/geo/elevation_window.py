@@ -131,6 +131,8 @@ def _check_file(path: Path) -> None:
 def _window_of(
     file: rasterio.DatasetReader, path: Path, wanted: Bounds, heights: Heights
 ) -> tuple[HeightPiece | None, Bounds]:
+    if not all(math.isfinite(value) for value in file.transform):
+        raise DemError(f"{path}: its geotransform is not finite ({tuple(file.transform)[:6]}). Export it again")
     if file.crs is None or file.transform.is_identity:
         missing = "coordinate system" if file.crs is None else "geotransform"
         raise DemError(

@@ -9,7 +9,7 @@ import numpy as np
 from shapely.geometry import MultiPolygon, Polygon, box
 from shapely.ops import unary_union
 
-from insar_mining.doors import parse_xml
+from insar_mining.doors import guarded, parse_xml
 from insar_mining.errors import ProductError
 from insar_mining.sentinel1.annotation import parse_utc
 
@@ -54,10 +54,8 @@ def parse_manifest(xml: bytes | ElementTree.Element, *, source: str) -> Manifest
             raise ProductError(f"{source}: not well-formed XML ({error}); fetch the product again") from error
     if not root.tag.endswith("XFDU"):
         raise ProductError(f"{source}: the root element is <{root.tag}>, expected the XFDU of a SAFE manifest")
-    try:
+    with guarded(ProductError, source, "Fetch the product again."):
         return _manifest(root)
-    except ValueError as error:
-        raise ProductError(f"{source}: a value cannot be read ({error}); fetch the product again") from error
 
 
 def _manifest(root: ElementTree.Element) -> Manifest:

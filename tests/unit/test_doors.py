@@ -30,9 +30,11 @@ from insar_mining.doors import (
     parse_yaml,
     read_member,
 )
-from insar_mining.errors import MineError, OptionError
+from insar_mining.errors import DemError, MineError, OptionError, ProductError
+from insar_mining.geo.elevation import read_dem
 from insar_mining.geo.mines import read_mines
 from insar_mining.options.models import PairOptions, RunOptions, read_options, to_yaml
+from insar_mining.sentinel1.manifest import parse_manifest
 
 POLYGON = '{"type":"Polygon","coordinates":[[[-8.8,31.7],[-8.7,31.7],[-8.7,31.8],[-8.8,31.7]]]}'
 
@@ -329,3 +331,25 @@ def test_a_guard_names_the_file_and_hides_no_interrupt() -> None:
     interrupt.__cause__ = KeyboardInterrupt()
     with pytest.raises(SystemError):
         fail(interrupt)
+
+
+def test_a_footprint_that_is_no_number_is_a_fault_of_the_product() -> None:
+    corners = "31.7,-8.8 31.7,nan 31.8,inf 31.8,-8.8"
+    xml = (
+        "<XFDU><platform><familyName>SENTINEL-1</familyName><number>A</number></platform><acquisitionPeriod>"
+        "<startTime>2023-09-04T06:37:30</startTime><stopTime>2023-09-04T06:37:57</stopTime></acquisitionPeriod>"
+        f"<footPrint><coordinates>{corners}</coordinates></footPrint></XFDU>"
+    )
+    with pytest.raises(ProductError, match=r"manifest\.safe"):
+        parse_manifest(xml.encode(), source="manifest.safe")
+
+
+def test_a_geotransform_that_is_no_number_is_a_fault_of_the_model(tmp_path: Path) -> None:
+    path = tmp_path / "dem.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=4, height=4, count=1, dtype="float32", crs="EPSG:32629",
+        transform=rasterio.Affine(20, 0, float("nan"), 0, -20, 3.5e6),
+    ) as target:  # fmt: skip
+        target.write(np.ones((1, 4, 4), np.float32))
+    with pytest.raises(DemError):
+        read_dem(path, (-8.8, 31.7, -8.7, 31.8))
