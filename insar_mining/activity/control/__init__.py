@@ -1,0 +1,1 @@
+"""Decide activity against control ground around the mine: the successor of the default method, as a preview."""

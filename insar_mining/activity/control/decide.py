@@ -1,0 +1,361 @@
+"""Which cells of a block were disturbed in which pair: ndarray in, ndarray out.
+
+A cell is decided with its neighbours, so a block comes with `HALO` more cells on every side. Sums over neighbours
+are taken in one fixed order, so that no result depends on the blocks.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from insar_mining.activity.control.kernels import at_class
+from insar_mining.arrays import BoolArray, ByteArray, Float32Array, FloatArray
+
+# bits of a cell in a pair: certain with its neighbours, beyond the border, close to a certain cell
+CORE, LOW, NEAR = 1, 2, 4
+
+# a seed lost so much of the way to the floor
+SEED_LOSS = 0.45
+# of the nine cells around a core so many are seeds; or so many where they are in enough pairs
+SUPPORT, FEWER_SUPPORT, SUPPORT_PAIRS = 7, 5, 4
+# cells around a core in which the border is drawn; in which the level of disturbed and undisturbed ground is taken
+REACH, LEVEL_REACH = 2, 3
+# levels that differ by less are of the same ground
+NEARLY = 0.05
+# cells around a border cell in which undisturbed ground is sought, and how many of them make it
+BESIDE_REACH, BESIDE_CELLS = 4, 4
+# pairs from which a border that stays is drawn by their mean alone; what is added to losses of fewer
+POOLED_PAIRS, FEW_SLACK = 4, 0.15
+# losses noisy enough to pass in some pair draw a border too far out: their mean must say so much more
+BORDER_BIAS = 0.03
+# loss that varies so much between pairs is that of a moving border
+SWINGING_SD = 0.25
+# mean loss of a core in the pairs in which it is near work
+CORE_LOSS = 0.4
+SEAM = 2
+CORE_WEIGHT = 16.0
+# cells that a decision looks at: 1 core, 2 border, 4 undisturbed ground near work itself, 2 seams; rounded up
+HALO = 10
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _at(table, x):  # type: ignore[no-untyped-def]
+    """Linear interpolation in a table over 0..1."""
+    place = min(max(x, 0.0), 1.0) * (table.size - 1)
+    i = min(int(place), table.size - 2)
+    return table[i] + (place - i) * (table[i + 1] - table[i])
+
+
+@numba.njit(cache=True, nogil=True)
+def _flag_seeds(mean, scores, wide, place, usual, p, floor, limits, flags):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    """Flag the cells of a pair that are significant and below the border; their number."""
+    rows, cols = mean.shape
+    seeds = 0
+    for y in range(rows):
+        for x in range(cols):
+            flags[y, x] = False
+            if scores[y, x] < limits[0] or wide[y, x] < limits[1]:
+                whole = at_class(usual, p, np.float64(place[y, x]))
+                if np.float64(mean[y, x]) < whole - SEED_LOSS * (whole - floor):
+                    flags[y, x] = True
+                    seeds += 1
+    return seeds
+
+
+@numba.njit(cache=True, nogil=True)
+def _support(flags, place, around, held):  # type: ignore[no-untyped-def]
+    """Count the seeds, and the cells that are decided, in the 3 x 3 around every seed."""
+    rows, cols = flags.shape
+    for y in range(rows):
+        for x in range(cols):
+            around[y, x] = 0
+            if not flags[y, x]:
+                continue
+            n = 0
+            h = 0
+            for v in range(max(y - 1, 0), min(y + 2, rows)):
+                for u in range(max(x - 1, 0), min(x + 2, cols)):
+                    n += 1 if flags[v, u] else 0
+                    h += 1 if place[v, u] == place[v, u] else 0
+            around[y, x] = n
+            held[y, x] = h
+
+
+@numba.njit(cache=True, nogil=True)
+def find_cores(  # type: ignore[no-untyped-def]
+    mean: Float32Array, scores: Float32Array, wide: Float32Array, place: Float32Array, usual: FloatArray, floor: float,
+    limits: FloatArray,
+):  # fmt: skip
+    """Find the cells that are disturbed for certain in each pair.
+
+    Parameters
+    ----------
+    mean, scores, wide : ndarray of float32 (pairs, rows, columns)
+        Local mean of coherence; score; mean score of the 3 x 3.
+    place : ndarray of float32 (rows, columns)
+        Place of each cell's own level among the classes; NaN: not decided.
+    usual : ndarray (pairs, classes)
+        What undisturbed ground of each class reads.
+    floor : float
+    limits : ndarray (pairs, 2)
+        Score and wide score below which a loss is significant.
+
+    Returns
+    -------
+    codes : ndarray of uint8 (pairs, rows, columns)
+        CORE: 7 of the 9 cells around are significant, or 5 in at least four pairs.
+    inmost : ndarray of bool, same shape
+        Cores all of whose neighbours are seeds.
+    """
+    pairs, rows, cols = mean.shape
+    codes = np.zeros((pairs, rows, cols), np.uint8)
+    inmost = np.zeros((pairs, rows, cols), np.bool_)
+    flags = np.zeros((rows, cols), np.bool_)
+    around = np.zeros((pairs, rows, cols), np.uint8)
+    held = np.zeros((rows, cols), np.uint8)
+    often = np.zeros((rows, cols), np.int32)
+    for p in range(pairs):
+        if not _flag_seeds(mean[p], scores[p], wide[p], place, usual, p, floor, limits[p], flags):
+            continue
+        _support(flags, place, around[p], held)
+        for y in range(rows):
+            for x in range(cols):
+                n = np.int64(around[p, y, x])
+                if n == 0:
+                    continue
+                h = np.int64(held[y, x])
+                if h >= 4 and 9 * n >= SUPPORT * h:
+                    codes[p, y, x] = CORE
+                    inmost[p, y, x] = n == h
+                if h >= 4 and 9 * n >= FEWER_SUPPORT * h:
+                    often[y, x] += 1
+                else:
+                    around[p, y, x] = 0
+    for p in range(pairs):
+        for y in range(rows):
+            for x in range(cols):
+                if around[p, y, x] > 0 and often[y, x] >= SUPPORT_PAIRS:
+                    codes[p, y, x] = CORE
+    return codes, inmost
+
+
+@numba.njit(cache=True, nogil=True)
+def _near(codes, p, reach, y, x):  # type: ignore[no-untyped-def]
+    """Whether a core of a pair lies within some cells."""
+    rows, cols = codes.shape[1:]
+    for v in range(max(y - reach, 0), min(y + reach + 1, rows)):
+        for u in range(max(x - reach, 0), min(x + reach + 1, cols)):
+            if codes[p, v, u] & CORE:
+                return True
+    return False
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _level_near(mean, codes, inmost, p, y, x):  # type: ignore[no-untyped-def]
+    """Mean of the cores of a pair around a cell, the inmost ones weighted."""
+    rows, cols = codes.shape[1:]
+    weight = 0.0
+    total = 0.0
+    for v in range(max(y - LEVEL_REACH, 0), min(y + LEVEL_REACH + 1, rows)):
+        for u in range(max(x - LEVEL_REACH, 0), min(x + LEVEL_REACH + 1, cols)):
+            if codes[p, v, u] & CORE:
+                w = CORE_WEIGHT if inmost[p, v, u] else 1.0
+                weight += w
+                total += w * np.float64(mean[p, v, u])
+    return total / weight
+
+
+@numba.njit(cache=True, nogil=True)
+def _place_beside(place, levels, often, y, x):  # type: ignore[no-untyped-def]
+    """Place of the undisturbed ground around a cell: of cells seldom near work, else of the highest near it."""
+    rows, cols = place.shape
+    total = 0.0
+    count = 0
+    top = -1.0
+    for v in range(max(y - BESIDE_REACH, 0), min(y + BESIDE_REACH + 1, rows)):
+        for u in range(max(x - BESIDE_REACH, 0), min(x + BESIDE_REACH + 1, cols)):
+            if levels[v, u] > top:
+                top = np.float64(levels[v, u])
+            if levels[v, u] > -np.inf and not often[v, u]:
+                total += place[v, u]
+                count += 1
+    if count >= BESIDE_CELLS:
+        return total / count
+    total = 0.0
+    count = 0
+    for v in range(max(y - LEVEL_REACH, 0), min(y + LEVEL_REACH + 1, rows)):
+        for u in range(max(x - LEVEL_REACH, 0), min(x + LEVEL_REACH + 1, cols)):
+            if levels[v, u] >= top - NEARLY:
+                total += place[v, u]
+                count += 1
+    return total / count if count > 0 else np.float64(place[y, x])
+
+
+@numba.njit(cache=True, nogil=True)
+def _often_near(mean, codes):  # type: ignore[no-untyped-def]
+    """Whether each cell is near work in more than half of its pairs."""
+    pairs, rows, cols = mean.shape
+    out = np.zeros((rows, cols), np.bool_)
+    for y in range(rows):
+        for x in range(cols):
+            n = 0
+            data = 0
+            for p in range(pairs):
+                if mean[p, y, x] == mean[p, y, x]:
+                    data += 1
+                    n += 1 if codes[p, y, x] & NEAR else 0
+            out[y, x] = 2 * n > data
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def border_cells(codes: ByteArray) -> npt.NDArray[np.int32]:
+    """Mark the cells near cores, and count the pairs in which each is near but not certain; int32 (rows, columns)."""
+    pairs, rows, cols = codes.shape
+    count = np.zeros((rows, cols), np.int32)
+    for p in range(pairs):
+        for y in range(rows):
+            for x in range(cols):
+                if codes[p, y, x] & CORE:
+                    for v in range(max(y - REACH, 0), min(y + REACH + 1, rows)):
+                        for u in range(max(x - REACH, 0), min(x + REACH + 1, cols)):
+                            codes[p, v, u] |= NEAR
+        for y in range(rows):
+            for x in range(cols):
+                count[y, x] += 1 if codes[p, y, x] == NEAR else 0
+    return count
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def draw_border(  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    mean: Float32Array, codes: ByteArray, inmost: BoolArray, place: Float32Array, levels: Float32Array,
+    usual: FloatArray, expected: FloatArray, true: FloatArray, min_loss: float,
+):  # fmt: skip
+    """Draw the border around the cores half-way between undisturbed and disturbed ground.
+
+    Parameters
+    ----------
+    mean, codes, inmost, place, usual
+        As of `find_cores`; codes with NEAR of `border_cells`, and changed here.
+    levels : ndarray of float32 (rows, columns)
+        Own levels; -inf where a cell has none of its own.
+    expected, true : ndarray
+        Expectation of coherence for true coherence 0..1, and its inverse.
+    min_loss : float
+
+    Returns
+    -------
+    active : ndarray of bool (rows, columns)
+    losses : ndarray of float32 (rows, columns)
+        Mean loss over the pairs in which the cell is near or certain; 0 elsewhere.
+    """
+    pairs, rows, cols = mean.shape
+    active = np.zeros((rows, cols), np.bool_)
+    low_once = np.zeros((rows, cols), np.bool_)
+    mean_loss = np.zeros((rows, cols), np.float32)
+    often = _often_near(mean, codes)
+    for y in range(rows):
+        for x in range(cols):
+            if place[y, x] != place[y, x]:
+                continue
+            n = 0
+            border = 0
+            data = 0
+            certain = False
+            for p in range(pairs):
+                if codes[p, y, x] & NEAR and mean[p, y, x] == mean[p, y, x]:
+                    n += 1
+                    border += 0 if codes[p, y, x] & CORE else 1
+                    certain = certain or codes[p, y, x] & CORE > 0
+                data += 1 if mean[p, y, x] == mean[p, y, x] else 0
+            if n == 0:
+                continue
+            own = np.float64(place[y, x])
+            if levels[y, x] == -np.inf or 2 * border > data:
+                own = _place_beside(place, levels, often, y, x)
+            total = 0.0
+            squares = 0.0
+            lows = 0
+            for p in range(pairs):
+                m = np.float64(mean[p, y, x])
+                if not codes[p, y, x] & NEAR or m != m:
+                    continue
+                whole = at_class(usual, p, own)
+                level = min(_level_near(mean, codes, inmost, p, y, x), whole - 1e-3)
+                range_ = whole - level
+                loss = (whole - m) / range_
+                # of three rows on a straight edge the middle one holds windows that mix both grounds: they average
+                # coherence, not its biased estimate
+                mixed = _at(expected, (_at(true, whole) + _at(true, level)) / 2)
+                loss -= ((whole + level) / 2 - mixed) / (3.0 * range_)
+                loss = min(max(loss, -1.0), 2.0)
+                total += loss
+                squares += loss * loss
+                if loss >= min_loss:
+                    codes[p, y, x] |= LOW
+                    lows += 1
+            mean_loss[y, x] = total / n
+            low_once[y, x] = lows > 0
+            slack = FEW_SLACK if n < POOLED_PAIRS else 0.0
+            within = total >= (min_loss + BORDER_BIAS) * n - slack
+            swings = lows >= 2 and squares / n - (total / n) ** 2 > SWINGING_SD**2
+            # a core of the noisiest of many pairs lies beyond a border that stays
+            certain = certain and (n < POOLED_PAIRS or swings or total >= CORE_LOSS * n)
+            active[y, x] = certain or (lows > 0 and (within or n < 2 or swings))
+    return _closed(active, low_once), mean_loss
+
+
+@numba.njit(cache=True, nogil=True)
+def _closed(active, low):  # type: ignore[no-untyped-def]
+    """Add cells that were low in some pair and lie between active ones: seams of a face that moves on."""
+    rows, cols = active.shape
+    out = active.copy()
+    for y in range(rows):
+        for x in range(cols):
+            if active[y, x] or not low[y, x]:
+                continue
+            for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+                ahead = False
+                behind = False
+                for k in range(1, SEAM + 1):
+                    a, b, c, d = y + k * dy, x + k * dx, y - k * dy, x - k * dx
+                    if 0 <= a < rows and 0 <= b < cols and active[a, b]:
+                        ahead = True
+                    if 0 <= c < rows and 0 <= d < cols and active[c, d]:
+                        behind = True
+                if ahead and behind:
+                    out[y, x] = True
+                    break
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def disturbed_in(codes: ByteArray, active: BoolArray) -> BoolArray:
+    """Whether each active cell was disturbed in each pair, bool (pairs, rows, columns)."""
+    pairs, rows, cols = codes.shape
+    out = np.zeros(codes.shape, np.bool_)
+    for p in range(pairs):
+        for y in range(rows):
+            for x in range(cols):
+                if active[y, x] and codes[p, y, x] & (CORE | LOW):
+                    out[p, y, x] = True
+    return out
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def depths(  # type: ignore[no-untyped-def]
+    mean: Float32Array, disturbed: BoolArray, place: Float32Array, usual: FloatArray, floor: float
+):
+    """Largest share of the way from undisturbed ground to the floor that each cell lost while disturbed."""
+    pairs, rows, cols = mean.shape
+    out = np.zeros((rows, cols), np.float32)
+    for p in range(pairs):
+        for y in range(rows):
+            for x in range(cols):
+                if disturbed[p, y, x]:
+                    whole = at_class(usual, p, np.float64(place[y, x]))
+                    lost = (whole - np.float64(mean[p, y, x])) / max(whole - floor, 1e-3)
+                    out[y, x] = max(out[y, x], np.float32(lost))
+    return out

@@ -1,0 +1,158 @@
+"""What undisturbed ground reads in each pair of a year: looks, levels and classes from samples of its ground."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from insar_mining.activity.control.anchor import GroundSample, make_classes
+from insar_mining.activity.control.baseline import give_back
+from insar_mining.activity.control.classes import Classes
+from insar_mining.activity.control.level import (
+    UP,
+    Looks,
+    dark_cells,
+    estimate_looks,
+    levels_of,
+    short_pairs,
+    tables_of,
+    upper_of,
+)
+from insar_mining.activity.control.sample import Grounds, chosen_of, grounds_of, mine_of, samples_of
+from insar_mining.activity.cube.blocks import Block
+from insar_mining.arrays import BoolArray, Float32Array, FloatArray, IntArray
+
+# single cells that are never coherent are work if less than this share of control is so; and pairs from which they show
+DARK_SHARE, DARK_PAIRS = 0.002, 8
+# ground that is hardly ever up is known only where more than this share of control is such
+WEAK_SHARE = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Expectation:
+    """What undisturbed ground reads in each pair of a year.
+
+    Attributes
+    ----------
+    year : int
+    pairs : ndarray of int
+        Positions in the cube.
+    tables : Looks
+    upper : ndarray (pairs,)
+        What the most coherent ground reads.
+    short : ndarray of bool (pairs,)
+        Pairs that show a cell's own level.
+    classes : Classes
+    assumed, usual : float
+        Level taken for ground that is never coherent: the median of control; the median of the mine's ground.
+    grounds : Grounds
+    own_share : float
+        Share of the mine's ground that is its own control.
+    class_shares : ndarray (classes,)
+        Share of the mine's ground of known level that is nearest to each class.
+    squares : ndarray (pairs,), optional
+        Squares of the baselines, where every cell is given back what its own pairs say that they take.
+    dark_is_work : bool
+        Whether single cells that are never coherent count as always worked: next to no control cell is so.
+    weak_known : bool
+        Whether wide ground that is hardly ever up has a level, because control has such ground.
+    """
+
+    year: int
+    pairs: IntArray
+    tables: Looks
+    upper: FloatArray
+    short: BoolArray
+    classes: Classes
+    assumed: float
+    usual: float
+    grounds: Grounds
+    own_share: float
+    class_shares: FloatArray
+    squares: FloatArray | None = None
+    dark_is_work: bool = False
+    weak_known: bool = False
+
+
+def expectation_of(
+    coh: xr.DataArray,
+    year: int,
+    pairs: IntArray,
+    control: BoolArray | None,
+    blocks: list[Block],
+    squares: FloatArray | None = None,
+) -> Expectation:
+    """Find what undisturbed ground reads in each pair of a year.
+
+    Parameters
+    ----------
+    coh : DataArray (pair, y, x)
+    year : int
+    pairs : ndarray of int
+    control : ndarray of bool (y, x), optional
+        Cells that may be control; default all outside the mine.
+    blocks : list of Block
+    squares : ndarray (pairs,), optional
+        Of the baselines (`baseline_losses`).
+    """
+    grounds = grounds_of(coh, pairs, control, blocks, mine_of(coh))
+    reference = grounds.control if grounds.has_control else grounds.mine
+    around, mine = samples_of(coh, pairs, [chosen_of(reference), chosen_of(grounds.mine)], blocks)
+    tables = tables_of(estimate_looks(around.single))
+    days = coh["days"].values[pairs].astype(np.float64) if "days" in coh.coords else np.ones(pairs.size)
+    short = short_pairs(days)
+    parts = []
+    for sample in (around, mine):
+        mean = sample.mean if tables.averaged else sample.single
+        scaled = sample.scaled
+        if not tables.averaged:
+            scaled = np.arctanh(np.minimum(sample.single, np.float32(0.995))).astype(np.float32)
+        parts.append((mean, scaled))
+    upper = upper_of(parts[0][0])
+    if squares is not None:
+        for mean, scaled in parts:
+            give_back(mean[:, None, :], scaled[:, None, :], upper, squares, tables.floor, UP)
+        upper = upper_of(parts[0][0])
+    # single cells of a sample have no neighbours that show whether weak ground is wide
+    strict, weak = (
+        levels_of(parts[0][0][:, None, :], upper, short, tables.floor, weak_known=known)[0] for known in (False, True)
+    )
+    weak_known = grounds.has_control and float((np.isfinite(weak) & np.isnan(strict)).mean()) > WEAK_SHARE
+    levels = [levels_of(mean[:, None, :], upper, short, tables.floor, weak_known=weak_known)[0] for mean, _ in parts]
+    control_sample, mine_sample = (
+        GroundSample(level.astype(np.float64), *part) for level, part in zip(levels, parts, strict=True)
+    )
+    classes, own_share = make_classes(control_sample, mine_sample, days, tables, upper, use_control=grounds.has_control)
+    assumed, usual = (
+        float(np.median(level[np.isfinite(level)])) if np.isfinite(level).any() else float(np.nanmedian(upper))
+        for level in levels
+    )
+    dark = False
+    if grounds.has_control and tables.averaged and pairs.size >= DARK_PAIRS:
+        dark = float(dark_cells(around.single[:, None, :], upper, short, tables).mean()) < DARK_SHARE
+    nearest = nearest_class(classes.place(levels[1]), classes)
+    shares = np.bincount(nearest[nearest >= 0], minlength=classes.centres.size) / max(int((nearest >= 0).sum()), 1)
+    return Expectation(
+        year,
+        pairs,
+        tables,
+        upper,
+        short,
+        classes,
+        assumed,
+        usual,
+        grounds,
+        own_share,
+        shares,
+        squares,
+        dark,
+        weak_known,
+    )
+
+
+def nearest_class(place: Float32Array, classes: Classes) -> IntArray:
+    """Return the number of the nearest class; -1 for cells without a level."""
+    last = classes.centres.size - 1
+    return np.where(np.isfinite(place), np.rint(np.nan_to_num(place)), -1).astype(np.int64).clip(-1, last)

@@ -1,0 +1,133 @@
+"""The default method on simulated mines amid other ground: weather, seasons, tight polygons, partial work."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from insar_mining.activity.control.intervals import area_intervals
+from insar_mining.activity.control.significance import significant_activity
+from insar_mining.errors import InsarMiningWarning
+from insar_mining.simulate.control_rows import (
+    Row,
+    closed_mine,
+    moving_face,
+    partly_worked,
+    random_world,
+    small_mine,
+    tight_polygon,
+    without_surroundings,
+    worked_mine,
+)
+from insar_mining.simulate.worlds import World
+
+Measured = tuple[World, pd.Series]
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    warnings.simplefilter("ignore", InsarMiningWarning)
+
+
+def measured(row: Row, seed: int, *, surroundings: bool = True) -> Measured:
+    """A world, and the row of its only year."""
+    world = row.make(np.random.default_rng([17, seed]))
+    coh = world.coh if surroundings else without_surroundings(world.coh)
+    return world, area_intervals(coh, significant_activity(coh)).iloc[0]
+
+
+@pytest.mark.parametrize("ground", ["rock", "grass", "soil, hard rain", "all"])
+def test_a_closed_mine_is_idle_whatever_the_weather(ground: str, campaign: Callable[[int], int]) -> None:
+    clean = 0
+    for seed in range(campaign(20)):
+        _, row = measured(closed_mine(ground), seed)
+        clean += row["area_m2"] <= 5000 and row["area_low_m2"] == 0
+        assert row["area_high_m2"] > 0
+    assert clean >= 0.95 * campaign(20)
+
+
+@pytest.mark.parametrize("ground", ["grass", "soil, hard rain"])
+def test_without_surroundings_a_closed_mine_is_never_certainly_worked(
+    ground: str, campaign: Callable[[int], int]
+) -> None:
+    for seed in range(campaign(20)):
+        _, row = measured(closed_mine(ground), seed, surroundings=False)
+        assert row["area_m2"] <= 40_000
+        assert row["area_low_m2"] == 0
+        assert "NO_CONTROL" in row["flags"]
+
+
+@pytest.mark.parametrize("ground", ["rock", "soil, hard rain"])
+def test_three_zones_are_found_within_the_interval(ground: str, campaign: Callable[[int], int]) -> None:
+    errors, held = [], 0
+    for seed in range(campaign(20)):
+        world, row = measured(worked_mine(ground), seed)
+        errors.append(row["area_m2"] / world.worked_m2 - 1)
+        held += row["area_low_m2"] <= world.worked_m2 <= row["area_high_m2"]
+    assert abs(np.mean(errors)) < 0.04
+    assert held >= 0.9 * campaign(20)
+
+
+@pytest.mark.parametrize("surroundings", [True, False])
+@pytest.mark.parametrize(("duty", "error"), [(0.07, 0.04), (0.3, 0.025)])
+def test_a_pit_worked_everywhere_is_found(duty: float, error: float, surroundings: bool) -> None:
+    """Nothing within the polygon is undisturbed throughout; the median of all pairs shows what ground is."""
+    world, row = measured(tight_polygon(duty), 0, surroundings=surroundings)
+    assert row["area_m2"] == pytest.approx(world.worked_m2, rel=error)
+    assert row["area_low_m2"] <= world.worked_m2 <= row["area_high_m2"]
+
+
+def test_partial_work_is_in_the_upper_bound_at_least() -> None:
+    world, row = measured(partly_worked(0.75), 0)
+    assert row["partial_m2"] > 0
+    assert row["area_high_m2"] >= world.worked_m2
+    world, row = measured(partly_worked(0.45), 0)
+    assert row["area_m2"] == pytest.approx(world.worked_m2, rel=0.08)
+
+
+def test_a_face_that_moves_on_is_found_as_a_whole() -> None:
+    world, row = measured(moving_face(), 0)
+    assert row["area_m2"] == pytest.approx(world.worked_m2, rel=0.026)
+
+
+def test_nothing_found_in_a_small_mine_is_no_certain_zero() -> None:
+    for surroundings in (True, False):
+        world, row = measured(small_mine(), 1, surroundings=surroundings)
+        assert row["area_high_m2"] >= world.worked_m2 - 500
+
+
+def test_intervals_hold_the_truth_of_random_worlds(campaign: Callable[[int], int]) -> None:
+    worlds = campaign(200) // 5
+    held = 0
+    for seed in range(worlds):
+        world, row = measured(random_world(), seed)
+        held += row["area_low_m2"] <= world.worked_m2 <= row["area_high_m2"]
+    # the asked share of a full campaign; of the few of a short one all but two
+    assert held >= (0.8 * worlds if worlds > 10 else worlds - 2)
+
+
+def test_control_ground_may_be_chosen_and_is_never_decided() -> None:
+    world = worked_mine("rock", pairs=8).make(np.random.default_rng(3))
+    mine = world.coh["cover"].values > 0
+    found = significant_activity(world.coh)
+    assert found.references[2021].has_control
+    assert (found.active.values[0][~mine] == 255).all()
+    none = xr.zeros_like(world.coh["cover"], dtype=bool)
+    assert not significant_activity(world.coh, where=none).references[2021].has_control
+
+
+def test_results_do_not_depend_on_blocks_with_surroundings() -> None:
+    world = worked_mine("all", pairs=8).make(np.random.default_rng(4))
+    whole = significant_activity(world.coh)
+    for cells in (500, 4000):
+        part = significant_activity(world.coh, block_bytes=4 * 8 * cells)
+        for name in ("active", "disturbed", "n_pairs", "states", "seen"):
+            xr.testing.assert_identical(getattr(part, name), getattr(whole, name))
+        pd.testing.assert_frame_equal(
+            area_intervals(world.coh, part), area_intervals(world.coh, whole), check_exact=True
+        )
