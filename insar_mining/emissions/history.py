@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from insar_mining.emissions.tabular import harmless, read_back
+from insar_mining.emissions.tabular import read_back
 from insar_mining.errors import EmissionsError, OutputError
+from insar_mining.tables import harmless
 
 COLUMNS = ["mine", "year", "quantity", "value", "unit", "revision", "reason", "source", "recorded", "previous"]
 KEY = ["mine", "year", "quantity"]

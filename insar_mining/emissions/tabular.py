@@ -20,9 +20,10 @@ import numpy.typing as npt
 import pandas as pd
 import pydantic
 
+from insar_mining import tables
 from insar_mining.emissions.findings import Finding
 from insar_mining.errors import EmissionsError
-from insar_mining.files import appears_whole, sha256
+from insar_mining.files import sha256
 
 ENCODINGS = ("cp1252", "gb18030", "cp1251", "utf_16_le", "utf_16_be", "shift_jis", "mac_roman")
 NULLS = ("", "na", "n/a", "nan", "null", "none", "-", "--", "\N{EN DASH}", "\N{EM DASH}")
@@ -41,7 +42,6 @@ _COMMA_THOUSANDS = re.compile(r"[-+]?(\d{1,3}(,\d{3})+\.\d+|\d{1,3}(,\d{3}){2,})
 _AMBIGUOUS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
 _SPACED = re.compile(r"[-+]?\d{1,3}([ \u00a0\u2009\u202f']\d{3})+([.,]\d+)?")
 # what a spreadsheet takes for a formula, also behind apostrophes that an earlier writing put there
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 
 
 @dataclass(frozen=True)
@@ -232,12 +232,14 @@ def checked(table: Table, model: type[pydantic.BaseModel]) -> Table:
         if _is_number(model, name):
             columns[name], faults = _numbers(frame[name], comma)
         else:
-            columns[name], faults = frame[name].str.strip().map(unescaped), []
+            columns[name], faults = frame[name].str.strip().map(tables.unescaped), []
         faults += _limits(columns[name], frame[name], model, name, {index for index, *_ in faults})
         for index, severity, code, message, remedy in faults:
             value, row = str(frame[name].iat[index]), int(lines[index])
             findings.append(Finding(severity, code, message, remedy, value, row, name, file))
-    further = {name: frame[name].map(unescaped) for name in frame.columns if name not in columns and name != "file_row"}
+    further = {
+        name: frame[name].map(tables.unescaped) for name in frame.columns if name not in columns and name != "file_row"
+    }
     result = pd.DataFrame(columns | further, index=frame.index).assign(file_row=frame["file_row"])
     return replace(table, frame=result, findings=findings)
 
@@ -349,59 +351,15 @@ def shipped(name: str) -> pd.DataFrame:
     return frame
 
 
-def harmless(cell: object) -> object:
-    """Return a cell so that no spreadsheet takes it for a formula; a number stays a number.
-
-    Examples
-    --------
-    >>> harmless("=1+2"), harmless("-5"), harmless(-5.0), harmless("Kevitsa")
-    ("'=1+2", '-5', -5.0, 'Kevitsa')
-    """
-    if isinstance(cell, str) and _FORMULA.match(cell) and not _PLAIN.fullmatch(cell):
-        return f"'{cell}"
-    return cell
-
-
-def unescaped(cell: str) -> str:
-    """Return a text as it was before `harmless`."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
-
-
 def write_table(path: Path | str, table: pd.DataFrame) -> Path:
     """Write a table as CSV, whole or not at all: missing numbers empty, floats unrounded, texts harmless.
-
-    Parameters
-    ----------
-    path : path
-    table : DataFrame
-        Its index is not written.
-
-    Returns
-    -------
-    Path
 
     Raises
     ------
     OutputError
         The file cannot be written.
     """
-    safe = {name: _harmless_column(column) for name, column in table.items()}
-    frame = pd.DataFrame(safe, index=table.index)
-    frame.columns = pd.Index([harmless(str(name)) for name in table.columns])
-    with appears_whole(path) as partial:
-        frame.to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
-    return Path(path)
-
-
-def _harmless_column(column: pd.Series[Any]) -> pd.Series[Any]:
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        names = column.cat.categories
-        return column.cat.rename_categories([harmless(name) for name in names])
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        return column
-    texts = column.unique()
-    changed = {text: safe for text in texts if (safe := harmless(text)) is not text}
-    return column.replace(changed) if changed else column
+    return tables.write_table(Path(path), table, digits=None)
 
 
 def file_record(tables: Iterable[Table]) -> list[Mapping[str, str]]:
@@ -422,5 +380,5 @@ def read_back(path: Path | str) -> pd.DataFrame:
     for name, column in table.items():
         numbers = pd.to_numeric(column.where(column != ""), errors="coerce")
         is_number = name not in TEXTS and not str(name).startswith("other") and (numbers.notna() | (column == "")).all()
-        columns[name] = numbers if is_number else column.map(unescaped)
+        columns[name] = numbers if is_number else column.map(tables.unescaped)
     return pd.DataFrame(columns)

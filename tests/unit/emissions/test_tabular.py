@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from pydantic import BaseModel, Field
 
-from insar_mining.emissions.tabular import harmless, read_back, read_table, unescaped, write_table
+from insar_mining.emissions.tabular import read_back, read_table, write_table
 from insar_mining.errors import EmissionsError
+from insar_mining.tables import harmless, unescaped
 
 
 class Row(BaseModel):
