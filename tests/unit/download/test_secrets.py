@@ -280,6 +280,7 @@ def test_no_secret_in_what_commands_say_and_write(
         monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))
     (tmp_path / "mine.geojson").write_text(json.dumps(mapping(box(-135.92, 57.03, -135.90, 57.05))))
     scenes = write_records(table, tmp_path / "scenes.geojson")
+    (tmp_path / "x").write_bytes(b"")  # a dry run asks whether the elevation model is there
     run = ("run", tmp_path / "mine.geojson", "--start", "2014-01-01", "--end", "2022-12-31", "--dem", tmp_path / "x",
            "--out", tmp_path / "out", "--temporal-baseline", "12", "--temporal-baseline", "24")  # fmt: skip
     for command in (run, ("fetch", scenes, "--to", tmp_path / "to", "--orbits")):

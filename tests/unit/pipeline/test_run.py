@@ -49,7 +49,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:pair .* left out:insar_mining.er
 @pytest.mark.real_report
 def test_a_run_leaves_every_file_of_the_design(bench: Bench) -> None:
     result = bench.run()
-    names = {path.name for path in bench.out.iterdir() if not path.name.startswith(".")}
+    names = {path.name for path in bench.out.iterdir() if path.suffix != ".qml" and not path.name.startswith(".")}
     assert names == {
         "coherence",
         "coherence.zarr",
@@ -345,7 +345,8 @@ def test_a_foreign_record_decides_nothing(bench: Bench) -> None:
     bench.run(end="2022-12-31")
     gone = before - set(bench.out.parent.rglob("*"))
     maps = ("active_2023", "duty_2023", "rgb_2021_2022_2023", "classes_2021_2022_2023", "class_bands_2021_2022_2023")
-    assert {path.name for path in gone} == {"class_areas.csv", *(f"{name}.tif" for name in maps)}
+    styled = {"active_2023.qml", "duty_2023.qml", "ndai_2023.qml", "classes_2021_2022_2023.qml"}
+    assert {path.name for path in gone} == {"class_areas.csv", *styled, *(f"{name}.tif" for name in maps)}
     assert bench.out.with_name("user.txt").read_text("utf-8") == "keep me"
     assert (bench.out / "ndai_2023.tif").read_bytes() == b"changed by the user"
 

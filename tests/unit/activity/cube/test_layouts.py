@@ -204,7 +204,7 @@ def aria(folder: Path, pairs: list[str], values: FloatArray) -> None:
                 "crs": ((), 0, {"crs_wkt": rasterio.crs.CRS.from_string(CRS).to_wkt()}),
             },
         )  # fmt: skip
-        path = folder / f"S1-GUNW-A-R-101-tops-{second}_{first}-025512-00115W_00034N-PP-ab07-v2_0_4.nc"
+        path = folder / f"S1-GUNW-A-R-101-tops-{second}_{first}-171234-00115W_00034N-PP-ab07-v2_0_4.nc"
         data.to_netcdf(path, engine="h5netcdf", group="science/grids/data")
 
 

@@ -102,8 +102,16 @@ def nobody_is_left(tmp_path: Path) -> bool:
     """Tell whether no process works for this test any more: none of ours, and none that hung."""
     pids = tmp_path / "pids"
     named = [int(pid) for pid in pids.read_text().split()] if pids.exists() else []
-    ours = [child.pid for child in psutil.Process().children(recursive=True)]
+    ours = [child.pid for child in psutil.Process().children(recursive=True) if not is_pythons_own(child)]
     return all(is_gone(pid) for pid in [*named, *ours])
+
+
+def is_pythons_own(process: psutil.Process) -> bool:
+    """Tell whether a process serves Python's multiprocessing, which keeps it until the interpreter ends."""
+    try:
+        return any("multiprocessing" in word for word in process.cmdline())
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.mark.slow
