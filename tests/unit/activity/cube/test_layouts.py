@@ -107,7 +107,7 @@ def licsar(folder: Path, pairs: list[str], values: FloatArray) -> None:
 def eo_tools(folder: Path, pairs: list[str], values: FloatArray) -> None:
     for pair, layer in zip(pairs, values, strict=True):
         first, second = (f"{day[:4]}-{day[4:6]}-{day[6:]}" for day in pair.split("_"))
-        place = folder / f"S1_InSAR_{first}-063827__{second}-063826"
+        place = folder / f"S1_InSAR_{first}-171234__{second}-171235"
         write(place / "coh_vh.tif", layer / 2)
         write(place / "coh_vv.tif", layer)
         write(place / "ifg.tif", layer.astype(np.complex64), crs=None)
