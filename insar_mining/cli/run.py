@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = parameters.new_app()
 
-ACTIVITY_SHOWN = ("year", "n_pairs", "n_pixels", "active_pixels", "area_m2", "area_nominal_m2")
+ACTIVITY_SHOWN = ("year", "n_pairs", "n_pixels", "active_pixels", "area_m2", "area_low_m2", "area_high_m2")
 
 OFFERED = (
     "mine",
