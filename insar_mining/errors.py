@@ -160,6 +160,10 @@ class DamagedMapWarning(InsarMiningWarning):
     """A finished map is not the file that was written; it is made again."""
 
 
+class ChangedFileWarning(InsarMiningWarning):
+    """A file of an earlier result was changed since; it is kept under another name."""
+
+
 class SaturationWarning(InsarMiningWarning):
     """Simulated pixels exceed the range of 16 bits and are clipped."""
 

@@ -65,6 +65,13 @@ def sha256(path: Path | str) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def sha256_of_folder(folder: Path | str) -> str:
+    """Return the SHA-256 of the paths and the checksums of all files below a folder, as 64 hexadecimal digits."""
+    folder = Path(folder)
+    lines = (f"{path.relative_to(folder).as_posix()} {sha256(path)}\n" for path in folder.rglob("*") if path.is_file())
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+
+
 def temporary_name(path: Path, *, folder: bool = False) -> Path:
     """Return a new hidden name beside `path` for what is not complete yet.
 

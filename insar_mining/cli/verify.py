@@ -17,14 +17,15 @@ app = parameters.new_app()
 @app.command()
 def verify(
     ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="Folder that files were fetched or copied to.")],
+    folder: Annotated[Path, typer.Argument(help="Folder that files were fetched or copied to, or of a result.")],
     as_json: parameters.Json = False,
 ) -> None:
     """Check every file of a folder: its checksum if one is known, else its structure."""
     from insar_mining.download.verify import verify_folder
+    from insar_mining.pipeline.stac import recorded_checksums
 
     with speech_of(ctx).progress() as progress:
-        table = verify_folder(folder, progress=progress)
+        table = verify_folder(folder, progress=progress, recorded=recorded_checksums(folder))
     print_table(table, as_json=as_json, title=f"{len(table)} files and products in {folder}")
     bad = table[table["state"] == "damaged"]
     if len(bad):

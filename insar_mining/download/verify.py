@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from insar_mining.download.integrity import Kind, fault_by_note, read_note, structure_fault
 from insar_mining.errors import ArchiveError, InsarMiningError
+from insar_mining.files import sha256, sha256_of_folder
 
 ProgressCallback = Callable[[str, int, int], None]
 
@@ -25,18 +26,24 @@ _KINDS: dict[str, Kind] = {
 }
 
 
-def verify_folder(folder: Path | str, *, progress: ProgressCallback | None = None) -> pd.DataFrame:
+def verify_folder(
+    folder: Path | str, *, progress: ProgressCallback | None = None, recorded: Mapping[Path, str] | None = None
+) -> pd.DataFrame:
     """Check every file of a folder, and of the folders in it.
 
-    A file that was fetched is held against the SHA-256 that was noted of it then.  A
-    product (SAFE folder, zip, bursts) is opened, and every measurement of it held
-    against its annotation.  Of other files the structure is checked: each member of a
-    zip, the well-formedness of an XML, the reading of a raster.
+    A file whose checksum is recorded is held against it, one that was fetched against
+    the SHA-256 that was noted of it then.  A product (SAFE folder, zip, bursts) is
+    opened, and every measurement of it held against its annotation.  Of other files the
+    structure is checked: each member of a zip, the well-formedness of an XML, the
+    reading of a raster.
 
     Parameters
     ----------
     folder : path
     progress : callable (stage, done, all), optional
+    recorded : mapping of Path to str, optional
+        SHA-256 of files, and of folders as one thing (`insar_mining.files.sha256_of_folder`), below `folder`; what is
+        gone of them is damaged too.
 
     Returns
     -------
@@ -54,27 +61,45 @@ def verify_folder(folder: Path | str, *, progress: ProgressCallback | None = Non
     folder = Path(folder)
     if not folder.is_dir():
         raise ArchiveError(f"{folder}: no such folder; give the folder that files were fetched to")
-    things = list(_things(folder))
+    recorded = recorded or {}
+    things = sorted({*_things(folder, recorded), *recorded})
     rows = []
     for done, path in enumerate(things, start=1):
-        state, checked, reason = _verdict(path)
-        size = sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) if path.is_dir() else path.stat().st_size
+        state, checked, reason = _recorded_verdict(path, recorded[path]) if path in recorded else _verdict(path)
+        files = path.rglob("*") if path.is_dir() else (path,)
+        size = sum(file.stat().st_size for file in files if file.is_file())
         rows.append((str(path.relative_to(folder)), state, checked, size, reason))
         if progress is not None:
             progress("verifying", done, len(things))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _things(folder: Path) -> Iterator[Path]:
-    """Files, parts, and products as one thing each, in the order of their names."""
+def _things(folder: Path, recorded: Mapping[Path, str]) -> Iterator[Path]:
+    """Files, parts, and products and recorded folders as one thing each, in the order of their names."""
     for path in sorted(folder.iterdir()):
         if path.is_dir():
-            if path.suffix.upper() == ".SAFE" or (path / "manifest.safe").is_file():
+            if path in recorded or path.suffix.upper() == ".SAFE" or (path / "manifest.safe").is_file():
                 yield path
             elif not path.name.startswith("."):
-                yield from _things(path)
+                yield from _things(path, recorded)
         elif path.name.endswith(".part") or not path.name.startswith("."):
             yield path
+
+
+def _recorded_verdict(path: Path, expected: str) -> tuple[str, str, str]:
+    """Compare a file or a folder with its recorded SHA-256."""
+    remedy = "restore it, or run the command that made it again"
+    try:
+        found = sha256_of_folder(path) if path.is_dir() else sha256(path)
+    except FileNotFoundError:
+        return "damaged", "checksum", f"is recorded and gone; {remedy}"
+    except OSError as error:
+        return "damaged", "", f"cannot be read ({error.strerror}); {remedy}"
+    return (
+        ("whole", "checksum", "")
+        if found == expected
+        else ("damaged", "checksum", f"its bytes are not those that were recorded; {remedy}")
+    )
 
 
 def _verdict(path: Path) -> tuple[str, str, str]:

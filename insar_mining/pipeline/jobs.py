@@ -24,6 +24,7 @@ from insar_mining.pipeline.inputs import check_folder, mine_of
 from insar_mining.pipeline.lock import folder_lock
 from insar_mining.pipeline.maps import DATES, MAP_FILES, Maps, ProgressCallback, make_maps
 from insar_mining.pipeline.outputs import FILES, software_versions, write_pair_maps
+from insar_mining.pipeline.ownership import check_no_foreign_files
 from insar_mining.pipeline.preparation import MAPS, RunPlan, Start, check_period, plan_only, prepare
 from insar_mining.pipeline.result import Result, Story, write_result
 from insar_mining.pipeline.truth import Truth
@@ -53,6 +54,7 @@ def plan(
     the plan needs `dem`.
     """
     chosen = _run_options(options, start, end, changes)
+    check_no_foreign_files(Path(out), Path(out) / MAPS)
     return plan_only(mine, chosen, Path(out), network or Network(), progress)
 
 
@@ -119,6 +121,7 @@ def run(
     folder = Path(out)
     check_period(chosen)
     check_folder(folder)
+    check_no_foreign_files(folder, folder / MAPS)
     mine_of(mine, chosen.mine_id)  # neither this nor a mine that cannot be read leaves a folder behind
     begin = None if chosen.scenes is None else prepare(mine, chosen, folder, network or Network(), progress)
     with folder_lock(folder):
@@ -192,18 +195,16 @@ def analyse(
     chosen = _with_shorthands(base.replace(folder=folder, years=tuple(years) or None, **changes), None, method)
     target = Path(out)
     check_folder(target)
+    own = target / MAPS
+    is_own = own.is_dir() and Path(folder).is_dir() and own.samefile(folder)
+    check_no_foreign_files(target, None if is_own else own)
     found = mine_of(mine, chosen.mine_id)
     with folder_lock(target):
         _delete_leftovers(target)
         progress("analysis", 0, 2)
         with _noting_skipped() as skipped:
             analysis = analyse_maps(Path(folder), found, chosen.activity, chosen.years, chosen.maps)
-        own = target / MAPS
-        maps = (
-            []
-            if own.is_dir() and own.samefile(folder)
-            else write_pair_maps(own, analysis.coh if analysis.original is None else analysis.original)
-        )
+        maps = [] if is_own else write_pair_maps(own, analysis.coh if analysis.original is None else analysis.original)
         first, last = analysis.coh["reference_date"].values.min(), analysis.coh["secondary_date"].values.max()
         story = Story(
             mine=found,

@@ -12,13 +12,14 @@ import pandas as pd
 import xarray as xr
 import yaml
 
-from insar_mining.activity.analysis import Analysis, ThreeYears
+from insar_mining.activity.analysis import Analysis, Comparison, ThreeYears
 from insar_mining.display import table_html
 from insar_mining.files import delete, write_text
 from insar_mining.geo.mines import Mine
 from insar_mining.options.models import AnalyseOptions, RunOptions, to_yaml
 from insar_mining.pipeline.maps import ProgressCallback
 from insar_mining.pipeline.outputs import FILES, write_analysis, write_table
+from insar_mining.pipeline.ownership import changed_files_kept
 from insar_mining.pipeline.stac import recorded_files, write_collection
 from insar_mining.pipeline.truth import Truth, compare
 from insar_mining.report import ReportContent, write_report
@@ -134,8 +135,30 @@ def write_result(folder: Path, analysis: Analysis, story: Story, progress: Progr
     OutputError
         A file cannot be written.
     """
-    options = story.options
     earlier = recorded_files(folder)
+    with changed_files_kept(folder):
+        files, comparison = _write_files(folder, analysis, story, progress)
+    for name, checksum in earlier.items():
+        if folder / name not in files:  # another year's map, say
+            delete(folder / name, FILES, checksum=checksum)
+    progress("analysis", 2, 2)
+    return Result(
+        out=folder,
+        mine=story.mine,
+        analysis=analysis,
+        scenes=story.scenes,
+        skipped=tuple(story.skipped),
+        report=folder / REPORT,
+        kept_maps=story.kept_maps,
+        truth=None if comparison is None else comparison.table,
+    )
+
+
+def _write_files(
+    folder: Path, analysis: Analysis, story: Story, progress: ProgressCallback
+) -> tuple[list[Path], Comparison | None]:
+    """Write the files of a result, and return them with the comparison with the truth."""
+    options = story.options
     files = write_analysis(folder, analysis, options.activity.method)
     files.append(write_table(folder / SCENES, story.scenes))
     text = to_yaml(options, story.record)
@@ -156,17 +179,4 @@ def write_result(folder: Path, analysis: Analysis, story: Story, progress: Progr
     files.append(write_report(folder / REPORT, content))
     items = [path.with_suffix(".json") for path in story.maps]
     files.append(write_collection(folder, story.mine, analysis.coh, files, items))
-    for name, checksum in earlier.items():
-        if folder / name not in files:  # another year's map, say
-            delete(folder / name, FILES, checksum=checksum)
-    progress("analysis", 2, 2)
-    return Result(
-        out=folder,
-        mine=story.mine,
-        analysis=analysis,
-        scenes=story.scenes,
-        skipped=tuple(story.skipped),
-        report=folder / REPORT,
-        kept_maps=story.kept_maps,
-        truth=None if comparison is None else comparison.table,
-    )
+    return files, comparison

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,18 @@ from shapely.geometry import box, mapping
 
 from insar_mining import __version__
 from insar_mining.coherence.plan.product import FILE, SHA256_MULTIHASH
-from insar_mining.files import sha256, write_text
+from insar_mining.doors import MIB, parse_json
+from insar_mining.files import sha256, sha256_of_folder, write_text
 from insar_mining.geo.cells import RasterGrid
 from insar_mining.geo.mines import Mine
 
 STAC_VERSION = "1.0.0"
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 COLLECTION = "collection.json"
+ID_PREFIX = "insar-mining-"
+# a collection of ten thousand maps has some 4 MB
+RECORD_BYTES = 64 * MIB
+STORE_CHECKSUM = "insar_mining:sha256"
 
 MEDIA_TYPES = {
     ".tif": "image/tiff; application=geotiff; profile=cloud-optimized",
@@ -51,7 +57,7 @@ def write_collection(folder: Path, mine: Mine, coh: xr.DataArray, files: Sequenc
         "type": "Collection",
         "stac_version": STAC_VERSION,
         "stac_extensions": [FILE],
-        "id": f"insar-mining-{mine.id}",
+        "id": f"{ID_PREFIX}{mine.id}",
         "title": f"Mining activity of {mine.name}",
         "description": (
             f"Coherence of {coh.sizes['pair']} Sentinel-1 pairs over {mine.name}, and the mining activity derived "
@@ -67,7 +73,10 @@ def write_collection(folder: Path, mine: Mine, coh: xr.DataArray, files: Sequenc
         },
         "links": [
             {"rel": "root", "href": f"./{COLLECTION}", "type": "application/json"},
-            *({"rel": "item", "href": _href(item, folder), "type": "application/geo+json"} for item in items),
+            *(
+                {"rel": "item", "href": _href(item, folder), "type": "application/geo+json", **_size_and_checksum(item)}
+                for item in items
+            ),
         ],
         "assets": {file.name: _asset(file, folder) for file in files},
     }
@@ -84,17 +93,65 @@ def recorded_files(folder: Path) -> dict[str, str]:
         collection of this package.  Names are as the file has them: anybody may have written it.
     """
     try:
-        collection = json.loads((folder / COLLECTION).read_text(encoding="utf-8"))
-        if not str(collection["id"]).startswith("insar-mining-"):
+        if not is_own_collection(folder):
             return {}
+        collection = parse_json((folder / COLLECTION).read_bytes())
         listed = {str(name): str(asset.get("file:checksum")) for name, asset in collection["assets"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
     return {
         name: checksum.removeprefix(SHA256_MULTIHASH)
         for name, checksum in listed.items()
         if checksum.startswith(SHA256_MULTIHASH)
     }
+
+
+def is_own_collection(folder: Path) -> bool:
+    """Tell whether a folder holds the collection of a result of this package."""
+    try:
+        return str(parse_json((folder / COLLECTION).read_bytes())["id"]).startswith(ID_PREFIX)
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return False
+
+
+def recorded_checksums(folder: Path) -> dict[Path, str]:
+    """Read the checksums that results below a folder, and the items of their maps, record.
+
+    Returns
+    -------
+    dict of Path to str
+        SHA-256 (64 hexadecimal digits) of files and stores, by their path; also of those that are gone. Only what
+        lies in the folder of the record counts.
+    """
+    found: dict[Path, str] = {}
+    for record in sorted(folder.rglob("*.json")):
+        try:
+            if record.stat().st_size > RECORD_BYTES:
+                continue
+            content = parse_json(record.read_bytes())
+            if content["stac_version"] != STAC_VERSION:
+                continue
+            described = [*content["assets"].values(), *content["links"]]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+        for one in described:
+            path, checksum = _recorded(record.parent, one)
+            if checksum is not None:
+                found[path] = checksum
+    return found
+
+
+def _recorded(folder: Path, asset: object) -> tuple[Path, str | None]:
+    """Return the path and the checksum that an asset or a link records; None without one, or outside the folder."""
+    if not isinstance(asset, dict):
+        return folder, None
+    href, checksum = str(asset.get("href")), str(asset.get("file:checksum", ""))
+    inside = href.startswith("./") and ".." not in Path(href).parts
+    if checksum.startswith(SHA256_MULTIHASH):
+        checksum = checksum.removeprefix(SHA256_MULTIHASH)
+    else:
+        checksum = str(asset.get(STORE_CHECKSUM, ""))
+    return folder / href, checksum if inside and re.fullmatch(r"[0-9a-f]{64}", checksum) else None
 
 
 def write_item(path: Path, coh: xr.DataArray, raster: Path) -> Path:
@@ -122,13 +179,13 @@ def write_item(path: Path, coh: xr.DataArray, raster: Path) -> Path:
     item = {
         "type": "Feature",
         "stac_version": STAC_VERSION,
-        "stac_extensions": [PROJECTION],
+        "stac_extensions": [PROJECTION, FILE],
         "id": str(coh["pair"].values),
         "geometry": mapping(box(*bounds)),
         "bbox": bounds,
         "properties": properties,
         "links": [],
-        "assets": {"coherence": {"href": f"./{raster.name}", "type": MEDIA_TYPES[".tif"], "roles": ["data"]}},
+        "assets": {"coherence": _asset(raster, raster.parent)},
     }
     return write_text(path, json.dumps(item, indent=2, ensure_ascii=False) + "\n")
 
@@ -164,6 +221,13 @@ def _href(path: Path, folder: Path) -> str:
 def _asset(file: Path, folder: Path) -> dict[str, object]:
     roles = ["data"] if file.suffix in DATA_SUFFIXES else ["metadata"]
     asset: dict[str, object] = {"href": _href(file, folder), "type": MEDIA_TYPES[file.suffix], "roles": roles}
-    if file.is_file():
-        asset |= {"file:size": file.stat().st_size, "file:checksum": SHA256_MULTIHASH + sha256(file)}
-    return asset
+    return asset | _size_and_checksum(file)
+
+
+def _size_and_checksum(path: Path) -> dict[str, object]:
+    """Return the size and SHA-256 of a file as STAC's file extension names them; of a folder, which it cannot name."""
+    if path.is_dir():
+        return {STORE_CHECKSUM: sha256_of_folder(path)}
+    if not path.exists():
+        return {}
+    return {"file:size": path.stat().st_size, "file:checksum": SHA256_MULTIHASH + sha256(path)}
