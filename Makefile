@@ -50,6 +50,7 @@ bench: $(DEV)  ## run every script of benchmarks/ and print its table
 	$(RUN) -m pytest -o addopts= benchmarks/test_kernels.py -p no:randomly --benchmark-json benchmarks/results/kernels.json
 
 docs: $(DEV)  ## build the documentation site with its notebooks run (site/index.html)
+	$(RUN) -m insar_mining demo --keep-scenes --out demo-mine
 	INSAR_MINING_DEMO="$(CURDIR)/demo-mine/simulated" DOCS_EXECUTE=true $(RUN) -m mkdocs build --strict
 
 docs-check: $(DEV)  ## build the site without running its notebooks; a warning is an error

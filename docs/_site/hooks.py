@@ -14,6 +14,7 @@ from mkdocs.structure.pages import Page
 sys.path.insert(0, str(Path(__file__).parent))
 import figures
 import licences
+import notebook_pages
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +72,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path in sorted((ROOT / "benchmarks" / "results").glob("*.md")):
         pages[f"results/{path.name}"] = path.read_text("utf-8")
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        pages[f"notebooks/{path.name}"] = path.read_text("utf-8")
+        pages |= notebook_pages.pages_of(path, execute=bool(config.extra["execute_notebooks"]))
     pages |= {f"figures/{name}": content for name, content in figures.draw_all().items()}
     for name, content in pages.items():
         files.append(File.generated(config, name, content=content))
@@ -80,11 +81,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     """Turn links that are right in the repository into links that are right in the site."""
+    if page.file.src_uri.startswith("notebooks/"):
+        return re.sub(r"\]\(([\w-]+)\.ipynb\)", r"](\1.md)", markdown)
     if page.file.src_uri.startswith("results/"):
         return re.sub(r"\]\((?:\.\./)+docs/", "](../", markdown)
     markdown = re.sub(r"\]\(\.\./benchmarks/results/", "](results/", markdown)
-    markdown = re.sub(r"\]\(\.\./notebooks/", "](notebooks/", markdown)
-    return markdown
+    return re.sub(r"\]\((?:\.\./)?notebooks/([\w-]+)\.ipynb", r"](notebooks/\1.md", markdown)
 
 
 def on_post_page(output: str, *, page: Page, **_: Any) -> str:

@@ -32,15 +32,19 @@ def demo(
         Path, typer.Option("-o", "--out", help="Folder of the result; the simulated scenes come into it too.")
     ] = Path("demo-mine"),
     seed: Annotated[int, typer.Option("--seed", help="Seed of the simulation.", min=0)] = 20230904,
+    keep_scenes: Annotated[
+        bool, typer.Option("--keep-scenes", help="Keep the simulated scenes, half a gigabyte, after the maps are made.")
+    ] = False,
     as_json: parameters.Json = False,
 ) -> None:
     """Simulate a small open-pit mine under a real orbit and do the whole job on it, offline.
 
-    Three years of a dozen dates each; what is found is printed beside what was put in.
+    Three years of a dozen dates each; what is found is printed beside what was put in.  The
+    simulated scenes are deleted at the end unless --keep-scenes is given; nothing else is.
     """
     from insar_mining.pipeline import Truth, run
     from insar_mining.pipeline.lock import folder_lock
-    from insar_mining.simulate.demo import write_demo
+    from insar_mining.simulate.demo import delete_scenes, write_demo
 
     speech = speech_of(ctx)
     speech.say("a simulated open-pit mine in 36 scenes under the orbit of a real Sentinel-1 scene (no pixel is real)")
@@ -59,6 +63,10 @@ def demo(
             truth=Truth.read(scene.truth, scene.active_area_m2),
         )
     assert result.truth is not None
+    if not keep_scenes:
+        with folder_lock(out / SIMULATED):
+            deleted = delete_scenes(scene)
+        speech.say(f"{scene.scenes}: {deleted / 1e6:.0f} MB of simulated scenes deleted (--keep-scenes keeps them)")
     table = beside(result.truth, published_areas(result, out / "coherence"))
     if as_json:
         print_table(table, as_json=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from shapely.geometry.base import BaseGeometry
 from insar_mining.arrays import FloatArray
 from insar_mining.files import appears_whole, delete, write_text
 from insar_mining.geo.grid import MapGrid
+from insar_mining.sentinel1.safe_manifest import SAFE_FILES
 from insar_mining.simulate.ground import MapFunction, ZoneMap
 from insar_mining.simulate.scene import Acquisition, Settings
 from insar_mining.simulate.stack import SCENES, Progress, simulate_stack
@@ -45,6 +47,7 @@ SCATTERERS_PER_CELL = 4.0
 PAUSE = 0.1  # share of the steps in which work rests
 DEMO_VERSION = 1
 RECORD = "demo.json"
+_NOTHING = re.compile(r"(?!)")
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,29 @@ def write_demo(out: Path | str, *, seed: int = 20230904, progress: Progress | No
     }
     write_text(out / RECORD, json.dumps(record, indent=1))
     return _scene(out, record)
+
+
+def delete_scenes(scene: DemoScene) -> int:
+    """Delete the simulated products of a demonstration; the elevation model, outline and truth stay.
+
+    Parameters
+    ----------
+    scene : DemoScene
+        A product that is not as it was written, and any file that the simulation did not write, stays.
+
+    Returns
+    -------
+    int
+        Bytes that were deleted.
+    """
+    record = _record(scene.mine.parent)
+    deleted = 0
+    for name, size in () if record is None else record["products"].items():
+        product = scene.scenes / name
+        if _size(product) == size and delete(product, name, SAFE_FILES):
+            deleted += size
+    delete(scene.scenes, SCENES, _NOTHING)  # if it is empty now
+    return deleted
 
 
 def _with_geometry(planned: list[tuple[int, int, Acquisition]], rng: np.random.Generator) -> list[Acquisition]:

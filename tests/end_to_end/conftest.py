@@ -64,7 +64,7 @@ class Demo:
 def demo(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Demo]:
     """``insar-mining demo``, in full; half a gigabyte of scenes is taken away again unless a test failed."""
     folder = tmp_path_factory.mktemp("demo") / "a mine's result (é) [1]"
-    yield Demo(folder, insar_mining("demo", "--out", folder))
+    yield Demo(folder, insar_mining("demo", "--keep-scenes", "--out", folder))
     if not request.session.testsfailed:
         shutil.rmtree(folder / "simulated" / "scenes")
 

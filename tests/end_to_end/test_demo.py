@@ -172,7 +172,7 @@ def test_activity_is_within_a_twentieth_of_the_truth_and_the_interval_holds_it(
 
 
 def test_the_published_method_is_shown_beside_the_default_and_errs_more(demo: Demo) -> None:
-    again = json.loads(insar_mining("demo", "--out", demo.folder, "--json").stdout)
+    again = json.loads(insar_mining("demo", "--keep-scenes", "--out", demo.folder, "--json").stdout)
     ours = [abs(row["difference_percent"]) for row in again]
     published = [abs(row["published_difference_percent"]) for row in again]
     assert max(ours) < 5
@@ -374,7 +374,7 @@ def test_a_second_run_keeps_scenes_and_maps(demo: Demo, truth: dict[str, Any]) -
     assert len(kept) == len(truth["dates"]) + 2 * len(pairs)
     written = {path: path.stat().st_mtime_ns for path in kept}
     activity = (demo.folder / "activity.csv").read_bytes()
-    again = insar_mining("demo", "--out", demo.folder, "--json")
+    again = insar_mining("demo", "--keep-scenes", "--out", demo.folder, "--json")
     assert {path: path.stat().st_mtime_ns for path in kept} == written
     assert (demo.folder / "activity.csv").read_bytes() == activity
     assert again.processor_s < 0.6 * demo.said.processor_s

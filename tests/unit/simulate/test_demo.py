@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,31 @@ def test_a_complete_demonstration_is_kept_and_a_spoiled_one_made_again(
     assert write_demo(out, seed=5, progress=lambda done, total: calls.append(done)) == scene
     assert calls == [1, 2]
     assert spoiled.read_bytes() == content, "the same seed makes the same bytes"
+
+
+def test_only_scenes_that_were_simulated_are_deleted(small: tuple[Path, demo.DemoScene], tmp_path: Path) -> None:
+    source, _ = small
+    out = tmp_path / "a demo (é) [1]"
+    shutil.copytree(source, out)
+    scene = demo._read(out, seed=5)
+    assert scene is not None
+    first, second = sorted(scene.scenes.iterdir())
+    (second / "notes of mine.txt").write_text("not the simulator's")
+    stranger = scene.scenes / "S1A_IW_SLC__of_mine.SAFE"
+    stranger.mkdir()
+    (stranger / "manifest.safe").write_text("not the simulator's either")
+    size = sum(p.stat().st_size for p in first.rglob("*") if p.is_file())
+    assert demo.delete_scenes(scene) == size
+    assert sorted(scene.scenes.iterdir()) == sorted([second, stranger])
+    assert len(list(second.rglob("*.tiff"))) > 0
+    for kept in (scene.dem, scene.mine, scene.truth, out / demo.RECORD):
+        assert kept.is_file()
+    # the product of the right bytes goes too, and the folder that is empty then
+    (second / "notes of mine.txt").unlink()
+    shutil.rmtree(stranger)
+    assert demo.delete_scenes(scene) > 0
+    assert not scene.scenes.exists()
+    assert demo.delete_scenes(scene) == 0
 
 
 def test_outlines_are_written_in_longitude_and_latitude(small: tuple[Path, demo.DemoScene]) -> None:
