@@ -14,7 +14,7 @@ WORKERS ?= 2
 OLDEST := .venv-oldest
 AGED := -W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning
 
-.PHONY: help demo test test-oldest stress lint format bench docs docs-check clean clean-venv
+.PHONY: help demo test test-oldest stress lint format bench ten-minutes ten-minutes-quick docs docs-check clean clean-venv
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -49,12 +49,18 @@ bench: $(DEV)  ## run every script of benchmarks/ and print its table
 	@set -e; for script in benchmarks/bench_*.py; do $(RUN) "$$script"; done
 	$(RUN) -m pytest -o addopts= benchmarks/test_kernels.py -p no:randomly --benchmark-json benchmarks/results/kernels.json
 
+ten-minutes: $(CORE)  ## time a newcomer's first steps in a fresh environment made from the wheel
+	$(RUN) benchmarks/first_ten_minutes.py
+
+ten-minutes-quick: $(CORE)  ## the same without the demonstration; writes nothing
+	$(RUN) benchmarks/first_ten_minutes.py --quick
+
 docs: $(DEV)  ## build the documentation site with its notebooks run (site/index.html)
 	$(RUN) -m insar_mining demo --keep-scenes --out demo-mine
-	INSAR_MINING_DEMO="$(CURDIR)/demo-mine/simulated" DOCS_EXECUTE=true $(RUN) -m mkdocs build --strict
+	INSAR_MINING_DEMO="$(CURDIR)/demo-mine/simulated" DOCS_EXECUTE=true NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 docs-check: $(DEV)  ## build the site without running its notebooks; a warning is an error
-	$(RUN) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 
 clean: clean-venv  ## remove the environment, caches and the demo's folder
 	rm -rf demo-mine site .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

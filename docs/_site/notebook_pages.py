@@ -15,6 +15,8 @@ from nbclient import NotebookClient
 # what one output may be shown as, the best first
 SHOWN = ("image/png", "image/svg+xml", "text/html", "text/plain")
 SECONDS = 1800
+# a kernel warns that its TCP sockets are not encrypted; they are of the loopback interface
+QUIET = ["--log-level=ERROR"]
 NOT_RUN = '!!! note "Built without outputs"\n    `make docs` runs every notebook and shows its tables and figures.\n'
 
 
@@ -23,9 +25,10 @@ def pages_of(path: Path, *, execute: bool) -> dict[str, str | bytes]:
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         if execute:
-            NotebookClient(
-                notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": folder}}
-            ).execute()
+            place = {"metadata": {"path": folder}}
+            client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=place)
+            client.extra_arguments = QUIET
+            client.execute()
         files: dict[str, str | bytes] = {}
         parts: list[str] = []
         for cell in notebook.cells:
@@ -71,7 +74,7 @@ def _html(content: str, place: str, folder: Path, files: dict[str, str | bytes])
         files[name] = made.read_bytes()
         return f'[{made.name}]({name}){{target="_blank"}}'
     content = re.sub(r"<style.*?</style>", "", content, flags=re.DOTALL)
-    content = re.sub(r'\s(?:id|border|class)="[^"]*"', "", content)
+    content = re.sub(r'\s(?:id|border|class)="[^"]*"', "", content).replace("<table", '<table class="dataframe"')
     lines = [line.strip() for line in content.splitlines() if line.strip()]
     return '<div class="output">\n' + "\n".join(lines) + "\n</div>"
 
