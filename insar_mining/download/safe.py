@@ -27,11 +27,12 @@ from insar_mining.files import ANYTHING, TEMPORARY, delete, replace_folder, temp
 from insar_mining.sentinel1.annotation import SubSwath, parse_annotation
 from insar_mining.sentinel1.container import FolderContainer
 from insar_mining.sentinel1.edit import Cut, cut_annotation, shift_vectors
+from insar_mining.sentinel1.interference import REPORTS
 from insar_mining.sentinel1.layouts import SwathKey, burst_metadata_of
 from insar_mining.sentinel1.measurement import read_layout
 from insar_mining.sentinel1.product import Product, open_product
 from insar_mining.sentinel1.safe_manifest import SAFE_FILES, SafeFile, manifest_of, to_bytes
-from insar_mining.sentinel1.slices import align_samples, join_annotations, join_vectors
+from insar_mining.sentinel1.slices import align_samples, join_annotations, join_reports, join_vectors
 
 _BLOCK_LINES = 256
 
@@ -128,7 +129,7 @@ def _read_metadata(folder: Path) -> _Metadata:
             root = parse_xml(path.read_bytes())
         except ElementTree.ParseError as error:
             raise ProductError(f"{path}: not well-formed XML ({error}); fetch it again") from error
-        for kind in ("product", "noise", "calibration"):
+        for kind in ("product", "noise", "calibration", "rfi"):
             for key, element in burst_metadata_of(root, kind):
                 found.setdefault((kind, key), {})[ElementTree.tostring(element)] = element
         manifests += root.findall("manifest/{*}XFDU")
@@ -149,6 +150,8 @@ def _joined(
     first_samples = align_samples(aligned, source=str(folder))
     if kind == "product":
         return join_annotations(aligned, source=str(folder))
+    if kind == "rfi":
+        return join_reports(parts, REPORTS)
     if len(parts) != len(annotations):
         raise ProductError(
             f"{folder}: {len(parts)} times {kind} of {' '.join(key)} for {len(annotations)} slices; fetch the metadata "
@@ -179,6 +182,10 @@ def _write_image(product: Product, key: SwathKey, metadata: _Metadata, partial: 
         if vectors is not None:
             target = partial / "annotation" / "calibration" / f"{kind}-{stem}.xml"
             files.append(_put(target, kind, shift_vectors(vectors, cut)))
+    reports = metadata.content.get(("rfi", key))
+    if reports is not None:
+        (partial / "annotation" / "rfi").mkdir(exist_ok=True)
+        files.append(_put(partial / "annotation" / "rfi" / f"rfi-{stem}.xml", "rfi", reports))
     return _Image(swath, cut, edited, (*files, SafeFile("measurement", tiff)))
 
 

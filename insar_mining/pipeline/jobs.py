@@ -26,6 +26,7 @@ from insar_mining.pipeline.maps import DATES, MAP_FILES, Maps, ProgressCallback,
 from insar_mining.pipeline.outputs import FILES, software_versions, write_pair_maps
 from insar_mining.pipeline.ownership import check_no_foreign_files
 from insar_mining.pipeline.preparation import MAPS, RunPlan, Start, check_period, plan_only, prepare
+from insar_mining.pipeline.quality import with_quality
 from insar_mining.pipeline.result import Result, Story, write_result
 from insar_mining.pipeline.truth import Truth
 
@@ -137,7 +138,7 @@ def run(
             record=_run_record(begin, maps, analysis, skipped),
             period=begin.period,
             maps=maps.paths,
-            scenes=_with_failures(analysis.scenes, maps.failures),
+            scenes=with_quality(_with_failures(analysis.scenes, maps.failures), maps.quality),
             skipped=skipped,
             rejected=_rejected(begin, maps),
             kept_maps=maps.kept,

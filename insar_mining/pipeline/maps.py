@@ -32,6 +32,7 @@ from insar_mining.errors import (
 from insar_mining.files import write_text
 from insar_mining.geo.grid import MapGrid
 from insar_mining.options.models import RunOptions
+from insar_mining.pipeline.quality import Qualities
 from insar_mining.scenes.network import choose_pairs
 from insar_mining.sentinel1.product import Product, open_product
 
@@ -69,6 +70,8 @@ class Maps:
         Pairs that could not be mapped, and why.
     bad_dates : tuple of date
         Dates none of whose pairs could be mapped; a longer pair bridges each where there is one.
+    quality : mapping of str to mapping
+        Of each mapped pair what :meth:`insar_mining.pipeline.quality.Qualities.of_pair` tells of its dates.
     """
 
     pairs: gpd.GeoDataFrame
@@ -76,6 +79,7 @@ class Maps:
     kept: int
     failures: Mapping[str, str]
     bad_dates: tuple[dt.date, ...]
+    quality: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -221,6 +225,8 @@ def make_maps(scenes: gpd.GeoDataFrame, planner: Planner, progress: ProgressCall
     failed: dict[str, InsarMiningError] = {}
     bad: list[dt.date] = []
     kept = 0
+    quality: dict[str, Mapping[str, object]] = {}
+    dates = Qualities()
     engine = planner.engine()
     while True:
         try:
@@ -239,6 +245,7 @@ def make_maps(scenes: gpd.GeoDataFrame, planner: Planner, progress: ProgressCall
                 plan = planner.plan(pair)
                 kept += is_current(plan, planner.options.coherence.engine, planner.options.snap)
                 done[pair["pair"]] = coherence(plan, engine)
+                quality[pair["pair"]] = dates.of_pair(plan)
             except FAULTS_OF_A_PAIR as error:
                 failed[pair["pair"]] = error
                 warnings.warn(f"pair {pair['pair']} left out: {error}", SkippedInputWarning, stacklevel=3)
@@ -257,6 +264,7 @@ def make_maps(scenes: gpd.GeoDataFrame, planner: Planner, progress: ProgressCall
         kept=kept,
         failures={name: str(error) for name, error in failed.items()},
         bad_dates=tuple(bad),
+        quality=quality,
     )
 
 

@@ -27,6 +27,8 @@ SPEED_OF_LIGHT_M_S = 299_792_458.0
 MOST_MISSING_TIE_POINTS = 0.05
 """Share of tie points that are filled from their neighbours; a grid that lacks more is damaged."""
 
+_MISSING_LINES = ("numDownlinkInputMissingLines", "numInstrumentInputMissingLines", "numSsbErrorInputMissingLines")
+
 
 @dataclass(frozen=True)
 class RangePolynomial:
@@ -122,6 +124,8 @@ class SubSwath:
         Spacing of lines inside a burst.
     slant_range_time_s : float
         Two-way time of the first sample of every line.
+    missing_lines : int or None
+        Raw lines that were lost on the way to the processor (``downlinkQuality``); None if not annotated.
     """
 
     platform: str
@@ -147,6 +151,7 @@ class SubSwath:
     fm_rates: tuple[RangePolynomial, ...]
     doppler_centroids: tuple[RangePolynomial, ...]
     geolocation: GeolocationGrid
+    missing_lines: int | None = None
 
     @property
     def wavelength_m(self) -> float:
@@ -267,6 +272,7 @@ def _sub_swath(
         fm_rates=_fm_rates(element_at(root, "generalAnnotation/azimuthFmRateList"), seconds),
         doppler_centroids=_doppler_centroids(element_at(root, "dopplerCentroid/dcEstimateList"), seconds),
         geolocation=_geolocation(element_at(root, "geolocationGrid/geolocationGridPointList"), seconds),
+        missing_lines=_missing_lines(root),
     )
 
 
@@ -300,6 +306,14 @@ def _burst(index: int, element: ElementTree.Element, seconds: Callable[[str], fl
         first_valid_sample=first,
         last_valid_sample=last,
     )
+
+
+def _missing_lines(root: ElementTree.Element) -> int | None:
+    """Count the raw lines that downlink, instrument or storage lost; None if not annotated."""
+    quality = root.findall("qualityInformation/qualityDataList/qualityData/downlinkQuality")
+    counts = [element.findtext(name) for element in quality for name in _MISSING_LINES]
+    known = [int(text) for text in counts if text]
+    return sum(known) if known else None
 
 
 def _orbit_source(root: ElementTree.Element) -> str:

@@ -36,10 +36,11 @@ _SCHEMAS = {
     "product": "s1Level1ProductSchema",
     "noise": "s1Level1NoiseSchema",
     "calibration": "s1Level1CalibrationSchema",
+    "rfi": "s1Level1RfiSchema",
     "measurement": "s1Level1MeasurementSchema",
 }
 # paths of the files of a product that this package writes
-SAFE_FILES = re.compile(r"manifest\.safe|annotation/(?:calibration/)?[^/]+\.xml|measurement/[^/]+\.tiff")
+SAFE_FILES = re.compile(r"manifest\.safe|annotation/(?:(?:calibration|rfi)/)?[^/]+\.xml|measurement/[^/]+\.tiff")
 
 
 def utc_text(time: np.datetime64) -> str:
@@ -49,7 +50,7 @@ def utc_text(time: np.datetime64) -> str:
 
 @dataclass(frozen=True)
 class SafeFile:
-    """One file of a product: its kind (``product``, ``noise``, ``calibration``, ``measurement``) and its place."""
+    """One file of a product: its kind (``product``, ``noise``, ``calibration``, ``rfi``, ``measurement``), its path."""
 
     kind: str
     path: Path

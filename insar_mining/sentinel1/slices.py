@@ -37,6 +37,7 @@ _NEAR = (
 
 # lists that belong to moments of the data take, and the element that names the moment
 _LISTS = (
+    ("qualityInformation/qualityDataList", "azimuthTime"),
     ("generalAnnotation/orbitList", "time"),
     ("generalAnnotation/attitudeList", "time"),
     ("generalAnnotation/noiseList", "azimuthTime"),
@@ -164,6 +165,28 @@ def join_vectors(
         for name in (*_VECTOR_LISTS, _AZIMUTH_NOISE):
             _append_vectors(root.find(name), part.find(name), by_line=name != _AZIMUTH_NOISE)
     set_text(root, "adsHeader/stopTime", text_of(parts[order[-1]], "adsHeader/stopTime"))
+    return root
+
+
+def join_reports(parts: Sequence[Element], lists: Sequence[tuple[str, str]]) -> Element:
+    """Join annotations that list reports of moments; a report that two slices hold is kept once.
+
+    Parameters
+    ----------
+    parts : sequence of Element
+        In any order; none is changed.
+    lists : sequence of (str, str)
+        Name of each list, and of the element that tells the time of its reports.
+    """
+    ordered = sorted(parts, key=lambda part: text_of(part, "adsHeader/startTime"))
+    root = copy.deepcopy(ordered[0])
+    for part in ordered[1:]:
+        for path, moment in lists:
+            if root.find(path) is None and (whole := part.find(path)) is not None:
+                root.append(copy.deepcopy(whole))
+            else:
+                _merge_list(root, part, path, moment)
+    set_text(root, "adsHeader/stopTime", text_of(ordered[-1], "adsHeader/stopTime"))
     return root
 
 

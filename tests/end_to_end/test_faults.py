@@ -28,6 +28,7 @@ from insar_mining.coherence.engine import coherence
 from insar_mining.errors import EngineError, PartialCoverageWarning, SkippedInputWarning
 from insar_mining.options.models import CoherenceOptions, RunOptions
 from insar_mining.pipeline.maps import Maps, Planner, make_maps
+from insar_mining.pipeline.quality import with_quality
 from insar_mining.scenes.network import scenes_for
 from insar_mining.scenes.products import scan_products
 from insar_mining.sentinel1.product import open_product
@@ -335,6 +336,20 @@ def lost_lines(product: Path, *, is_annotated: bool) -> slice:
     return lines
 
 
+def interference(product: Path) -> None:
+    """An RFI annotation: pulses in an eighth of the lines of every burst."""
+    swath = open_product(product).sub_swath("IW1", "VV")
+    reports = "".join(
+        f"<rfiBurstReport><swath>IW1</swath><azimuthTime>{swath.utc(burst.azimuth_time_s)}</azimuthTime>"
+        "<timeDomainRfiReport><percentageAffectedLines>12.5</percentageAffectedLines></timeDomainRfiReport>"
+        "</rfiBurstReport>"
+        for burst in swath.bursts
+    )
+    path = product / "annotation" / "rfi" / f"rfi-{annotation(product).name}"
+    path.parent.mkdir()
+    path.write_text(f"<rfi><rfiBurstReportList>{reports}</rfiBurstReportList></rfi>", encoding="utf-8")
+
+
 @pytest.mark.parametrize("is_annotated", [True, False], ids=["annotated", "zeros only"])
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_lost_lines_are_nan_on_the_maps_of_their_date(
@@ -344,8 +359,17 @@ def test_lost_lines_are_nan_on_the_maps_of_their_date(
     products = stack.copy(tmp_path, 4)
     shutil.rmtree(products[1])
     lost_lines(products[2], is_annotated=is_annotated)
+    interference(products[2])
     with pytest.warns(PartialCoverageWarning, match="170-174"):
         maps = run_maps(tmp_path / "scenes", stack.dem, tmp_path / "maps")
+    table = with_quality(maps.pairs[["pair"]], maps.quality).set_index("pair")
+    assert table["reference_lost_lines"].tolist() == [0, 5]
+    assert table["secondary_lost_lines"].tolist() == [5, 0]
+    assert table["secondary_rfi_percent"].iloc[0] == table["reference_rfi_percent"].iloc[1] == 12.5
+    assert np.isnan(table["reference_rfi_percent"].iloc[0])
+    assert table["reference_missing_lines"].tolist() == [0, 0]
+    assert table["common_band"].between(0.9, 1.0).all()
+    assert table["secondary_ipf"].tolist() == [open_product(products[2]).ipf_version] * 2
     for path in maps.paths:
         found, expected = read(path), whole[path.stem]
         gone = np.isnan(found) & ~np.isnan(expected)

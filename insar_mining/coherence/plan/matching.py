@@ -56,8 +56,14 @@ def bursts_over(
 
 def match_bursts(
     cuts: Sequence[BurstCut], products: tuple[Product, Product, Product], polarisation: str, heights: GridHeights
-) -> tuple[BurstPair, ...]:
+) -> tuple[tuple[BurstPair, ...], float]:
     """Match each burst of the stack reference with one of the reference and one of the secondary.
+
+    Returns
+    -------
+    pairs : tuple of BurstPair
+    common_band : float
+        Least share of the azimuth spectrum that the bursts of a pair have in common, 0..1.
 
     Raises
     ------
@@ -96,7 +102,7 @@ def match_bursts(
             UnlikeScenesWarning,
             stacklevel=3,
         )
-    return tuple(pairs)
+    return tuple(pairs), common_band
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,9 @@ class CoherencePlan:
         First lines of reference and secondary, UTC.
     dem_reference : str
         What the heights of the elevation model were taken for, and why.
+    common_band : float
+        Share of the azimuth spectrum that the bursts of both dates have in common, 0..1: how well they are
+        synchronised.
     """
 
     reference: Path
@@ -146,6 +149,7 @@ class CoherencePlan:
     out: Path
     times: tuple[str, str] | None = None
     dem_reference: str = ""
+    common_band: float = 1.0
 
     @property
     def acquisitions(self) -> tuple[Acquisition, Acquisition, Acquisition]:
@@ -178,7 +182,8 @@ class CoherencePlan:
         values = dataclasses.asdict(self)
         for name in (*_FILES, "out"):
             del values[name]
-        for name in ("covered", "perpendicular_baseline_m", "times", "dem_reference"):  # they follow from the rest
+        # they follow from the rest
+        for name in ("covered", "perpendicular_baseline_m", "times", "dem_reference", "common_band"):
             del values[name]
         return {"algorithm": ALGORITHM, **values}
 
@@ -289,7 +294,7 @@ def make_plan(
             PartialCoverageWarning,
             stacklevel=2,
         )
-    bursts = match_bursts([cut for cut, _ in seen], (first, second, stack), polarisation, heights)
+    bursts, common_band = match_bursts([cut for cut, _ in seen], (first, second, stack), polarisation, heights)
     lon, lat = (float(v[0, grid.width // 2]) for v in grid.lonlat(slice(grid.height // 2, grid.height // 2 + 1)))
     main = bursts[0].swath  # any that both dates hold: they have one orbit
     baseline = perpendicular_baseline_m(
@@ -335,6 +340,7 @@ def make_plan(
         out=Path(out),
         times=(f"{first.start.astype('datetime64[us]')}Z", f"{second.start.astype('datetime64[us]')}Z"),
         dem_reference=heights.dem.reference,
+        common_band=common_band,
     )
 
 

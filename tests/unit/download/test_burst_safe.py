@@ -18,6 +18,7 @@ from insar_mining.download.safe import assemble_safe
 from insar_mining.download.verify import verify_folder
 from insar_mining.errors import OutputError, ProductError
 from insar_mining.sentinel1.annotation import SubSwath
+from insar_mining.sentinel1.interference import read_interference
 from insar_mining.sentinel1.product import open_product
 from tests.unit.sentinel1.conftest import pattern, write_plain_tiff
 
@@ -169,6 +170,30 @@ def test_noise_lines_are_counted_from_the_first_burst(small: bytes, tmp_path: Pa
     assert [e.text for e in root.iter("line")] == ["-160", "-120 -20 239"]
     assert root.findtext(".//firstAzimuthLine") == "-120"
     assert root.findtext("adsHeader/startTime", "").startswith("2023-09-04T06:37:39")
+
+
+def test_interference_reports_come_along(small: bytes, tmp_path: Path) -> None:
+    source = extract(tmp_path / "b", small, (3, 4))
+    (path,) = source.glob("*.xml")
+    root = ElementTree.parse(path)
+    wrapper = ElementTree.SubElement(root.find("metadata"), "rfi")  # type: ignore[arg-type]
+    ElementTree.SubElement(wrapper, "swath").text = "IW1"
+    ElementTree.SubElement(wrapper, "polarisation").text = "VV"
+    bursts = open_product(source).sub_swath("IW1", "VV")
+    times = [bursts.utc(burst.azimuth_time_s) for burst in bursts.bursts]
+    reports = "".join(
+        f"<rfiBurstReport><azimuthTime>{time}</azimuthTime><timeDomainRfiReport><percentageAffectedLines>{share}"
+        "</percentageAffectedLines></timeDomainRfiReport></rfiBurstReport>"
+        for time, share in zip(times, (2.5, 60.0), strict=True)
+    )
+    content = ElementTree.SubElement(wrapper, "content")
+    content.append(ElementTree.fromstring(f"<rfiBurstReportList>{reports}</rfiBurstReportList>"))
+    root.write(path)
+    safe = assemble_safe(source, tmp_path / "products")
+    for product in (open_product(source), open_product(safe)):
+        found = [read_interference(product, "IW1", "VV", [time]) for time in times]
+        assert [one.percent for one in found if one is not None] == [2.5, 60.0]
+    assert verify_folder(tmp_path / "products")["state"].tolist() == ["whole"]
 
 
 def test_the_measurement_carries_its_tie_points(small: bytes, tmp_path: Path) -> None:

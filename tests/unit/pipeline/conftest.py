@@ -42,6 +42,13 @@ class DoublePlan:
         return {"pair": self.pair, "sha256": self.sha256}
 
 
+class DoubleQualities:
+    """What is told of dates without a product."""
+
+    def of_pair(self, plan: DoublePlan) -> dict[str, object]:
+        return {"common_band": 0.97, "reference_lost_lines": int(plan.pair[6:8]), "secondary_ipf": "003.61"}
+
+
 @dataclass
 class Bench:
     """A mine, scenes every 12 days, and an engine that fails where it is told to."""
@@ -166,6 +173,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
     monkeypatch.setattr(maps, "is_current", is_current)
     monkeypatch.setattr(maps, "open_product", str)
     monkeypatch.setattr(maps, "choose_stack_reference", lambda *which, **how: None)
+    monkeypatch.setattr(maps, "Qualities", DoubleQualities)
     monkeypatch.setattr(preparation, "is_current", is_current)
     if request.node.get_closest_marker("real_report") is None:
         monkeypatch.setattr(result, "write_report", lambda path, content: write_text(path, f"{content.skipped}"))

@@ -38,6 +38,7 @@ from insar_mining.pipeline import acquisition, jobs, maps
 from insar_mining.pipeline.inputs import check_paths
 from insar_mining.pipeline.maps import MAP_FILES
 from insar_mining.pipeline.outputs import FILES
+from insar_mining.pipeline.quality import COLUMNS
 
 from .conftest import AREA, Bench, scene_table
 
@@ -645,3 +646,17 @@ def test_a_plan_none_of_whose_pairs_can_be_mapped_ends_with_the_first_fault(
     monkeypatch.setattr(maps, "make_plan", damaged)
     with pytest.raises(ProductError, match="none of the 18 pairs"):
         jobs.plan(bench.mine, out=bench.out, options=bench.options)
+
+
+def test_the_quality_of_dates_is_in_the_table_of_pairs(bench: Bench) -> None:
+    bench.bad_pairs = {"20210120_20210201"}
+    result = bench.run()
+    table = pd.read_csv(result.out / "scenes.csv").set_index("pair")
+    assert list(table.columns)[:5] == ["kept", "reason", "stable_mean", "stable_sd", "n_stable"]
+    assert list(table.columns)[5:] == list(COLUMNS)
+    failed = table.loc["20210120_20210201"]
+    assert failed[list(COLUMNS)].isna().all()
+    mapped = table.drop(index="20210120_20210201")
+    assert (mapped["common_band"] == 0.97).all()
+    assert mapped["reference_lost_lines"].tolist() == [int(pair[6:8]) for pair in mapped.index]
+    assert mapped["secondary_rfi_percent"].isna().all()

@@ -74,6 +74,17 @@ class Side:
         first = region.sample_start - wide.sample_start
         return np.ascontiguousarray(pixels[:, first : first + region.shape[1]])
 
+    def lost_lines(self, region: Region) -> int:
+        """Count the lines of a region in which pixels are missing, by the annotation or as zeros; see :meth:`read`.
+
+        Raises
+        ------
+        ProductError
+            The pixels cannot be read.
+        """
+        inside = region.within(self.burst.valid_lines, self.burst.valid_samples)
+        return 0 if inside is None else int(self._counts(self._pixels(inside), inside).any(axis=1).sum())
+
     def _pixels(self, region: Region) -> Complex64Array:
         """Read the pixels of a region as they are in the file."""
         lines, samples = slice(region.line_start, region.line_stop), slice(region.sample_start, region.sample_stop)
@@ -81,12 +92,17 @@ class Side:
 
     def _mark(self, pixels: Complex64Array, region: Region) -> None:
         """Set what is missing to NaN, and tell of it."""
+        counts = self._counts(pixels, region)
+        if counts.any():
+            self._tell(counts, region)
+
+    def _counts(self, pixels: Complex64Array, region: Region) -> npt.NDArray[np.int64]:
+        """Set what is missing to NaN; count it per line, by the annotation and as zeros, shape (lines, 2)."""
         lines = slice(region.line_start, region.line_stop)
         valid = self.burst.first_valid_sample[lines], self.burst.last_valid_sample[lines]
         counts = np.zeros((pixels.shape[0], 2), dtype=np.int64)
         _mark_missing(pixels, *valid, region.sample_start, counts)
-        if counts.any():
-            self._tell(counts, region)
+        return counts
 
     def _tell(self, counts: npt.NDArray[np.int64], region: Region) -> None:
         """Refuse pixels of which more than a few lines hold zeros only; warn of what else is missing."""
