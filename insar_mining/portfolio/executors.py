@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import math
 import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -29,7 +30,10 @@ from insar_mining.portfolio.work import Job, do_task
 WORKER_BYTES = 2_000_000_000
 SHARE_OF_MEMORY = 0.8
 MOST_LOSSES = 3
-AHEAD = 4  # tasks that wait at dask's scheduler for each worker; more would only fill its memory
+WAIT_S = 60.0  # for the first worker of a scheduler
+LOOK_AGAIN_S = 5.0  # for workers that came or went
+RETRIES = 2  # of a call that fails outside its job: a ledger on a shared disk that is away for a moment
+NEEDS = {"memory": float(WORKER_BYTES), "download": 1.0}  # of a mine, of workers that announce such resources
 
 Event = Callable[[Task, str, float], None]
 """Called with a task, what became of it and the seconds since it was handed out."""
@@ -42,7 +46,10 @@ class LostWorkerError(Exception):
 class Pool(Protocol):
     """Processes that take calls."""
 
-    slots: int
+    @property
+    def slots(self) -> int:
+        """Tasks that the processes do at a time."""
+        ...
 
     def submit(self, call: Callable[..., str], task: Task) -> Any:
         """Hand a task to a process; return a future."""
@@ -212,15 +219,51 @@ def local_pool(workers: int) -> Iterator[Processes]:
 
 
 class Dask:
-    """Workers of a dask.distributed scheduler."""
+    """Workers of a dask.distributed scheduler.
+
+    A mine asks for the resources of `NEEDS` that all workers announce: one download, and 2 GB of memory.  Where a
+    worker announces none, it does as many mines at a time as it has threads.  No more mines are handed out than workers
+    can do at once: a worker that dies takes those that wait for it for what killed it.
+    """
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self.slots = AHEAD * max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
+        announced = [worker["resources"] for worker in self._workers()]
+        self.resources = {name: need for name, need in NEEDS.items() if all(name in one for one in announced)}
+        self._counted = -math.inf, 1
+
+    def _workers(self) -> list[dict[str, Any]]:
+        return list(self._client.scheduler_info(n_workers=-1)["workers"].values())
+
+    @property
+    def slots(self) -> int:
+        """Mines that the workers of now do at a time; looked up again every few seconds."""
+        when, slots = self._counted
+        if time.monotonic() - when > LOOK_AGAIN_S:
+            self._check_there()
+            slots = max(sum(_mines_at_once(worker, self.resources) for worker in self._workers()), 1)
+            self._counted = time.monotonic(), slots
+        return slots
 
     def submit(self, call: Callable[..., str], task: Task) -> Any:
-        """Hand a task to a worker; a worker that dies hands it on to others."""
-        return self._client.submit(call, task, pure=False, retries=0, key=f"{task.id}-{os.urandom(4).hex()}")
+        """Hand a task to a worker; a worker that dies hands it on to others.
+
+        Raises
+        ------
+        EngineError
+            The scheduler is gone.
+        """
+        self._check_there()
+        return self._client.submit(
+            call, task, pure=False, retries=RETRIES, resources=self.resources, key=f"{task.id}-{os.urandom(4).hex()}"
+        )
+
+    def _check_there(self) -> None:
+        if self._client.status != "running":
+            raise EngineError(
+                "dask.distributed: the connection to the scheduler is lost. Start a scheduler and begin again: "
+                "finished mines are kept"
+            )
 
     def first_done(self, futures: Sequence[Any]) -> Any:
         """Wait until one of some futures is done, and return it."""
@@ -237,10 +280,18 @@ class Dask:
 
         try:
             return str(future.result())
-        except (KilledWorker, CancelledError) as error:
+        except KilledWorker as error:
+            raise LostWorkerError(str(error)) from None
+        except CancelledError as error:
+            self._check_there()
             raise LostWorkerError(str(error)) from None
         finally:
             future.release()
+
+
+def _mines_at_once(worker: Mapping[str, Any], needs: Mapping[str, float]) -> int:
+    """Count the mines that a worker does at a time: by its threads, and by what it announces."""
+    return min([int(worker["nthreads"]), *(int(worker["resources"][name] // need) for name, need in needs.items())])
 
 
 @contextmanager
@@ -252,7 +303,7 @@ def dask_pool(scheduler: str | None, workers: int, *, report: Path | None = None
     scheduler : str, optional
         ``tcp://host:port``; without it a LocalCluster is started and stopped.
     workers : int
-        Of the LocalCluster, one thread and 2 GB each.
+        Of the LocalCluster, one thread, one download and 2 GB each.
     report : Path, optional
         HTML file for dask's performance report.
 
@@ -262,6 +313,7 @@ def dask_pool(scheduler: str | None, workers: int, *, report: Path | None = None
         dask.distributed is not installed, or the scheduler does not answer or has no worker.
     """
     try:
+        import dask
         from distributed import Client, LocalCluster, performance_report
     except ImportError as error:
         raise EngineError("dask.distributed: is not installed. Do pip install 'insar-mining[scale]'") from error
@@ -269,9 +321,10 @@ def dask_pool(scheduler: str | None, workers: int, *, report: Path | None = None
     cluster_of, client_of, report_of = untyped
     with contextlib.ExitStack() as stack:
         if scheduler is None:
-            cluster = stack.enter_context(
-                cluster_of(workers, threads_per_worker=1, memory_limit=WORKER_BYTES, dashboard_address=None)
-            )
+            # who is to blame for a death is counted here, mine by mine
+            stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": 0}))
+            local = {"threads_per_worker": 1, "memory_limit": WORKER_BYTES, "dashboard_address": None}
+            cluster = stack.enter_context(cluster_of(workers, resources=NEEDS, **local))
             client = stack.enter_context(client_of(cluster))
         else:
             try:
@@ -280,8 +333,12 @@ def dask_pool(scheduler: str | None, workers: int, *, report: Path | None = None
                 raise EngineError(
                     f"{scheduler}: no scheduler answers there ({error}). Start one, or mend it"
                 ) from error
-        if not client.scheduler_info(n_workers=-1)["workers"]:
-            raise EngineError(f"{scheduler}: the scheduler has no worker. Start some, then begin again")
+        try:
+            client.wait_for_workers(1, timeout=WAIT_S)
+        except TimeoutError:
+            raise EngineError(
+                f"{scheduler}: the scheduler has no worker ({WAIT_S:g} s waited). Start some, then begin again"
+            ) from None
         if report is not None:
             stack.enter_context(report_of(filename=str(report)))
         yield Dask(client)

@@ -29,6 +29,7 @@ from insar_mining.simulate import (
     Acquisition,
     Settings,
     SimulatedStack,
+    Template,
     ZoneMap,
     flat,
     morocco_template,
@@ -45,7 +46,12 @@ IDLE, WORKED = 0.97, 0.1
 
 
 def simulated(
-    out: Path, days: list[int], worked: BaseGeometry, worked_steps: set[int], area: BaseGeometry
+    out: Path,
+    days: list[int],
+    worked: BaseGeometry,
+    worked_steps: set[int],
+    area: BaseGeometry,
+    template: Template | None = None,
 ) -> SimulatedStack:
     """Products of the seam of two bursts; in some steps between dates a piece of the ground is worked."""
     ground = ZoneMap({"worked": worked}, EPSG)
@@ -53,7 +59,7 @@ def simulated(
     rng = np.random.default_rng(5)
     return simulate_stack(
         out,
-        [Acquisition(morocco_template(), day, perpendicular_m=float(rng.uniform(-60, 60))) for day in days],
+        [Acquisition(template or morocco_template(), day, perpendicular_m=float(rng.uniform(-60, 60))) for day in days],
         area=area,
         terrain=flat(EPSG, HEIGHT_M),
         coherence=lambda step: ground.values(busy if step in worked_steps else quiet, background=IDLE),
@@ -185,8 +191,10 @@ def _burst(
         related["URL"] = HOST + path
     size = swath.lines_per_burst * swath.samples_per_burst * 4
     said = {
-        "ASCENDING_DESCENDING": swath.orbit_direction.upper(), "AZIMUTH_TIME": begin, "PATH_NUMBER": "52",
-        "BURST_ID_FULL": f"052_{110435 + index}_IW1", "SUBSWATH_NAME": "IW1", "BYTE_LENGTH": str(size),
+        "ASCENDING_DESCENDING": swath.orbit_direction.upper(), "AZIMUTH_TIME": begin,
+        "PATH_NUMBER": str(product.relative_orbit),
+        "BURST_ID_FULL": f"{product.relative_orbit:03d}_{110435 + index}_IW1",
+        "SUBSWATH_NAME": "IW1", "BYTE_LENGTH": str(size),
         **_state_vectors(swath, (start + stop) / 2),
     }  # fmt: skip
     for attribute in umm["AdditionalAttributes"]:

@@ -81,6 +81,10 @@ class Server(ThreadingHTTPServer):
         with self.lock:
             self._asked.append(asked)
 
+    def note_none(self) -> None:
+        """Forget the requests so far."""
+        self.asked.clear()
+
     @property
     def asked(self) -> list[Asked]:
         """Requests so far; a client may have its last byte before the server has noted what it sent."""

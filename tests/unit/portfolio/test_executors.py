@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -161,7 +163,35 @@ def test_dask(tmp_path: Path, serial: dict[str, bytes]) -> None:
     assert set(made(folder).values()) == {1}
 
 
-def start(folder: Path, *, workers: int) -> subprocess.Popen[bytes]:
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_dask_workers_that_die_and_what_they_announce(tmp_path: Path) -> None:
+    """Of a worker with eight threads that announces two downloads, two mines are done at a time."""
+    from distributed import Client, LocalCluster
+
+    folder = tiny.planned(tmp_path / "dies")
+    with dask_pool(None, 1) as pool:
+        states = execute(tiny.tasks(5), folder, tiny.dies, pool, lambda *_: None)
+    assert {state for task, state in states.items() if task != "mine-002"} <= {"done", "partial", "there"}
+    ledger = Ledger(folder)
+    assert [ledger.state(task)[0] for task in tiny.tasks(5)] == ["done", "done", "failed", "partial", "done"]
+    assert "died 3 times" in ledger.state(tiny.tasks(5)[2])[1]
+    assert set(made(folder).values()) == {1}
+    for announced, most in (({"memory": 64e9, "download": 2}, 2), ({"memory": 6e9, "download": 9}, 3), ({}, 8)):
+        folder = tiny.planned(tmp_path / f"at-most-{most}")
+        with (
+            LocalCluster(
+                1, threads_per_worker=8, processes=False, resources=announced, dashboard_address=None
+            ) as cluster,  # type: ignore[no-untyped-call]
+            Client(cluster),  # type: ignore[no-untyped-call]
+            dask_pool(cluster.scheduler_address, 0) as pool,
+        ):
+            execute(tiny.tasks(7), folder, tiny.counted, pool, lambda *_: None)
+        at_once = [int(line) for line in (folder / "at_once").read_text().split()]
+        assert most >= max(at_once) > most // 2
+
+
+def start(folder: Path, *, workers: int | str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tests.unit.portfolio.tiny", str(folder), str(COUNT), str(workers)]
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
 
@@ -193,6 +223,54 @@ def test_killed_at_any_time(tmp_path: Path, serial: dict[str, bytes], campaign: 
             finish_and_compare(tmp_path / f"done-{kills}", serial)
             folder = tiny.planned(tmp_path / "portfolio")
     finish_and_compare(folder, serial)
+
+
+@pytest.mark.slow
+def test_a_cluster_killed_at_any_time(tmp_path: Path, serial: dict[str, bytes], campaign: Callable[[int], int]) -> None:
+    """The scheduler, a worker, a worker's nanny or the command is killed; a second command ends with the same files."""
+    rng = random.Random(11)
+    for number in range(campaign(20)):
+        folder = tiny.planned(tmp_path / f"round-{number}")
+        address = f"tcp://127.0.0.1:{free_port()}"
+        workers = ("worker", address, "--nworkers", "2", "--nthreads", "1", "--no-dashboard", "--death-timeout", "10",
+                   "--local-directory", str(tmp_path / "scratch"))  # fmt: skip
+        started = [dask("scheduler", "--port", address.rpartition(":")[2], "--no-dashboard"), dask(*workers)]
+        command = start(folder, workers=address)
+        wait_for(folder / "made")
+        time.sleep(rng.uniform(0.0, 0.5))
+        family = [psutil.Process(one.pid) for one in (*started, command)]
+        family += [child for one in family for child in one.children(recursive=True)]
+        victim = family[0] if number == 0 else rng.choice(family)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim.send_signal(signal.SIGKILL)
+        if victim.pid == started[1].pid:  # the command waits for workers
+            started.append(dask(*workers))
+        command.wait(60)
+        finish_and_compare(folder, serial)
+        for one in started:
+            one.terminate()
+            one.wait(30)
+        _, left = psutil.wait_procs(family, timeout=20)
+        assert not left, f"{[one.cmdline() for one in left]} outlived the cluster"
+
+
+def wait_for(path: Path) -> None:
+    until = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+
+
+def dask(*arguments: str) -> subprocess.Popen[bytes]:
+    """Start a scheduler or workers as ``dask scheduler`` and ``dask worker`` do."""
+    command = [sys.executable, "-m", "dask", *arguments]
+    environment = os.environ | {"TINY_S": "0.1"}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
 
 def finish_and_compare(folder: Path, serial: dict[str, bytes]) -> None:

@@ -29,7 +29,7 @@ def job(task: Task, folder: Path, steps: Steps) -> Finished:
     """Write two files; a number that is 7 modulo 10 fails, 3 modulo 10 lacks a date."""
     number = int(task.inputs["number"])
     steps("working", 0, 1)
-    time.sleep(0.004)
+    time.sleep(float(os.environ.get("TINY_S", "0.004")))
     if number % 10 == 7:
         raise ProductError(f"scene {number}: damaged (0 bytes, limit 1). Fetch it again")
     out = folder / "mines" / task.id
@@ -40,6 +40,18 @@ def job(task: Task, folder: Path, steps: Steps) -> Finished:
     with (folder / "made").open("a") as made:
         made.write(f"{task.id}\n")
     return Finished(out, [{"what": "2021-01-05", "reason": "404"}] if number % 10 == 3 else [])
+
+
+def counted(task: Task, folder: Path, steps: Steps) -> Finished:
+    """Note how many tasks are done at the same time, this one among them."""
+    busy = folder / "busy"
+    busy.mkdir(exist_ok=True)
+    (busy / task.id).touch()
+    time.sleep(0.1)
+    with (folder / "at_once").open("a") as at_once:
+        at_once.write(f"{len(list(busy.iterdir()))}\n")
+    (busy / task.id).unlink()
+    return job(task, folder, steps)
 
 
 def dies(task: Task, folder: Path, steps: Steps) -> Finished:
@@ -57,14 +69,14 @@ def result(folder: Path) -> dict[str, bytes]:
 
 
 def main() -> None:
-    """Run tasks as a command does: ``python -m tests.unit.portfolio.tiny FOLDER COUNT WORKERS``."""
-    from insar_mining.portfolio.executors import execute, local_pool
+    """Run tasks as a command does: ``python -m tests.unit.portfolio.tiny FOLDER COUNT WORKERS``, or a scheduler."""
+    from insar_mining.portfolio.executors import dask_pool, execute, local_pool
 
-    folder, count, workers = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    if workers == 0:
+    folder, count, workers = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    if workers == "0":
         execute(tasks(count), folder, job, None, lambda *_: None)
         return
-    with local_pool(workers) as pool:
+    with dask_pool(workers, 0) if workers.startswith("tcp:") else local_pool(int(workers)) as pool:
         execute(tasks(count), folder, job, pool, lambda *_: None)
 
 
