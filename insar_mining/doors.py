@@ -304,6 +304,8 @@ def _first_that_opens(path: Path | str, formats: Sequence[str]) -> rasterio.io.D
             return rasterio.open(path, driver=name)
         except RasterioIOError as error:
             first = first or error
+        except (ValueError, LookupError, TypeError, AttributeError) as error:  # a CRS, a name or a tag that is none
+            first = first or RasterioIOError(one_line(error) or type(error).__name__)
     raise first or RasterioIOError("no format is allowed")
 
 

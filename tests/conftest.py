@@ -6,6 +6,7 @@ import functools
 import lzma
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,12 @@ def unpacked(folder: str, pattern: str) -> bytes:
     """Content of the one xz-compressed file of tests/data that matches a pattern."""
     (path,) = (DATA / folder).glob(pattern + ".xz")
     return lzma.decompress(path.read_bytes())
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C where whoever started the tests had it ignored (nohup, a shell's &): processes inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 
-import rasterio
+from rasterio.errors import RasterioError
 
 from insar_mining.coherence.plan.model import CoherencePlan
 from insar_mining.coherence.plan.product import SHA256_MULTIHASH
+from insar_mining.doors import GEOTIFF, open_raster, parse_json
 from insar_mining.errors import DamagedMapWarning
 from insar_mining.files import sha256
 from insar_mining.options.models import SnapOptions
@@ -21,7 +21,7 @@ def is_current(plan: CoherencePlan, engine: str, snap: SnapOptions | None = None
     if not (plan.out.is_file() and item.is_file()):
         return False
     try:  # the tags stand at the file's beginning: half of it has them too
-        asset = json.loads(item.read_bytes())["assets"]["coherence"]
+        asset = parse_json(item.read_bytes())["assets"]["coherence"]
         whole = asset["file:size"] == plan.out.stat().st_size
         recorded = str(asset["file:checksum"]).removeprefix(SHA256_MULTIHASH)
     except (OSError, ValueError, KeyError, TypeError):
@@ -29,9 +29,9 @@ def is_current(plan: CoherencePlan, engine: str, snap: SnapOptions | None = None
     if not whole:
         return False
     try:
-        with rasterio.open(plan.out) as source:
+        with open_raster(plan.out, GEOTIFF) as source:
             found = source.tags()
-    except rasterio.errors.RasterioError:
+    except RasterioError:
         return False
     same = found.get("PLAN_SHA256") == plan.sha256 and found.get("ENGINE") == engine
     # what is in parentheses became of what was asked for

@@ -25,6 +25,7 @@ from typing import IO, Any
 
 import requests
 
+from insar_mining.doors import parse_json
 from insar_mining.download.integrity import Expected, fault_of, is_noted, put_text, write_note
 from insar_mining.download.session import LoginError, place
 from insar_mining.download.transfer import Limits, Throttle, Transfer, Unavailable
@@ -309,7 +310,7 @@ class _Known:
     def read(cls, part: Path, url: str) -> _Known | None:
         """Return what was noted, None if nothing was or the part is of another file."""
         try:
-            said = json.loads(_state_path(part).read_text(encoding="utf-8"))
+            said = parse_json(_state_path(part).read_bytes())
             found = cls(said["url"], said["etag"], said["modified"], said["total"])
         except (OSError, ValueError, KeyError, TypeError):
             return None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
 
-from insar_mining.doors import HEIGHT_FORMATS, open_raster, opened_zip, parse_xml_file
+from insar_mining.doors import HEIGHT_FORMATS, open_raster, opened_zip, parse_json, parse_xml_file
 from insar_mining.errors import ArchiveError, InsarMiningError
 from insar_mining.files import delete
 
@@ -184,7 +184,7 @@ def put_text(path: Path, text: str) -> None:
 def read_note(path: Path) -> dict[str, Any] | None:
     """Return what was noted of a file, None if nothing (or nothing readable) was."""
     try:
-        note = json.loads(note_path(path).read_text(encoding="utf-8"))
+        note = parse_json(note_path(path).read_bytes())
     except (OSError, ValueError):
         return None
     return note if isinstance(note, dict) and {"size", "modified_ns", "sha256"} <= note.keys() else None

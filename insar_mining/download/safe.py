@@ -20,7 +20,7 @@ import rasterio
 from rasterio.control import GroundControlPoint
 from rasterio.errors import RasterioError
 
-from insar_mining.doors import parse_xml
+from insar_mining.doors import parse_json, parse_xml
 from insar_mining.download.integrity import put_text
 from insar_mining.errors import OutputError, ProductError
 from insar_mining.files import ANYTHING, TEMPORARY, delete, replace_folder, temporary_name
@@ -99,7 +99,7 @@ def assembled(bursts: Path | str, folder: Path | str) -> Path:
     identity = open_product(source).identity()
     note = folder / f".{source.name}.safe.json"
     try:
-        said = json.loads(note.read_text(encoding="utf-8"))
+        said = parse_json(note.read_bytes())
         made = folder / str(said["product"])
         if said["bursts"] == identity and said["identity"] == open_product(made).identity():
             return made

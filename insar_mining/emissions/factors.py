@@ -125,7 +125,8 @@ def activity_key(text: str) -> str:
 def _day(texts: pd.Series[str], of_year: str, unknown: int) -> npt.NDArray[np.int64]:
     digits = texts.str.removesuffix(".0").str.replace("-", "", regex=False)
     whole = digits.where(digits.str.len() != 4, digits + of_year)
-    return pd.to_numeric(whole, errors="coerce").fillna(unknown).to_numpy(np.int64)
+    number = pd.to_numeric(whole, errors="coerce")
+    return number.where(number.abs() < 1e9).fillna(unknown).to_numpy(np.int64)
 
 
 def _row_findings(frame: pd.DataFrame, file: str) -> list[Finding]:

@@ -12,6 +12,7 @@ import pydantic
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from insar_mining.doors import parse_yaml
 from insar_mining.emissions.units import amount
 from insar_mining.errors import EmissionsError
 
@@ -205,7 +206,7 @@ def parsed(path: Path | str, model: type[T]) -> T:
     """Read a YAML file as a model; every fault is named with its place."""
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        content = parse_yaml(path.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise EmissionsError(f"{path}: no YAML in UTF-8 ({' '.join(str(error).split())}). Correct it") from error
     except OSError as error:

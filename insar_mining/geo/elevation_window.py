@@ -23,7 +23,7 @@ from pyproj.exceptions import ProjError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-from insar_mining.doors import HEIGHT_FORMATS, open_raster
+from insar_mining.doors import HEIGHT_FORMATS, guarded, open_raster
 from insar_mining.errors import DemError
 
 Bounds = tuple[float, float, float, float]
@@ -106,11 +106,12 @@ def read_window(path: Path, wanted: Bounds, heights: Heights) -> tuple[HeightPie
     # a user's GTIFF_POINT_GEO_IGNORE would bring the half-cell shift back
     with rasterio.Env(GTIFF_POINT_GEO_IGNORE="NO"), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # an error below, with the remedy
-        try:
-            with open_raster(path, HEIGHT_FORMATS) as file:
-                return _window_of(file, path, wanted, heights)
-        except RasterioError as error:
-            raise DemError(f"{path}: cannot be read as a raster ({error}); download or export it again") from error
+        with guarded(DemError, path, "Download or export it again."):
+            try:
+                with open_raster(path, HEIGHT_FORMATS) as file:
+                    return _window_of(file, path, wanted, heights)
+            except RasterioError as error:
+                raise DemError(f"{path}: cannot be read as a raster ({error}); download or export it again") from error
 
 
 def check_size(posts: int, source: str) -> None:
@@ -133,6 +134,8 @@ def _window_of(
 ) -> tuple[HeightPiece | None, Bounds]:
     if not all(math.isfinite(value) for value in file.transform):
         raise DemError(f"{path}: its geotransform is not finite ({tuple(file.transform)[:6]}). Export it again")
+    if file.transform.determinant == 0:
+        raise DemError(f"{path}: its cells have no area ({tuple(file.transform)[:6]}). Export it again")
     if file.crs is None or file.transform.is_identity:
         missing = "coordinate system" if file.crs is None else "geotransform"
         raise DemError(

@@ -170,10 +170,15 @@ def read_mines(
     mended: list[str] = []
     taken: set[str] = set()
     total = 0
-    layers = read_vector(path, layer)
+    with np.errstate(invalid="ignore", over="ignore"):  # such coordinates are named below, with their feature
+        layers = read_vector(path, layer)
     several = sum(len(found.geometry) for found in layers) > 1
     for found in layers:
-        with guarded(MineError, found.source, "Repair its polygons, or export the file again."):
+        # coordinates that are no numbers, or too large, are named with their feature
+        with (
+            np.errstate(invalid="ignore", over="ignore"),
+            guarded(MineError, found.source, "Repair its polygons, or export the file again."),
+        ):
             checked = check_polygons(found.geometry, _crs_of(found), found.mended, found.source)
         _check_swapped_attributes(checked, found.columns)
         _check_swapped_file(checked, found.source)

@@ -206,7 +206,7 @@ def _read_gdal(path: Path, source: str, stem: str, layer: str | None) -> list[Ve
     except ValueError as error:
         raise MineError(f"{source}: cannot be read as a vector file; {REMEDY} ({error})") from error
     path = path.absolute()  # a relative name could be taken for that of a service
-    with _bounded_gdal(), guarded(MineError, source, "Export the file again."):
+    with _bounded_gdal(), guarded(MineError, source, "Export the file again."), _remarks_logged(source):
         try:
             names = _chosen_layers(path, source, layer)
             return [_read_layer(path, name, f"{source}, layer {name}" if layer else source, stem) for name in names]
@@ -238,15 +238,10 @@ def _chosen_layers(path: Path, source: str, layer: str | None) -> list[str]:
 
 
 def _read_layer(path: Path, name: str, source: str, stem: str) -> VectorLayer:
-    with warnings.catch_warnings(record=True) as caught:
-        # GDAL's remarks on single features; what matters of them is judged again, with the feature named
-        warnings.simplefilter("always")
-        try:
-            meta, _, wkb, fields = pyogrio.raw.read(path, layer=name, force_2d=True)
-        except (pyogrio.errors.FeatureError, pyogrio.errors.GeometryError, UnicodeDecodeError) as error:
-            raise MineError(f"{source}: a feature cannot be read ({one_line(error)}); export the file again") from error
-    for remark in caught:
-        logger.info("%s: %s", source, one_line(remark.message))
+    try:
+        meta, _, wkb, fields = pyogrio.raw.read(path, layer=name, force_2d=True)
+    except (pyogrio.errors.FeatureError, pyogrio.errors.GeometryError, UnicodeDecodeError) as error:
+        raise MineError(f"{source}: a feature cannot be read ({one_line(error)}); export the file again") from error
     if wkb is None:
         raise MineError(f"{source}: has no geometry, only a table; {REMEDY}")
     geometry, mended = _decoded(list(wkb))
@@ -273,7 +268,8 @@ def _decoded(wkb: list[Any]) -> tuple[ObjectArray, dict[int, str]]:
     damaged = [i for i, g in enumerate(geometry) if g is None and wkb[i] is not None]
     mended = {}
     for i in damaged:
-        geometry[i] = shapely.from_wkb(wkb[i], on_invalid="fix")
+        with np.errstate(invalid="ignore"):
+            geometry[i] = shapely.from_wkb(wkb[i], on_invalid="fix")
         if geometry[i] is not None:
             mended[i] = "a ring was not closed"
     return geometry, mended
@@ -283,6 +279,16 @@ def _plain_values(values: npt.NDArray[Any]) -> list[Any]:
     """Turn a column into Python values, with None for NaN and NaT."""
     plain = [v.tolist() if isinstance(v, np.ndarray) else v for v in values.tolist()]
     return [None if v is None or (isinstance(v, float) and v != v) or v is pd.NaT else v for v in plain]
+
+
+@contextmanager
+def _remarks_logged(source: str) -> Iterator[None]:
+    """Log GDAL's remarks on files and features; what matters of them is judged again, with the feature named."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for remark in caught:
+        logger.info("%s: %s", source, one_line(remark.message))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, Field
 
 from insar_mining import __version__
+from insar_mining.doors import guarded, parse_yaml
 from insar_mining.emissions.climate_trace import export
 from insar_mining.emissions.estimate import Estimate, estimate
 from insar_mining.emissions.factors import read_factors
@@ -161,7 +162,10 @@ def read_inventory(folder: Path | str) -> dict[str, pd.DataFrame]:
 
 def _yaml_of(folder: Path) -> dict[str, Any]:
     path = folder / "inventory.yaml"
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    if not path.exists():
+        return {}
+    with guarded(EmissionsError, path, "Make the inventory again."):
+        return dict(parse_yaml(path.read_text(encoding="utf-8")))
 
 
 def export_inventory(folder: Path | str, schema: str, out: Path | str) -> list[Path]:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import rasterio
 from pyproj import CRS
 
+from insar_mining.doors import GEOTIFF, guarded, open_raster
 from insar_mining.emissions.land import HM2_M2, silent_ground
 from insar_mining.errors import EmissionsError
 from insar_mining.geo.cells import RasterGrid, cell_area_m2, cover_fraction
@@ -31,7 +31,7 @@ def read_active(folder: Path | str) -> tuple[dict[int, npt.NDArray[np.bool_]], R
     grids = []
     for path in sorted(Path(folder).glob("active_*.tif")):
         if match := re.fullmatch(r"active_(\d{4})", path.stem):
-            with rasterio.open(path) as source:
+            with guarded(EmissionsError, path, "Make the result again."), open_raster(path, GEOTIFF) as source:
                 active[int(match[1])] = source.read(1) == 1
                 crs = CRS.from_user_input(source.crs)
                 grids.append(RasterGrid(crs, source.transform, source.width, source.height))

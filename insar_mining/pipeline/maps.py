@@ -18,6 +18,7 @@ from insar_mining.coherence.current import is_current
 from insar_mining.coherence.engine import Engine, coherence, engine_for
 from insar_mining.coherence.plan.model import CoherencePlan, make_plan
 from insar_mining.coherence.plan.stack import choose_stack_reference
+from insar_mining.doors import parse_json
 from insar_mining.errors import (
     CoverageError,
     InsarMiningError,
@@ -175,7 +176,7 @@ class Planner:
 
     def _recorded(self) -> dict[str, str] | None:
         try:
-            record = json.loads((self.folder / STACK_RECORD).read_text(encoding="utf-8"))
+            record = parse_json((self.folder / STACK_RECORD).read_bytes())
             return {key: str(record[key]) for key in ("scene", "identity")}
         except (OSError, ValueError, KeyError, TypeError):
             return None

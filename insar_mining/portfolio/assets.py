@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from insar_mining.doors import check_vector, guarded
 from insar_mining.errors import MineError
 from insar_mining.portfolio.clusters import distances_m
 from insar_mining.portfolio.footprints import PortfolioMine
@@ -69,10 +70,9 @@ def read_assets(path: Path | str) -> Assets:
     else:
         import geopandas as gpd
 
-        try:
-            frame = gpd.read_file(path).to_crs(4326)
-        except Exception as error:
-            raise MineError(f"{path}: cannot be read as points ({error}). Give a CSV, or points with a CRS") from error
+        with guarded(MineError, path, "Give a CSV, or a vector file of points with a CRS."):
+            check_vector(path)
+            frame = gpd.read_file(path.absolute()).to_crs(4326)
         at = shapely.point_on_surface(frame.geometry.to_numpy())
         lon, lat = shapely.get_x(at), shapely.get_y(at)
         table = pd.DataFrame(frame.drop(columns=frame.geometry.name)).astype(str)

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from insar_mining.doors import parse_json
 from insar_mining.errors import OutputError
 from insar_mining.files import sha256, write_text
 
@@ -98,7 +99,7 @@ class Ledger:
     def record(self, task_id: str) -> Record | None:
         """Return the last record of a task; None without one, or of another format."""
         try:
-            values = json.loads((self.folder / f"{task_id}.json").read_text(encoding="utf-8"))
+            values = parse_json((self.folder / f"{task_id}.json").read_bytes())
             if not isinstance(values, dict) or values.get("format") != FORMAT:
                 return None
             outputs = {name: (int(size), str(digest)) for name, (size, digest) in values.pop("outputs").items()}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import shapely
-import yaml
 
 from insar_mining.arrays import BoolArray
-from insar_mining.doors import GEOTIFF, open_raster
+from insar_mining.doors import GEOTIFF, guarded, open_raster, parse_json, parse_yaml
 from insar_mining.errors import OptionError, OutputError
 from insar_mining.files import appears_whole, write_text
 from insar_mining.geo.mines import Mine
@@ -32,6 +32,8 @@ from insar_mining.pipeline.result import RECORD
 
 FOLDER, STATE, LATEST, ACTIVE = "changes", "state.json", "latest", "active.npz"
 WHOLE_MINE = "mine"
+PAIR = re.compile(r"\d{8}_\d{8}", re.ASCII)
+REMEDY = "Restore the file, or run the mine again."
 NEW_GROUND_M = 100.0  # from all ground that was active before
 LEAST_CELLS = 9  # the least patch that the significant method decides
 
@@ -118,12 +120,13 @@ class _Snapshot:
 def _recorded(folder: Path) -> tuple[Mine, RunOptions]:
     """Return the mine and the options that a result was made with."""
     path = folder / RECORD
-    try:
-        made_by = yaml.safe_load(path.read_text(encoding="utf-8"))[PROVENANCE_KEY]
+    with guarded(OutputError, path, "Run the mine there first: the folder holds no result of a run."):
+        made_by = parse_yaml(path.read_text(encoding="utf-8"))[PROVENANCE_KEY]
         said = made_by["mine"]
-        mine = Mine(str(said["id"]), str(said["name"]), shapely.from_wkt(said["geometry"]))
-    except (OSError, KeyError, TypeError, yaml.YAMLError, shapely.errors.GEOSException) as error:
-        raise OutputError(f"{folder}: holds no result of a run ({error}). Run the mine there first") from error
+        geometry = shapely.from_wkt(said["geometry"])
+        if geometry.geom_type not in ("Polygon", "MultiPolygon") or not geometry.is_valid or not geometry.area > 0:
+            raise ValueError("the mine's geometry is no polygon")
+        mine = Mine(str(said["id"]), str(said["name"]), geometry)
     options = read_options(path, RunOptions)
     if options.end is None:
         raise OptionError(f"{path}: names no period. Only the result of a run can be updated")
@@ -133,25 +136,48 @@ def _recorded(folder: Path) -> tuple[Mine, RunOptions]:
 
 
 def _snapshot(folder: Path) -> _Snapshot:
-    scenes = pd.read_csv(folder / "scenes.csv", dtype={"pair": str})
-    mapped = scenes[~scenes["reason"].astype(str).str.startswith("not mapped")]
+    with guarded(OutputError, folder / "scenes.csv", REMEDY):
+        scenes = pd.read_csv(folder / "scenes.csv", dtype={"pair": str})
+        mapped = scenes[~scenes["reason"].astype(str).str.startswith("not mapped")]
+        pairs = _checked_pairs(mapped["pair"])
     active, cell_m = np.zeros((0, 0), np.bool_), 0.0
     for path in sorted(folder.glob("active_[0-9][0-9][0-9][0-9].tif")):
-        with open_raster(path, GEOTIFF) as source:
+        with guarded(OutputError, path, REMEDY), open_raster(path, GEOTIFF) as source:
             layer = source.read(1) == 1
             cell_m = float(source.res[0])
-        active = layer if not active.size else active | layer
-    return _Snapshot(tuple(mapped["pair"]), active, cell_m)
+            active = layer if not active.size else active | layer
+    return _Snapshot(pairs, active, cell_m)
+
+
+def _checked_pairs(names: Iterable[object]) -> tuple[str, ...]:
+    """Return names of pairs, each a text such as 20210105_20210117.
+
+    Raises
+    ------
+    ValueError
+        One is none.
+    """
+    for name in names:
+        if not (isinstance(name, str) and PAIR.fullmatch(name)):
+            raise ValueError(f"{name!r:.60} is no pair")
+        for day in name.split("_"):
+            dt.date.fromisoformat(day)
+    return tuple(str(name) for name in names)
 
 
 def _state(folder: Path) -> _Snapshot | None:
     """Return what was told last; None if nothing was."""
-    try:
-        said = json.loads((folder / FOLDER / STATE).read_text(encoding="utf-8"))
-        with np.load(folder / FOLDER / ACTIVE) as held:
-            return _Snapshot(tuple(said["pairs"]), held["active"], float(held["cell_m"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    path = folder / FOLDER / STATE
+    if not path.exists():
         return None
+    # what cannot be read must not count as told
+    with guarded(OutputError, path.parent, "Move the folder away: the next update then begins anew."):
+        said = parse_json(path.read_bytes())
+        with np.load(folder / FOLDER / ACTIVE) as held:
+            active, cell_m = held["active"], float(held["cell_m"])
+        if active.dtype != np.bool_ or active.ndim != 2 or not cell_m >= 0:
+            raise ValueError(f"active ground of {active.dtype}, {active.shape}")
+        return _Snapshot(_checked_pairs(said["pairs"]), active, cell_m)
 
 
 def _keep(folder: Path, snapshot: _Snapshot) -> None:
@@ -163,10 +189,14 @@ def _keep(folder: Path, snapshot: _Snapshot) -> None:
 
 def _starts_and_stops(folder: Path, new: tuple[str, ...]) -> list[dict[str, Any]]:
     """Return the changes of the stretches of work that lie within the new pairs."""
-    try:
-        zones = pd.read_csv(folder / "zones.csv", parse_dates=["start", "stop"])
-    except FileNotFoundError:  # the published method knows years only
+    path = folder / "zones.csv"
+    if not path.exists():  # the published method knows years only
         return []
+    with guarded(OutputError, path, REMEDY):
+        zones = pd.read_csv(path)
+        for name in ("start", "stop"):
+            zones[name] = pd.to_datetime(zones[name], format="ISO8601")
+        zones = zones.astype({"zone": str, "worked": bool, "share": float})
     first_new = min(pd.Timestamp(pair[:8]) for pair in new)
     found = []
     for zone, rows in zones.groupby("zone", sort=False):

@@ -12,6 +12,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
+from insar_mining.doors import parse_json
 from insar_mining.errors import OptionError, OutputError
 from insar_mining.files import write_text
 from insar_mining.options.models import RunOptions, to_yaml
@@ -141,7 +142,7 @@ def open_portfolio(folder: Path | str) -> Portfolio:
     folder = Path(folder)
     path = folder / PLAN
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        said = parse_json(path.read_bytes())
         if said["format"] != FORMAT:
             raise OutputError(
                 f"{path}: was written by another version (format {said['format']}, this one reads {FORMAT}). Plan the "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import jinja2
 import pandas as pd
 
 from insar_mining import __version__
+from insar_mining.doors import one_line
+from insar_mining.errors import SkippedInputWarning
 from insar_mining.files import write_text
 from insar_mining.portfolio.ledger import Task
 from insar_mining.portfolio.plan import Portfolio
@@ -87,18 +90,21 @@ def _row(portfolio: Portfolio, mine: Mapping[str, Any], task: Task | None) -> di
 
 def _areas(path: Path) -> dict[int, dict[str, float]]:
     """Read the yearly active areas of a result."""
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError):
+    if not path.exists():
         return {}
-    return {
-        int(row["year"]): {
-            "area": float(row["area_m2"]),
-            "low": float(row["area_low_m2"]),
-            "high": float(row["area_high_m2"]),
+    try:
+        return {
+            int(row["year"]): {
+                "area": float(row["area_m2"]),
+                "low": float(row["area_low_m2"]),
+                "high": float(row["area_high_m2"]),
+            }
+            for row in pd.read_csv(path).to_dict("records")
         }
-        for row in table.to_dict("records")
-    }
+    except (OSError, ValueError, KeyError) as error:
+        text = f"left out: {path}: cannot be read as a table of areas ({one_line(error)}). Run the mine again"
+        warnings.warn(text, SkippedInputWarning, stacklevel=2)
+        return {}
 
 
 def trend(areas: Mapping[int, Mapping[str, float]]) -> str:

@@ -22,6 +22,7 @@ import geopandas as gpd
 import pandas as pd
 import requests
 
+from insar_mining.doors import parse_json
 from insar_mining.download.elevation import fetch_dem
 from insar_mining.download.files import Item, Outcome, fetch_files, is_whole
 from insar_mining.download.integrity import note_path
@@ -132,7 +133,7 @@ class Store:
         """Say why a file could not be fetched in this attempt; empty if it may be tried."""
         path = self._failure_path(item.name)
         try:
-            said: Mapping[str, str] = json.loads(path.read_text(encoding="utf-8"))
+            said: Mapping[str, str] = parse_json(path.read_bytes())
         except (OSError, ValueError):
             return ""
         if said.get("attempt") == self.attempt and not is_whole(path.parent / item.name, item.expected, item.url):

@@ -20,9 +20,11 @@ import pandas as pd
 from shapely.geometry import Polygon, shape
 from shapely.geometry.base import BaseGeometry
 
+from insar_mining.doors import parse_json
 from insar_mining.errors import ArchiveError, OrbitError, OutputError, SkippedInputWarning
 from insar_mining.files import appears_whole
 from insar_mining.sentinel1.manifest import footprint_polygon
+from insar_mining.sentinel1.orbit import without_leap_second
 from insar_mining.sentinel1.record_orbits import state_vectors
 
 RECORD_COLUMNS = (
@@ -148,7 +150,9 @@ def _platform(umm: Mapping[str, Any]) -> str:
 
 
 def _time(text: str | None) -> np.datetime64:
-    return np.datetime64("NaT", "ns") if text in _NOTHING else np.datetime64(str(text).removesuffix("Z"), "ns")
+    if text in _NOTHING:
+        return np.datetime64("NaT", "ns")
+    return np.datetime64(without_leap_second(str(text).removesuffix("Z").removesuffix("+00:00")), "ns")
 
 
 def _whole(value: object) -> int | None:
@@ -273,7 +277,7 @@ def read_records(path: Path | str) -> gpd.GeoDataFrame:
             found = gpd.read_parquet(path)
             rows = [{**r, "geometry": g} for r, g in zip(found.to_dict("records"), found.geometry, strict=True)]
         else:
-            rows = _rows_of(json.loads(path.read_text(encoding="utf-8")))
+            rows = _rows_of(parse_json(path.read_bytes()))
         return _typed([_restored(row) for row in rows])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArchiveError(
@@ -301,7 +305,7 @@ def pairs_in(path: Path | str) -> set[str] | None:
     if path.suffix.lower() == ".parquet":
         return None
     try:
-        features = json.loads(path.read_text(encoding="utf-8"))["features"]
+        features = parse_json(path.read_bytes())["features"]
         named = [f["properties"] for f in features]
         is_pairs = bool(named) and all("reference" in p and "secondary" in p for p in named)
         return {p[which] for p in named for which in ("reference", "secondary")} if is_pairs else None
@@ -312,19 +316,27 @@ def pairs_in(path: Path | str) -> set[str] | None:
 def _rows_of(collection: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Rows of a table of scenes, or of the scenes that came along with pairs."""
     features = collection.get("scenes", collection)["features"]
-    return [{**f["properties"], "geometry": shape(f["geometry"])} for f in features]
+    with np.errstate(invalid="ignore"):  # what is no number is no geometry
+        return [{**f["properties"], "geometry": shape(f["geometry"])} for f in features]
 
 
 def _restored(row: Mapping[str, Any]) -> dict[str, Any]:
     restored = {name: row[name] for name in RECORD_COLUMNS}
     for name in _TIMES:
         missing = restored[name] is None or pd.isna(restored[name])
-        restored[name] = np.datetime64("NaT", "ns") if missing else np.datetime64(restored[name], "ns")
+        value = None if missing or restored[name] == "NaT" else restored[name]
+        restored[name] = np.datetime64(value, "ns") if isinstance(value, pd.Timestamp) else _time(value)
     for name in _WHOLE_NUMBERS:
         restored[name] = None if pd.isna(restored[name]) else int(restored[name])
-    if not isinstance(restored["geometry"], BaseGeometry) or restored["geometry"].is_empty:
+    if not isinstance(restored["geometry"], BaseGeometry) or not _is_on_earth(restored["geometry"]):
         restored["geometry"] = Polygon()
     return restored
+
+
+def _is_on_earth(geometry: BaseGeometry) -> bool:
+    """Tell whether a footprint has finite coordinates in degrees."""
+    west, south, east, north = geometry.bounds or (np.nan,) * 4
+    return -360 <= west <= east <= 360 and -90 <= south <= north <= 90
 
 
 def without_doubles(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

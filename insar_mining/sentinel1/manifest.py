@@ -13,6 +13,9 @@ from insar_mining.doors import guarded, parse_xml
 from insar_mining.errors import ProductError
 from insar_mining.sentinel1.annotation import parse_utc
 
+# relative orbits of the repeat cycle
+TRACKS = 175
+
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
@@ -74,7 +77,7 @@ def _manifest(root: ElementTree.Element) -> Manifest:
     versions = [
         s.get("version", "") for s in root.iterfind(".//{*}software") if s.get("name", "").startswith("Sentinel-1 IPF")
     ]
-    return Manifest(
+    found = Manifest(
         platform=f"S1{number}" if number and family and family.upper().startswith("SENTINEL-1") else None,
         mode=text("{*}instrumentMode/{*}mode"),
         product_type=text("{*}productType"),
@@ -90,6 +93,25 @@ def _manifest(root: ElementTree.Element) -> Manifest:
             for location in root.iterfind("dataObjectSection/dataObject/byteStream/fileLocation")
         ),
     )
+    _check_possible(found)
+    return found
+
+
+def _check_possible(manifest: Manifest) -> None:
+    """Refuse values that no product has.
+
+    Raises
+    ------
+    ValueError
+    """
+    if manifest.direction not in (None, "ascending", "descending"):
+        raise ValueError(f"its pass is {manifest.direction!r}")
+    if manifest.relative_orbit is not None and not 1 <= manifest.relative_orbit <= TRACKS:
+        raise ValueError(f"its relative orbit is {manifest.relative_orbit} (limits 1 and {TRACKS})")
+    if manifest.absolute_orbit is not None and manifest.absolute_orbit < 1:
+        raise ValueError(f"its absolute orbit is {manifest.absolute_orbit}")
+    if manifest.start is not None and manifest.stop is not None and not manifest.start < manifest.stop:
+        raise ValueError(f"it stops at {manifest.stop}, before its start at {manifest.start}")
 
 
 def _lon_lat(coordinates: str) -> list[tuple[float, float]]:
@@ -101,6 +123,8 @@ def _lon_lat(coordinates: str) -> list[tuple[float, float]]:
 def footprint_polygon(corners: list[tuple[float, float]]) -> Polygon | MultiPolygon:
     """Return the polygon of (lon, lat) corners, cut in two where it crosses the antimeridian."""
     longitudes = [lon for lon, _ in corners]
+    if not all(abs(lon) <= 360 and abs(lat) <= 90 for lon, lat in corners):
+        raise ValueError(f"a corner of its footprint is no place on Earth ({corners[0]} ...)")
     if max(longitudes) - min(longitudes) <= 180:
         return Polygon(corners)
     east = Polygon([(lon % 360, lat) for lon, lat in corners])

@@ -40,6 +40,7 @@ DOWNLINK_SD_M = 3.0
 
 _POSITION_DEGREE = 6  # of positions alone; over three minutes it represents an orbit to 0.1 mm
 
+_UTC = re.compile(r"(?:19[7-9]|20\d|21\d)\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,12})?", re.ASCII)
 _SPAN_IN_NAME = re.compile(r"_V(\d{8}T\d{6})_(\d{8}T\d{6})\.EOF$", re.IGNORECASE)
 
 
@@ -267,8 +268,16 @@ def orbit_files(paths: Iterable[Path | str]) -> list[Path]:
 
 
 def without_leap_second(text: str) -> str:
-    """Return a UTC text without the second 60, which is that of the next minute's beginning."""
+    """Return a UTC text without the second 60, which is that of the next minute's beginning.
+
+    Raises
+    ------
+    ValueError
+        It is no time of the years 1970 to 2199.
+    """
     text = text.strip().removeprefix("UTC=")
+    if not _UTC.fullmatch(text):  # of another text the libraries would make a year, or a time zone
+        raise ValueError(f"{text!r:.60} is no UTC time")
     if text[17:19] != "60":
         return text
     minute = dt.datetime.fromisoformat(text[:16]) + dt.timedelta(minutes=1)

@@ -22,6 +22,7 @@ from insar_mining.sentinel1.layouts import NAME, BurstLayout, Layout, Pixels, Sw
 from insar_mining.sentinel1.manifest import Manifest, footprint_polygon
 from insar_mining.sentinel1.measurement import TiffLayout, announce_window, read_layout, read_window
 from insar_mining.sentinel1.orbit import Orbit, read_orbit_file
+from insar_mining.sentinel1.plausible import check_plausible
 
 _START_TOLERANCE = np.timedelta64(10, "s")
 
@@ -245,6 +246,7 @@ class Product:
                 f"{source}: describes {' '.join(map(str, said))} at {first}, expected {' '.join(map(str, expected))} "
                 f"from {self.start} to {self.stop}; it belongs to another product, fetch this one again"
             )
+        check_plausible(kept, source)
         if self._orbit is not None:
             kept = replace(kept, orbit=self._orbit)
         return kept
@@ -444,6 +446,7 @@ def _facts(layout: Layout) -> Manifest:
     for key in layout.keys:
         xml, source = layout.annotation(key)
         swath = layout.select(key, parse_annotation(xml, source=source))
+        check_plausible(swath, source)
         parsed.append(swath)
     first = parsed[0]
     found = Manifest(

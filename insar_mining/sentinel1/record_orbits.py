@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from insar_mining.arrays import FloatArray
+from insar_mining.doors import parse_json
 from insar_mining.errors import CoverageError, OrbitError
-from insar_mining.sentinel1.orbit import Orbit
+from insar_mining.sentinel1.orbit import Orbit, without_leap_second
 
 # WGS 84 (NGA.STND.0036), J2 of EGM96 (NASA/TP-1998-206861)
 GRAVITY_M3_S2 = 3.986004418e14
@@ -136,9 +137,9 @@ def state_vectors(rows: Sequence[Sequence[object]], *, source: str) -> StateVect
         flown to the next one's time misses it by more than a metre.
     """
     try:
-        time = np.array([str(row[0]) for row in rows], dtype="datetime64[ns]")
+        time = np.array([without_leap_second(str(row[0])) for row in rows], dtype="datetime64[ns]")
         state = np.array([[float(str(value)) for value in row[1:]] for row in rows], dtype=np.float64)
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, TypeError) as error:
         raise OrbitError(f"{source}: a state vector cannot be read ({error}); its baseline is unknown") from error
     if state.ndim != 2 or state.shape[0] < 2 or state.shape[1] != 6:
         raise OrbitError(f"{source}: {len(rows)} state vectors of 7 numbers, at least 2 are needed")
@@ -185,8 +186,8 @@ def from_text(text: object, *, source: str) -> StateVectors:
     if not isinstance(text, str) or not text:
         raise OrbitError(f"{source}: its record has no state vectors, so its baseline is unknown")
     try:
-        rows = json.loads(text)
-    except json.JSONDecodeError as error:
+        rows = parse_json(text)
+    except ValueError as error:
         raise OrbitError(f"{source}: its state vectors cannot be read ({error}); search again") from error
     if not isinstance(rows, list):
         raise OrbitError(f"{source}: its state vectors are no list; search again")

@@ -16,7 +16,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 from rasterio.enums import ColorInterp
 
-from insar_mining.activity.cube.dates import DatePair, dates_in_name, pair_of_moments
+from insar_mining.activity.cube.dates import DatePair, dates_in_name, moment_of, pair_of_moments
 from insar_mining.doors import parse_xml
 from insar_mining.errors import RasterError, SnapCrashError
 from insar_mining.geo.raster_input import DRIVERS, open_raster
@@ -271,7 +271,7 @@ def _layers_of_mintpy(path: Path) -> list[Layer] | None:
     if len(shape) == 2:
         pairs = [dates_in_name(attributes.get("DATE12", ""))]
     else:
-        pairs = [pair_of_moments(*(np.datetime64(_iso(day)) for day in row)) for row in dates]
+        pairs = [pair_of_moments(*(moment_of(_iso(day)) for day in row)) for row in dates]
     if len(pairs) != (1 if len(shape) == 2 else shape[0]):
         raise RasterError(f"{path}: has {shape[0]} maps and {len(pairs)} pairs of dates; make it again")
     return [
@@ -354,7 +354,7 @@ def _instant(value: Any) -> np.datetime64:
     """Turn a stored date (a time, a text, or a number such as 20210105) into an instant."""
     if isinstance(value, np.datetime64):
         return np.datetime64(str(value.astype("datetime64[s]")))
-    return np.datetime64(_iso(_text(value)), "s")
+    return moment_of(_iso(_text(value)))
 
 
 def _iso(text: str) -> str:

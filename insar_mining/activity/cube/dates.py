@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from insar_mining.doors import parse_json
 from insar_mining.errors import RasterError
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -87,7 +88,8 @@ class DatePair:
         days = []
         for value in (first, second):
             try:
-                day = np.datetime64(value, "D")  # type: ignore[call-overload]
+                # numpy would take the text 20210105 for a year
+                day = moment_of(value).astype("datetime64[D]") if isinstance(value, str) else np.datetime64(value, "D")  # type: ignore[call-overload]
             except (ValueError, TypeError) as error:
                 raise RasterError(f"{source}: {value!r} is not a date; write it as 2021-01-05") from error
             if np.isnat(day):
@@ -385,7 +387,7 @@ def _dates_in_mapping(values: Mapping[str, object], names: tuple[tuple[str, str]
         if plain.get(first) and plain.get(second):
             texts = [str(plain[name]).strip() for name in (first, second)]
             try:
-                pair = pair_of_moments(*(np.datetime64(text.removesuffix("Z").split("+")[0], "s") for text in texts))
+                pair = pair_of_moments(*(moment_of(text) for text in texts))
             except ValueError:
                 pair = DatePair.of(texts[0][:10], texts[1][:10], source)
             if pair is not None or first != "start_datetime":
@@ -394,10 +396,29 @@ def _dates_in_mapping(values: Mapping[str, object], names: tuple[tuple[str, str]
     return None
 
 
+def moment_of(text: str) -> np.datetime64:
+    """Turn the text of a date, or of a moment in UTC, into seconds; also ``20210105`` and ``20210105T060000``.
+
+    Raises
+    ------
+    ValueError
+        It is neither, or outside the years of satellites.
+    """
+    text = text.strip()
+    if text == "NaT":
+        return np.datetime64("NaT", "s")
+    moment = dt.datetime.fromisoformat(text)
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"{text!r:.40} is outside the years {FIRST_YEAR} to {LAST_YEAR}")
+    return np.datetime64(moment, "s")
+
+
 def _dates_in_item(path: Path) -> DatePair | None:
     """Read the dates of a STAC item; None when there is none, or it is something else."""
     try:
-        properties = json.loads(path.read_text(encoding="utf-8"))["properties"]
+        properties = parse_json(path.read_bytes())["properties"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if not isinstance(properties, dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 import logging
 import os
 import warnings
@@ -21,6 +20,7 @@ from insar_mining.activity.cube.rasters import (
     Zero,
     read_header,
 )
+from insar_mining.doors import parse_json
 from insar_mining.errors import AssumedCrsWarning, RasterError, SkippedInputWarning
 from insar_mining.options.maps import MapOptions
 
@@ -94,7 +94,7 @@ def _is_open(folder: Path) -> bool:
     if folder.suffix.lower() == ".data" and folder.with_suffix(".dim").is_file():
         return False
     try:
-        collection = json.loads((folder / "collection.json").read_text(encoding="utf-8"))
+        collection = parse_json((folder / "collection.json").read_bytes())
         result = str(collection["id"]).startswith("insar-mining-")
     except (OSError, ValueError, KeyError, TypeError):
         return True

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 import zarr
 import zarr.errors
 
 from insar_mining import __version__
+from insar_mining.activity.cube.blocks import Key, lazy_variable
 from insar_mining.activity.cube.checks import check_cube
+from insar_mining.doors import guarded
 from insar_mining.errors import OutputError, RasterError
 from insar_mining.files import ANYTHING, TEMPORARY, check_replaceable, delete, replace_folder, temporary_name
 from insar_mining.geo.cells import RasterGrid
@@ -137,15 +140,54 @@ def from_zarr(path: str | os.PathLike[str]) -> xr.DataArray:
             cube[axis].attrs.pop(name, None)
     if "transform" in cube.attrs:
         cube.attrs["transform"] = tuple(cube.attrs["transform"])
-    return cube
+    with guarded(RasterError, path, "Make the store again (to_zarr)."):
+        _check_stored(cube)
+    return _checked_when_read(cube, path)
+
+
+def _check_stored(cube: xr.DataArray) -> None:
+    """Refuse a cube whose axes are not those that `to_zarr` writes.
+
+    Raises
+    ------
+    ValueError
+    """
+    if cube.dims != ("pair", "y", "x"):
+        raise ValueError(f"its dimensions are {cube.dims}")
+    places = [cube[axis].values for axis in ("y", "x")] + [np.array(cube.attrs["transform"][:6], np.float64)]
+    if not all(np.isfinite(values).all() for values in places):
+        raise ValueError("a coordinate is no number")
+    if not (cube["reference_date"].values < cube["secondary_date"].values).all():
+        raise ValueError("the dates of a pair are not in order")
+    area = np.asarray(cube["cell_area_m2"].values)
+    if not (np.isfinite(area) & (area > 0)).all():
+        raise ValueError("a cell has no area")
+
+
+def _checked_when_read(cube: xr.DataArray, path: Path) -> xr.DataArray:
+    """Return the same cube whose damaged parts are an error with the store's name when they are read."""
+    stored = cube.variable
+
+    def read(key: Key) -> npt.NDArray[np.float32]:
+        with guarded(RasterError, path, "Make the store again (to_zarr)."):
+            values = np.asarray(stored[key].values, np.float32)
+        if not values.size:
+            return values
+        low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
+        if low < 0 or high > 1:
+            raise RasterError(f"{path}: values from {low:g} to {high:g}; coherence lies between 0 and 1. Make it again")
+        return values
+
+    variable = lazy_variable(("pair", "y", "x"), cube.shape, read)
+    checked = xr.DataArray(variable, coords=cube.coords, name=cube.name, attrs=cube.attrs)
+    checked.encoding = cube.encoding
+    return checked
 
 
 def _opened(path: Path, *, mask_and_scale: bool = True) -> xr.Dataset:
-    try:
+    with guarded(RasterError, path, "Give the folder of a Zarr store, or make it again."):
         data: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=True, mask_and_scale=mask_and_scale)
-        return data
-    except (OSError, ValueError, KeyError, zarr.errors.BaseZarrError) as error:
-        raise RasterError(f"{path}: not a Zarr store that can be opened ({error})") from error
+    return data
 
 
 def _write(coh: xr.DataArray, path: Path, chunk: int) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from xml.etree import ElementTree
 
 from shapely.geometry import box
 
@@ -46,6 +45,7 @@ from insar_mining.coherence.snap.provision import (
     write_external_dem,
 )
 from insar_mining.coherence.snap.settings import SnapSettings, find_snap, settings, variant, warn_of_version
+from insar_mining.doors import parse_xml
 from insar_mining.errors import (
     EngineError,
     EngineWarning,
@@ -487,4 +487,4 @@ def _slice_number(path: Path) -> str:
             text = archive.read(next(name for name in archive.namelist() if name.endswith("/manifest.safe")))
     else:
         text = path.read_bytes()
-    return ElementTree.fromstring(text).findtext(".//{*}sliceNumber", "").strip()
+    return parse_xml(text).findtext(".//{*}sliceNumber", "").strip()

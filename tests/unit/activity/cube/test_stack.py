@@ -424,5 +424,5 @@ def test_zarr_is_replaced_whole_and_strangers_are_left_alone(
 
 
 def test_an_absent_store_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RasterError, match=r"none\.zarr: not a Zarr store"):
+    with pytest.raises(RasterError, match=r"none\.zarr: .* Zarr store"):
         from_zarr(tmp_path / "none.zarr")
