@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -75,10 +76,11 @@ def search(
     speech = speech_of(ctx)
     for reason in choice.reasons:
         speech.say(reason)
-    days = "one date only"
+    days, series = "one date only", []
     if chosen["start"].dt.date.nunique() > 1:
         spacing = suggest_spacing(chosen)
         days = " ".join(f"--temporal-baseline {span}" for span in spacing.temporal_baseline_days)
+        series = [{**dataclasses.asdict(one), "options": one.options} for one in spacing.series]
         for reason in spacing.reasons:
             speech.say(reason)
     if as_json:
@@ -90,6 +92,7 @@ def search(
             "tracks": choice.table.to_dict("records"),
             "gaps": holes.astype(str).to_dict("records"),
             "pair_options": days,
+            "series": series,
             "bytes": int(chosen["bytes"].sum()),
         }
         print_record(record, as_json=True)

@@ -21,7 +21,7 @@ from insar_mining.activity.published.composite import CEILING
 from insar_mining.activity.significant.significance import Significance
 from insar_mining.geo.raster import write_cog
 from insar_mining.pipeline.stac import write_item
-from insar_mining.pipeline.styles import class_colour, write_palette, write_ramp
+from insar_mining.pipeline.styles import class_colour, write_composite, write_palette, write_ramp
 from insar_mining.tables import write_table as write_table
 
 NO_VALUE = 255
@@ -110,6 +110,8 @@ def _write_styles(files: Sequence[Path], analysis: Analysis) -> list[Path]:
             written.append(write_palette(file, {0: ("other ground", (200, 200, 200)), 1: ("stable", (0, 114, 178))}))
         elif file.stem.startswith("ndai_"):
             written.append(write_ramp(file, 0.0, CEILING))
+        elif file.stem.startswith("rgb_"):
+            written.append(write_composite(file, 0.0, 1.0))  # its bands are shares of the ceiling
     return written
 
 
@@ -136,6 +138,9 @@ def _write_significance(folder: Path, analysis: Analysis, found: Significance, t
         template = xr.DataArray(values, dims=("band", "y", "x"), attrs=dates[0].attrs)
         said = dict(tags) | {"DATES": "yyyymmdd; 0 where never"}
         files.append(_write(folder / "active_dates.tif", template, list(DATE_BANDS), said, 0))
+        known = values[0][values[0] > 0]  # the style shows the first band: days of first activity
+        if known.size:
+            files.append(write_ramp(files[-1], float(known.min()), float(known.max())))
         files.append(write_table(folder / "monthly.csv", analysis.timeline.monthly))
         files.append(write_table(folder / "seasonality.csv", pd.DataFrame([seasonality(analysis.timeline.monthly)])))
     return files

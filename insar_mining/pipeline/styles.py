@@ -47,16 +47,38 @@ def write_ramp(raster: Path, low: float, high: float) -> Path:
         opacity="1",
         alphaBand="-1",
         nodataColor="",
-        classificationMin=f"{low:g}",
-        classificationMax=f"{high:g}",
+        classificationMin=f"{low:.10g}",
+        classificationMax=f"{high:.10g}",
     )
     shader = ElementTree.SubElement(ElementTree.SubElement(renderer, "rastershader"), "colorrampshader")
     shader.attrib |= {"colorRampType": "INTERPOLATED", "classificationMode": "1", "clip": "0"}
     for number, colour in enumerate(RAMP):
         value = low + (high - low) * number / (len(RAMP) - 1)
         ElementTree.SubElement(
-            shader, "item", value=f"{value:g}", label=f"{value:g}", color=_hexadecimal(colour), alpha="255"
+            shader, "item", value=f"{value:.10g}", label=f"{value:.10g}", color=_hexadecimal(colour), alpha="255"
         )
+    return _write(raster, renderer)
+
+
+def write_composite(raster: Path, low: float, high: float) -> Path:
+    """Write the style of a composite: bands 1 to 3 as red, green and blue, stretched from a low to a high value."""
+    bands = {"red": "1", "green": "2", "blue": "3"}
+    renderer = ElementTree.Element(
+        "rasterrenderer",
+        {f"{colour}Band": band for colour, band in bands.items()},
+        type="multibandcolor",
+        opacity="1",
+        alphaBand="-1",
+        nodataColor="",
+    )
+    for colour in bands:
+        stretch = ElementTree.SubElement(renderer, f"{colour}ContrastEnhancement")
+        for name, value in (
+            ("minValue", f"{low:.10g}"),
+            ("maxValue", f"{high:.10g}"),
+            ("algorithm", "StretchToMinimumMaximum"),
+        ):
+            ElementTree.SubElement(stretch, name).text = value
     return _write(raster, renderer)
 
 

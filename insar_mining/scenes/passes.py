@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from insar_mining.sentinel1.track import is_repeat, next_track, sees_same_ground
+from insar_mining.sentinel1.track import in_one_cycle, is_repeat, next_track, sees_same_ground
 
 
 def with_one_track(scenes: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
@@ -52,6 +52,7 @@ def _lies_on(one: pd.Series, others: gpd.GeoDataFrame) -> bool:
         same: npt.NDArray[np.bool_] = (others["platform"] == one["platform"]).to_numpy()
     else:
         same = np.ones(len(others), dtype=bool)
+    same = same & in_one_cycle(str(one.get("platform")), one["start"].to_datetime64(), others["start"].to_numpy())
     seconds = ((others["start"] - one["start"]) / pd.Timedelta("1s")).to_numpy()
     if (is_repeat(seconds) & same).any():
         return True

@@ -26,6 +26,7 @@ from insar_mining.files import appears_whole
 from insar_mining.sentinel1.manifest import footprint_polygon
 from insar_mining.sentinel1.orbit import without_leap_second
 from insar_mining.sentinel1.record_orbits import state_vectors
+from insar_mining.sentinel1.track import relative_orbit_of
 
 RECORD_COLUMNS = (
     "scene",
@@ -107,12 +108,16 @@ def _row(umm: Mapping[str, Any], name: str) -> dict[str, Any]:
         raise _Unusable(f"its start is unknown (no {'AZIMUTH_TIME' if burst else 'BeginningDateTime'})")
     scene = name if burst else name.removesuffix("-SLC")
     data, metadata = _urls(umm, burst)
+    platform, track = _platform(umm), _whole(said.get("PATH_NUMBER"))
+    orbit = _whole(_first(umm.get("OrbitCalculatedSpatialDomains"), "OrbitNumber"))
+    if track is None and orbit is not None:
+        track = relative_orbit_of(platform, orbit)
     return {
         "scene": scene,
         "kind": "burst" if burst else "scene",
-        "platform": _platform(umm),
-        "relative_orbit": _whole(said.get("PATH_NUMBER")),
-        "absolute_orbit": _whole(_first(umm.get("OrbitCalculatedSpatialDomains"), "OrbitNumber")),
+        "platform": platform,
+        "relative_orbit": track,
+        "absolute_orbit": orbit,
         "frame": _whole(said.get("FRAME_NUMBER")),
         "burst_id": said.get("BURST_ID_FULL"),
         "direction": (said.get("ASCENDING_DESCENDING") or "").lower() or None,

@@ -33,20 +33,12 @@ EVENTS = (
     ("2021-12-23", "Sentinel-1B failed; until 2025 only Sentinel-1A flew, every 12 days"),
     ("2025-03-26", "Sentinel-1C began regular service: every 6 days again, with two satellites"),
     ("2026-06-15", "Sentinel-1A's routine imaging ended (June 2026); Sentinel-1C and 1D give 6 days"),
+    (
+        "2026-06-16",
+        "Sentinel-1C was moved along its orbit, 8 to 24 June 2026: its images before and after form no pairs",
+    ),
 )
 """What a gap or a change of spacing may come from."""
-
-
-def _of_platforms(scenes: gpd.GeoDataFrame) -> list[str]:
-    """Say what two satellites on one track mean for its pairs."""
-    if "platform" not in scenes or scenes["platform"].nunique() < 2:
-        return []
-    counts = scenes.groupby("platform", sort=True)["start"].apply(lambda s: s.dt.normalize().nunique())
-    series = ", ".join(f"{platform} {dates}" for platform, dates in counts.items())
-    return [
-        f"several satellites fly on the track (dates: {series}): pairs of one satellite are series of 12 days each, "
-        "which interleave; pairs of 6 days mix satellites and need allow_mixed_platforms (--mixed-platforms)"
-    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,6 +197,42 @@ def _gaps_of(starts: list[pd.Timestamp], repeat_days: int) -> list[dict[str, Any
 
 
 @dataclass(frozen=True)
+class Series:
+    """One way to make pairs of the images of a track that several satellites take.
+
+    Attributes
+    ----------
+    platforms : tuple of str
+        Whose images it uses.
+    days : int
+        Span of its pairs.
+    allow_mixed_platforms : bool
+        Whether pairs are of two satellites.
+    pairs : int
+        How many pairs of that span the images give.
+    reason : str
+        What speaks for it and against it.
+    """
+
+    platforms: tuple[str, ...]
+    days: int
+    allow_mixed_platforms: bool
+    pairs: int
+    reason: str
+
+    @property
+    def options(self) -> str:
+        """What `pairs` and `run` take for it on the command line."""
+        spans = f"--temporal-baseline {self.days} --temporal-baseline {2 * self.days}"
+        return f"{spans} --mixed-platforms" if self.allow_mixed_platforms else spans
+
+    def __str__(self) -> str:
+        return (
+            f"{self.pairs} pairs of {self.days} days of {' and '.join(self.platforms)} ({self.options}): {self.reason}"
+        )
+
+
+@dataclass(frozen=True)
 class Spacing:
     """Which spans between images a series offers.
 
@@ -216,28 +244,33 @@ class Spacing:
     reasons : tuple of str
     counts : dict of int to int
         How often neighbouring images are so many days apart.
+    series : tuple of Series
+        The choices where several satellites fly on the track, the suggested one first; empty with one satellite.
     """
 
     temporal_baseline_days: tuple[int, int]
     reasons: tuple[str, ...]
     counts: dict[int, int]
+    series: tuple[Series, ...] = ()
 
 
 def suggest_spacing(scenes: gpd.GeoDataFrame) -> Spacing:
     """Suggest the spans of pairs for the scenes of one track.
 
     Twelve days is what one satellite gives over the whole mission, so that years can be
-    compared.  Six days are suggested only if they are the rule in every year of the
-    series: a series of 6 days in some years and 12 in others would show a change of
-    coherence that is none of the ground.  24 days are the first span where 12 days
-    are the exception (as in the first years of the mission).
+    compared.  Two satellites on a track give two such series, which interleave: they are
+    suggested, and a series of 6 days, whose pairs mix satellites, is the other choice.  Six days
+    are suggested where satellites are not told apart and they are the rule in every year: a series of 6 days
+    in some years and 12 in others would show a change of coherence that is none of the ground.
+    24 days are the first span where 12 days are the exception (as in the first years of the mission).
 
     Raises
     ------
     CoverageError
         Fewer than two dates.
     """
-    starts = [p["start"].min() for p in _passes(scenes[scenes["relative_orbit"].notna()])]
+    scenes = scenes[scenes["relative_orbit"].notna()]
+    starts = [p["start"].min() for p in _passes(scenes)]
     if len(starts) < 2:
         raise CoverageError(f"{len(starts)} date is no series; search a longer period")
     spans = [round((b - a) / _DAY) for a, b in itertools.pairwise(starts)]
@@ -245,9 +278,10 @@ def suggest_spacing(scenes: gpd.GeoDataFrame) -> Spacing:
     years = sorted({start.year for start in starts[1:]})
     of_year = {year: [d for d, start in zip(spans, starts[1:], strict=True) if start.year == year] for year in years}
     six = [year for year, found in of_year.items() if np.median(found) <= 6]
+    series = _series_of(scenes, is_six_everywhere=len(six) == len(years))
     reasons = []
     if len(six) == len(years):
-        usual = 6
+        usual = series[0].days if series else 6
         reasons.append("images come every 6 days in every year")
     else:
         twelve = sum(count for days, count in counts.items() if days <= REPEAT_DAYS)
@@ -256,6 +290,37 @@ def suggest_spacing(scenes: gpd.GeoDataFrame) -> Spacing:
         if six:
             known = ", ".join(map(str, six))
             reasons.append(f"6 days are the rule in {known} only; one span for all years keeps them comparable")
-    reasons += _of_platforms(scenes)
+    reasons += [str(one) for one in series]
     reasons += [f"{day}: {text}" for day, text in EVENTS if starts[0] < pd.Timestamp(day) < starts[-1]]
-    return Spacing((usual, 2 * usual), tuple(reasons), counts)
+    return Spacing((usual, 2 * usual), tuple(reasons), counts, series)
+
+
+def _series_of(scenes: gpd.GeoDataFrame, *, is_six_everywhere: bool) -> tuple[Series, ...]:
+    """Return the series that several satellites on a track give; none with one satellite."""
+    if "platform" not in scenes or scenes["platform"].nunique() < 2:
+        return ()
+    dates = {
+        str(platform): [p["start"].min() for p in _passes(of_one)] for platform, of_one in scenes.groupby("platform")
+    }
+    platforms = tuple(sorted(dates))
+    own = {platform: _pairs_of(starts, starts, REPEAT_DAYS) for platform, starts in dates.items()}
+    each = ", ".join(f"{platform} {count}" for platform, count in sorted(own.items()))
+    mixed = sum(
+        _pairs_of(dates[one], dates[other], 6) for one, other in itertools.permutations(platforms, 2) if one != other
+    )
+    when = "" if is_six_everywhere else ", but not in every year"
+    return (
+        Series(
+            platforms, REPEAT_DAYS, False, sum(own.values()),
+            f"series of one satellite each, which interleave ({each}); comparable with years of one satellite",
+        ),
+        Series(
+            platforms, 6, True, mixed,
+            f"half the span, so that less decorrelates and dates are known better{when}; each pair mixes satellites",
+        ),
+    )  # fmt: skip
+
+
+def _pairs_of(starts: list[pd.Timestamp], others: list[pd.Timestamp], days: int) -> int:
+    """Count the images that another follows so many days later, to within ten minutes."""
+    return sum(any(abs(other - start - days * _DAY) < SAME_PASS for other in others) for start in starts)

@@ -249,8 +249,8 @@ def _safe_manifest(container: Container, required: bool) -> Manifest | None:
     if not names:
         if required:
             raise ProductError(
-                f"{container.where('manifest.safe')}: the manifest is missing, so the relative orbit is unknown; fetch "
-                "the product again, or open it with require_manifest=False (it can then not be paired by select_pairs)"
+                f"{container.where('manifest.safe')}: the manifest is missing, so the product may be incomplete. Fetch "
+                "it again, or open it with require_manifest=False"
             )
         return None
     return parse_manifest(container.read(names[0]), source=container.where(names[0]))

@@ -23,6 +23,7 @@ from insar_mining.sentinel1.manifest import Manifest, footprint_polygon
 from insar_mining.sentinel1.measurement import TiffLayout, announce_window, read_layout, read_window
 from insar_mining.sentinel1.orbit import Orbit, read_orbit_file
 from insar_mining.sentinel1.plausible import check_plausible
+from insar_mining.sentinel1.track import relative_orbit_of
 
 _START_TOLERANCE = np.timedelta64(10, "s")
 
@@ -45,8 +46,8 @@ class Product:
     start, stop : numpy.datetime64
         First and last zero-Doppler time, nanoseconds UTC.
     relative_orbit : int or None
-        From the manifest, never computed; None if there is no manifest, and then
-        :func:`insar_mining.select_pairs` does not pair the product.
+        From the manifest; where it is silent, computed from the absolute orbit.  None for an unknown satellite,
+        and then :func:`insar_mining.select_pairs` does not pair the product.
     data_take : str or None
         Mission data take, six hexadecimal digits, from the product's name; None if that does not tell.
     direction : str
@@ -295,7 +296,7 @@ def open_product(path: Path | str, *, require_manifest: bool = True) -> Product:
         a folder holds several products, or several paths are given with ``:`` between (``;`` on Windows).
     require_manifest : bool
         Refuse a SAFE product without manifest.  When False such a product opens with
-        `relative_orbit` None, and can be used where two products are named explicitly.
+        the relative orbit that its absolute orbit gives, and can be used where two products are named explicitly.
 
     Raises
     ------
@@ -314,7 +315,7 @@ def open_product(path: Path | str, *, require_manifest: bool = True) -> Product:
     return Product(
         path=path,
         name=layout.name,
-        relative_orbit=facts.relative_orbit,
+        relative_orbit=_relative_orbit(facts, layout),
         data_take=None if (match := NAME.search(layout.name)) is None else match["take"],
         polarisations=tuple(sorted({polarisation for _, polarisation in layout.keys})),
         swaths=tuple(sorted({swath for swath, _ in layout.keys})),
@@ -433,6 +434,15 @@ def _known(value: Any, name: str, layout: Layout) -> Any:
     if value is None:
         raise ProductError(f"{layout.container.path}: neither manifest nor annotation states its {name}")
     return value
+
+
+def _relative_orbit(facts: Manifest, layout: Layout) -> int | None:
+    """Return the relative orbit that the manifest states, else that of the absolute orbit."""
+    if facts.relative_orbit is not None:
+        return facts.relative_orbit
+    return relative_orbit_of(
+        str(_known(facts.platform, "platform", layout)), int(_known(facts.absolute_orbit, "absolute_orbit", layout))
+    )
 
 
 def _facts(layout: Layout) -> Manifest:

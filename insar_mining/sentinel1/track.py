@@ -3,7 +3,8 @@
 The relative orbit is counted from the ascending node: slices of one pass on either side of the
 node have other numbers, and so have scenes of the same ground on two dates whose slices begin a
 few seconds apart.  One satellite returns to its track after 12 days to a second or so, while
-neighbouring numbers pass 98.7 minutes apart.
+neighbouring numbers pass 98.7 minutes apart.  Sentinel-1C was moved along its orbit in June 2026:
+before and after, it came to a track at other moments.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ TRACKS = 175
 REPEAT_S = 12 * 86_400.0
 SAME_TIME_S = 600.0
 """By how much passes of one track may miss the repeat: slices of one pass begin minutes apart."""
+
+_OFFSETS = {"S1A": 73, "S1B": 27, "S1C": 99, "S1D": 42}
+_LAST_BEFORE_MOVE = 8018  # absolute orbit of Sentinel-1C; its offset was 172 until then
+_OFFSET_BEFORE_MOVE = 172
+_MOVE = np.datetime64("2026-06-16", "ns")  # in the middle of the manoeuvre, 8 to 24 June 2026, without images
 
 SAME_GROUND = 0.5
 """Share of a footprint that scenes of two satellites on one track have in common, at least."""
@@ -47,6 +53,41 @@ class Acquisition(Protocol):
     @property
     def footprint(self) -> BaseGeometry:
         """Outline in longitude and latitude."""
+
+
+def relative_orbit_of(platform: str, absolute_orbit: int) -> int | None:
+    """Compute the relative orbit from the absolute one, for products that do not state it.
+
+    Parameters
+    ----------
+    platform : str
+        ``"S1A"`` ... ``"S1D"``.
+    absolute_orbit : int
+
+    Returns
+    -------
+    int or None
+        1 to 175; None for another satellite.
+
+    Notes
+    -----
+    ``(absolute - offset) mod 175 + 1`` (ESA, Sentinel-1 Product Naming Convention).  The offset of Sentinel-1C was 172
+    up to absolute orbit 8018 and is 99 since it was moved in June 2026 (isce2 pull request 28130).
+    """
+    offset = _OFFSETS.get(platform)
+    if offset is None:
+        return None
+    if platform == "S1C" and absolute_orbit <= _LAST_BEFORE_MOVE:
+        offset = _OFFSET_BEFORE_MOVE
+    return (absolute_orbit - offset) % TRACKS + 1
+
+
+def in_one_cycle(platform: str, start: np.datetime64, others: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Tell at which other moments a satellite repeats its tracks in the same cycle: not before and after a move."""
+    moments = np.asarray(others, dtype="datetime64[ns]")
+    if platform != "S1C":
+        return np.ones(moments.shape, dtype=bool)
+    return np.asarray((moments < _MOVE) == (start < _MOVE))
 
 
 def next_track(track: int) -> int:
@@ -80,6 +121,6 @@ def on_one_track(one: Acquisition, other: Acquisition) -> bool:
         return True
     if other.relative_orbit not in neighbours(one.relative_orbit):
         return False
-    if one.platform == other.platform:
+    if one.platform == other.platform and in_one_cycle(one.platform, one.start, other.start):
         return bool(is_repeat((other.start - one.start) / np.timedelta64(1, "s")))
     return sees_same_ground(one.footprint, other.footprint)

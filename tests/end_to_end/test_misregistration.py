@@ -27,7 +27,7 @@ from insar_mining.simulate.truth import path_of
 EPSG = 32629
 
 
-@dataclass(frozen=True)
+@dataclass
 class Simulated:
     """Two dates on the seam of two bursts, and the area that they show."""
 
@@ -170,6 +170,32 @@ def test_correlation_alone_agrees(coherent, as_annotated):
     assert found.method == "correlation"
     assert as_annotated.lines_sd < found.lines_sd < 1.5e-3
     assert found.lines - 0.02 == pytest.approx(as_annotated.lines, abs=3 * found.lines_sd)
+
+
+@pytest.mark.parametrize("platform", ["S1D", "S1C"])
+def test_phases_of_bursts_are_no_shift(coherent, as_annotated, monkeypatch, platform):
+    """Constant phases of the bursts of a date, as pairs of Sentinel-1C and 1D have: the most they were seen to differ.
+
+    Of one satellite they are not known, and spectral diversity takes their difference for a shift.
+    """
+    stack, date = coherent.products
+    other = replace(date, platform=platform)
+    monkeypatch.setattr(coherent, "products", (replace(stack, platform="S1C"), other))
+    read = Product.read_burst
+
+    def turned(product, swath, polarisation, index, *window):
+        pixels = read(product, swath, polarisation, index, *window)
+        return pixels * np.complex64(np.exp(1j * (1.40, 1.65)[index])) if product is other else pixels
+
+    monkeypatch.setattr(Product, "read_burst", turned)
+    found = coherent.shift(0.0, 0.0)
+    if platform == "S1C":
+        assert found.lines - as_annotated.lines == pytest.approx(0.25 / (2 * np.pi * 8.3), abs=1e-3)
+        return
+    assert found.method == "correlation"
+    assert "two satellites" in found.reason
+    assert abs(found.lines - as_annotated.lines) < 2e-3
+    assert found.samples == pytest.approx(as_annotated.samples, abs=1e-6)
 
 
 def test_a_neighbour_may_be_there_for_its_overlap_only(coherent):

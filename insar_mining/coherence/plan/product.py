@@ -21,7 +21,7 @@ Layers = Mapping[str, npt.NDArray[np.float32]]
 """Bands by name, each on a plan's grid."""
 
 STAC_VERSION = "1.0.0"
-PROJECTION = "https://stac-extensions.github.io/projection/v1.1.0/schema.json"
+PROJECTION = "https://stac-extensions.github.io/projection/v1.2.0/schema.json"
 SAR = "https://stac-extensions.github.io/sar/v1.0.0/schema.json"
 SATELLITE = "https://stac-extensions.github.io/sat/v1.0.0/schema.json"
 FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
@@ -126,6 +126,7 @@ def stac_item(plan: CoherencePlan, path: Path, found: Mapping[str, str]) -> dict
             "sat:orbit_state": plan.direction,
             **({} if plan.relative_orbit is None else {"sat:relative_orbit": plan.relative_orbit}),
             "proj:epsg": plan.grid.epsg,
+            "proj:code": f"EPSG:{plan.grid.epsg}",
             "proj:shape": list(plan.grid.shape),
             "proj:transform": list(plan.grid.transform)[:6],
             **{f"insar_mining:{name.lower()}": value for name, value in found.items()},

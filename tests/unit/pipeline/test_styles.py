@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from insar_mining.pipeline.stac import write_item
-from insar_mining.pipeline.styles import class_colour, write_palette, write_ramp
+from insar_mining.pipeline.styles import class_colour, write_composite, write_palette, write_ramp
 
 
 def test_a_palette_names_every_class(tmp_path: Path) -> None:
@@ -30,6 +30,15 @@ def test_a_palette_names_every_class(tmp_path: Path) -> None:
 def test_a_ramp_goes_from_low_to_high(tmp_path: Path) -> None:
     root = ElementTree.parse(write_ramp(tmp_path / "ndai.tif", 0.0, 0.45)).getroot()
     assert [float(str(item.get("value"))) for item in root.iter("item")] == pytest.approx([0, 0.225, 0.45])
+    root = ElementTree.parse(write_ramp(tmp_path / "active_dates.tif", 20210105, 20231227)).getroot()
+    assert [float(str(item.get("value"))) for item in root.iter("item")][::2] == [20210105, 20231227]
+
+
+def test_a_composite_shows_its_three_bands(tmp_path: Path) -> None:
+    root = ElementTree.parse(write_composite(tmp_path / "rgb.tif", 0.0, 1.0)).getroot()
+    (renderer,) = root.iter("rasterrenderer")
+    assert [renderer.get(f"{colour}Band") for colour in ("red", "green", "blue")] == ["1", "2", "3"]
+    assert [float(str(one.text)) for one in root.iter("maxValue")] == [1.0, 1.0, 1.0]
 
 
 def test_items_have_code_shape_and_transform(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from shapely.geometry import box
 from insar_mining.errors import CoverageError, OptionError, OrbitError, SkippedInputWarning
 from insar_mining.scenes.orbits import SceneBaselines
 from insar_mining.scenes.pairs import select_pairs
+from insar_mining.scenes.passes import with_one_track
 from insar_mining.scenes.records import records_table, without_doubles
 from insar_mining.scenes.tracks import choose_track, gaps, suggest_spacing
 from insar_mining.sentinel1.annotation import SubSwath
@@ -449,5 +450,47 @@ def test_two_satellites_are_two_series_of_twelve_days_or_one_of_six() -> None:
     assert len(together) == 19
     assert set(together["platforms"]) == {"S1C+S1D"}
     spacing = suggest_spacing(scenes)
-    assert spacing.temporal_baseline_days == (6, 12)
-    assert any("S1C 10, S1D 10" in reason for reason in spacing.reasons)
+    assert spacing.temporal_baseline_days == (12, 24)
+    alone, mixed = spacing.series
+    assert (alone.days, alone.allow_mixed_platforms, alone.pairs) == (12, False, len(one_each))
+    assert (mixed.days, mixed.allow_mixed_platforms, mixed.pairs) == (6, True, len(together))
+    assert alone.platforms == mixed.platforms == ("S1C", "S1D")
+    assert {str(alone), str(mixed)} <= set(spacing.reasons)
+    assert alone.options == "--temporal-baseline 12 --temporal-baseline 24"
+    assert mixed.options == "--temporal-baseline 6 --temporal-baseline 12 --mixed-platforms"
+    of_one = suggest_spacing(scenes[scenes["platform"] == "S1C"])
+    assert (of_one.temporal_baseline_days, of_one.series) == ((12, 24), ())
+
+
+def test_a_satellite_that_was_moved_has_two_cycles() -> None:
+    """Sentinel-1C in June 2026: no pair across the move; beyond the node the ground tells the track, not the time."""
+    days = np.array([-40, -28, -16, 11, 23, 35])  # from 16 June; 27 days over the move
+    start = np.datetime64("2026-06-16T06:00:00", "ns") + days * np.timedelta64(1, "D")
+    scenes = gpd.GeoDataFrame(
+        {"scene": [f"S1C_{d}" for d in days], "platform": "S1C", "relative_orbit": [29, 29, 30, 29, 30, 30],
+         "direction": "descending", "start": start, "polarisations": "VH+VV", "path": None},
+        geometry=[box(0, 0, 2, 2)] * days.size, crs=4326,
+    )  # fmt: skip
+    pairs = select_pairs(scenes, baseline_of=lambda *_: 0.0)
+    assert pairs["pair"].tolist() == [
+        "20260507_20260519",
+        "20260519_20260531",
+        "20260627_20260709",
+        "20260709_20260721",
+    ]
+    later = scenes[scenes["scene"].isin(["S1C_-40", "S1C_23"])].assign(geometry=[box(0, 0, 2, 2), box(0.1, 0, 2, 2)])
+    assert set(with_one_track(later)["relative_orbit"]) == {29}
+    apart = later.assign(geometry=[box(0, 0, 2, 2), box(5, 0, 7, 2)])
+    assert set(with_one_track(apart)["relative_orbit"]) == {29, 30}
+    (note,) = {gap["note"] for gap in gaps(scenes).to_dict("records") if "moved" in gap["note"]}
+    assert "Sentinel-1C" in note
+
+
+def test_the_track_of_a_record_that_does_not_state_it(records: Load) -> None:
+    items = records("slc_88")[:6] + records("burst_166")[:6]
+    whole = records_table(items)
+    for item in items:
+        item["umm"]["AdditionalAttributes"] = [
+            one for one in item["umm"]["AdditionalAttributes"] if one["Name"] != "PATH_NUMBER"
+        ]
+    assert records_table(items)["relative_orbit"].tolist() == whole["relative_orbit"].tolist()

@@ -156,7 +156,7 @@ def estimate_shift(
     dem : DemArrays
         Ellipsoidal heights; what they do not cover is not used.
     method : {"auto", "correlation"}
-        ``"auto"`` adds spectral diversity wherever an overlap is coherent.
+        ``"auto"`` adds spectral diversity wherever an overlap is coherent and both dates are of one satellite.
     most_pixels : int
         Of the patches; larger areas are sampled by strips spread over them.
 
@@ -177,12 +177,22 @@ def estimate_shift(
     ]
     strips = [strip for burst in bursts for strip in burst.strips(dem)]
     shift = correlate(strips, most_pixels)
-    if method == "auto" and shift.method != "none":
+    if method == "auto" and shift.method != "none" and _of_two_satellites(stack_sides, date_sides):
+        # pairs of Sentinel-1C and 1D have a constant phase in each burst, 1.4 to 1.65 rad: the difference of two
+        # such constants, up to 0.25 rad, would be read as a shift of 0.005 line
+        shift = replace(shift, reason="two satellites: a constant phase of each burst looks like an azimuth shift")
+    elif method == "auto" and shift.method != "none":
         shift = diversify(
             shift, [part for pair in pairwise(bursts) for part in overlap_blocks(*pair, dem)], most_pixels
         )
     logger.debug("misregistration: %s", shift)
     return _trusted(shift)
+
+
+def _of_two_satellites(stack_sides: Sequence[Side], date_sides: Sequence[Side | None]) -> bool:
+    """Tell whether a date was taken by another satellite than the stack reference."""
+    sides = (side for side in (*stack_sides, *date_sides) if side is not None)
+    return len({side.product.platform for side in sides}) > 1
 
 
 def correlate(strips: Sequence[Strip], most_pixels: int = MOST_PIXELS) -> Shift:
