@@ -13,7 +13,17 @@ from contextlib import contextmanager
 
 
 class InsarMiningError(Exception):
-    """Base of all errors that the package raises on purpose."""
+    """Base of all errors that the package raises on purpose.
+
+    Examples
+    --------
+    >>> from insar_mining import Window
+    >>> try:
+    ...     Window(azimuth=0, range=7)
+    ... except InsarMiningError as error:
+    ...     print(type(error).__name__)
+    OptionError
+    """
 
 
 class OptionError(InsarMiningError):
@@ -109,7 +119,13 @@ class ReportError(InsarMiningError):
 
 
 class InsarMiningWarning(UserWarning):
-    """Base of all warnings: a result is degraded, or an input was mended."""
+    """Base of all warnings: a result is degraded, or an input was mended.
+
+    Examples
+    --------
+    >>> issubclass(RepairedGeometryWarning, InsarMiningWarning)
+    True
+    """
 
 
 class RepairedGeometryWarning(InsarMiningWarning):

@@ -82,7 +82,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     """Turn links that are right in the repository into links that are right in the site."""
     if page.file.src_uri.startswith("notebooks/"):
-        return re.sub(r"\]\(([\w-]+)\.ipynb\)", r"](\1.md)", markdown)
+        return re.sub(r"\]\(([\w-]+)\.ipynb\)", r"](\1.md)", markdown).replace("](../docs/", "](../")
     if page.file.src_uri.startswith("results/"):
         return re.sub(r"\]\((?:\.\./)+docs/", "](../", markdown)
     markdown = re.sub(r"\]\(\.\./benchmarks/results/", "](results/", markdown)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import re
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ def pages_of(path: Path, *, execute: bool) -> dict[str, str | bytes]:
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         if execute:
+            for recorded in path.parent.glob("*.geojson"):  # what a notebook reads beside itself
+                shutil.copy(recorded, folder)
             place = {"metadata": {"path": folder}}
             client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=place)
             client.extra_arguments = QUIET
@@ -48,7 +51,7 @@ def pages_of(path: Path, *, execute: bool) -> dict[str, str | bytes]:
 def _shown(output: Any, place: str, caption: str, folder: Path, files: dict[str, str | bytes]) -> str:
     """Write one output as Markdown; pictures and files that it links to are added to `files`."""
     if output.output_type == "stream":
-        return _text(output.text)
+        return _text(output.text.replace(f"{folder}/", ""))
     data = output.get("data", {})
     kind = next((kind for kind in SHOWN if kind in data), None)
     if kind is None:
@@ -60,6 +63,7 @@ def _shown(output: Any, place: str, caption: str, folder: Path, files: dict[str,
     if kind == "image/svg+xml":
         files[f"{place}.svg"] = content
         return f"![{caption}]({place}.svg)"
+    content = content.replace(f"{folder}/", "")
     return _text(content) if kind == "text/plain" else _html(content, place, folder, files)
 
 
@@ -80,7 +84,8 @@ def _html(content: str, place: str, folder: Path, files: dict[str, str | bytes])
 
 
 def _text(text: str) -> str:
-    """Fence printed text; of a line that was written again and again the last state is shown."""
+    """Fence printed text; of a line that was written again and again the last state is shown, without colours."""
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     lines = [line.rpartition("\r")[2].rstrip() for line in text.rstrip().split("\n")]
     return "```text\n" + "\n".join(lines) + "\n```" if any(lines) else ""
 

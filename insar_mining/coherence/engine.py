@@ -109,6 +109,14 @@ def coherence(
         No such engine, or not enough memory.
     InsarMiningError
         Whatever stops the engine, by name.
+
+    Examples
+    --------
+    >>> plan = insar_mining.make_plan(  # doctest: +SKIP
+    ...     "S1A_20230904.SAFE", "S1A_20230916.SAFE", area=mine.geometry, dem="dem.tif", out="20230904_20230916.tif",
+    ...     window=insar_mining.Window(2, 7), spacing_m=20.0)
+    >>> coherence(plan)  # doctest: +SKIP
+    PosixPath('20230904_20230916.tif')
     """
     chosen = open_engine(engine) if isinstance(engine, str) else engine
     if not again and is_current(plan, chosen.name, getattr(chosen, "options", None)):

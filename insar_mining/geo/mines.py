@@ -61,6 +61,13 @@ class Mine:
         longitudes go on beyond 180.
     properties : mapping
         The attributes of the feature as plain Python values, None where missing.
+
+    Examples
+    --------
+    >>> from shapely.geometry import box
+    >>> mine = Mine("pit", "Pit", box(-8.80, 31.78, -8.75, 31.82))
+    >>> mine.bounds
+    (-8.8, 31.78, -8.75, 31.82)
     """
 
     id: str
@@ -164,6 +171,17 @@ def read_mines(
         Some features of several cannot be used; the others are returned.
     AssumedCrsWarning
         The file has no CRS and was taken as WGS 84.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp() + "/mine.geojson"
+    >>> with open(path, "w") as file:
+    ...     _ = file.write('''{"type": "Feature", "properties": {"name": "Pit"}, "geometry": {"type": "Polygon",
+    ...         "coordinates": [[[-8.80, 31.78], [-8.75, 31.78], [-8.75, 31.82], [-8.80, 31.82], [-8.80, 31.78]]]}}''')
+    >>> (mine,) = read_mines(path)
+    >>> mine.name, round(mine.area_m2() / 1e6, 2)
+    ('Pit', 21.0)
     """
     mines: list[Mine] = []
     skipped: list[str] = []

@@ -279,7 +279,14 @@ class SnapOptions(Options):
 
 
 class RunOptions(Options):
-    """Everything that a run needs: its inputs and the options of every step."""
+    """Everything that a run needs: its inputs and the options of every step.
+
+    Examples
+    --------
+    >>> options = RunOptions(start="2021-01-01", activity={"method": "published"})
+    >>> options.coherence.window, options.pairs.max_perp_baseline_m
+    ((2, 7), 250.0)
+    """
 
     mine: Path | None = Field(None, description="Vector file with the mine's polygon.")
     mine_id: str | None = Field(None, description=MINE_ID)

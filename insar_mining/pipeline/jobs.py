@@ -117,6 +117,11 @@ def run(
         `out` cannot be written, or another run works in it.
     InsarMiningError
         Whatever else stops a step, by name.
+
+    Examples
+    --------
+    >>> result = run("mine.geojson", "2021-01-01", "2023-12-31", out="result")  # doctest: +SKIP
+    >>> result.activity[["year", "area_m2", "area_low_m2", "area_high_m2"]]  # doctest: +SKIP
     """
     chosen = _run_options(options, start, end, changes)
     folder = Path(out)
@@ -191,6 +196,11 @@ def analyse(
         No stable point, no scene left, or no map of a year.
     OutputError
         `out` cannot be written, or another run works in it.
+
+    Examples
+    --------
+    >>> result = analyse("MAPS", "mine.geojson", out="result")  # doctest: +SKIP
+    >>> result.activity[["year", "area_m2", "area_low_m2", "area_high_m2"]]  # doctest: +SKIP
     """
     base = options or AnalyseOptions()
     chosen = _with_shorthands(base.replace(folder=folder, years=tuple(years) or None, **changes), None, method)

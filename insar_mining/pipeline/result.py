@@ -48,6 +48,12 @@ class Result:
         Coherence maps of an earlier run that were used again.
     truth : DataFrame or None
         For simulated scenes, one row per year; see :class:`insar_mining.pipeline.truth.Comparison`.
+
+    Examples
+    --------
+    >>> result = insar_mining.analyse("MAPS", "mine.geojson", out="result")  # doctest: +SKIP
+    >>> result.report  # doctest: +SKIP
+    PosixPath('result/report.html')
     """
 
     out: Path

@@ -165,6 +165,11 @@ def select_pairs(
     count as one track (:func:`insar_mining.scenes.passes.with_one_track`).  Images of two
     tracks on the same days give pairs of the same name: keep one track where names must be
     unique.
+
+    Examples
+    --------
+    >>> pairs = select_pairs(insar_mining.scan_products("SCENES"), max_perp_baseline_m=150)  # doctest: +SKIP
+    >>> pairs[["pair", "days", "perpendicular_baseline_m"]]  # doctest: +SKIP
     """
     spans = _spans(temporal_baseline_days)
     is_mixed, network = shape.get("allow_mixed_platforms", False), shape.get("network", "consecutive")

@@ -65,6 +65,13 @@ def scan_products(
     ------
     ProductError
         A folder does not exist.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> found = scan_products(tempfile.mkdtemp())  # a folder without any product
+    >>> len(found), found.attrs["skipped"]
+    (0, [])
     """
     folders = [Path(folder)] if isinstance(folder, str | Path) else [Path(one) for one in folder]
     for one in folders:

@@ -94,6 +94,12 @@ def search(
         A value that cannot be.
     ArchiveError
         The catalogue cannot be reached, refuses, or its answer is incomplete.
+
+    Examples
+    --------
+    >>> mine = insar_mining.mine_from_geometry((-73.84, 41.24, -73.81, 41.26))  # doctest: +SKIP
+    >>> found = search(mine, "2023-01-01", "2023-12-31", kind="scene")  # doctest: +SKIP
+    >>> found.groupby("relative_orbit").size()  # doctest: +SKIP
     """
     area = within_180(mine.geometry if isinstance(mine, Mine) else mine)
     first, last = _day(start, "start"), _day(end, "end")

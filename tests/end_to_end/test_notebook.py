@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import io
+import itertools
+import json
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -117,3 +122,67 @@ def test_the_notebook_of_emissions_reaches_a_country_table(demo_folder: Path, of
     assert countries["co2_t"].sum() == pytest.approx(assets["co2_t"].sum())
     assert (countries["n_modelled"] < countries["n_assets"]).all()
     assert any("alternative" in word for line in shown_table(cells, "explain") for word in line)
+
+
+def html_table(cells: dict[str, nbformat.NotebookNode], name: str) -> pd.DataFrame:
+    """The table that a cell ends with, in full."""
+    (text,) = [out.data["text/html"] for out in cells[name].outputs if "text/html" in out.get("data", {})]
+    return pd.read_html(io.StringIO(text), index_col=0)[0]
+
+
+@pytest.mark.slow
+def test_the_notebook_of_tracks_and_pairs_finds_what_the_record_holds(offline: Path) -> None:
+    record = NOTEBOOKS / "recorded_search.geojson"
+    shutil.copy(record, offline)
+    rows = [feature["properties"] for feature in json.loads(record.read_text("utf-8"))["features"]]
+    days = sorted(dt.date.fromisoformat(row["start"][:10]) for row in rows)
+    cells = executed(NOTEBOOKS / "tracks_and_pairs.ipynb", offline, ("footprints", "network", "calendar"))
+    gaps = html_table(cells, "gaps")
+    assert gaps["days"].tolist() == [(b - a).days for a, b in itertools.pairwise(days) if (b - a).days > 12]
+    of_s1a = {dt.date.fromisoformat(row["start"][:10]) for row in rows if row["platform"] == "S1A"}
+    in_step = sum(day + dt.timedelta(days=12) in of_s1a for day in of_s1a)
+    counts = html_table(cells, "limits")["pairs"]
+    assert counts.is_monotonic_increasing
+    assert counts[250] == in_step
+    assert (
+        int(spoken(cells, "pairs").split()[0])
+        == counts[150]
+        == in_step - html_table(cells, "rejected").sum().item() + 5
+    )
+
+
+@pytest.mark.slow
+def test_the_notebook_of_estimators_reads_its_ground(offline: Path) -> None:
+    cells = executed(NOTEBOOKS / "engines_and_estimators.ipynb", offline, ("maps",))
+    means = html_table(cells, "truth")
+    assert means["untouched (0.9) mean"].tolist() == pytest.approx([0.9] * len(means), abs=0.02)
+    small, large = means.loc["boxcar 2 x 7"], means.loc["boxcar 5 x 21"]
+    assert 0.3 < small["pit (0.1) mean"] < 0.4
+    assert large["pit (0.1) mean"] < 0.2
+    assert large["pit (0.1) sd"] < small["pit (0.1) sd"]
+    corrected = html_table(cells, "unbiased").loc["pit (0.1)"]
+    assert corrected["low"] < 0.1 < corrected["high"]
+    assert "interferogram: stack" in spoken(cells, "graphs")
+
+
+@pytest.mark.slow
+def test_the_notebook_of_both_methods_sets_them_beside_the_truth(offline: Path) -> None:
+    cells = executed(NOTEBOOKS / "published_and_default.ipynb", offline, ("maps",))
+    areas, percent = html_table(cells, "areas").dropna(), html_table(cells, "errors").dropna()
+    assert (areas["default_area_low_m2"].astype(float) <= areas["simulated_m2"].astype(float)).all()
+    assert (areas["simulated_m2"].astype(float) <= areas["default_area_high_m2"].astype(float)).all()
+    assert percent["default"].astype(float).abs().max() < 5
+    assert percent["published"].astype(float).abs().max() < 20
+
+
+@pytest.mark.slow
+def test_the_notebook_of_a_portfolio_runs_its_mines_in_dask(offline: Path) -> None:
+    cells = executed(NOTEBOOKS / "portfolio_with_dask.ipynb", offline, ())
+    folder = offline / "mines"
+    tables = [pd.read_csv(path) for path in sorted(folder.glob("mines/*/activity.csv"))]
+    assert len(tables) == 2
+    assert spoken(cells, "run").strip().endswith("2 mines done")
+    assert all(set(table["year"]) == {2021} for table in tables)
+    report = (folder / "report.html").read_text("utf-8")
+    assert "dump" in report
+    assert "pit" in report

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import importlib.util
+import inspect
 import re
 from pathlib import Path
 
@@ -21,6 +24,25 @@ def shown_names() -> set[str]:
 
 def test_every_public_name_is_on_the_python_page() -> None:
     assert shown_names() == set(insar_mining.__all__) - {"__version__"}
+
+
+# what they do takes scenes, maps or a network: their examples show the call
+SHOWN_ONLY = {"search", "select_pairs", "make_plan", "CoherencePlan", "coherence", "run", "analyse", "Result"}
+
+
+def test_every_public_name_has_an_example_and_prints_a_value_where_it_can() -> None:
+    functions = {name: getattr(insar_mining, name) for name in insar_mining.__all__ if name != "__version__"}
+    functions["coherence"] = importlib.import_module("insar_mining.coherence.engine").coherence
+    examples = {
+        name: doctest.DocTestParser().get_examples(inspect.getdoc(value) or "") for name, value in functions.items()
+    }
+    assert not [name for name, found in examples.items() if not found]
+    printing = {
+        name
+        for name, found in examples.items()
+        if any((one.want or one.exc_msg) and not one.options.get(doctest.SKIP) for one in found)
+    }
+    assert printing == set(functions) - SHOWN_ONLY
 
 
 def test_nothing_is_installed_that_binds_its_users() -> None:

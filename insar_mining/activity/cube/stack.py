@@ -129,6 +129,18 @@ def open_stack(
         A part of the mine lies outside, of all or of some rasters.
     ClippedValuesWarning
         A few values just above 1 became 1.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, rasterio
+    >>> folder = tempfile.mkdtemp()
+    >>> profile = {"driver": "GTiff", "width": 3, "height": 2, "count": 1, "dtype": "float32", "crs": "EPSG:32629"}
+    >>> place = rasterio.Affine(20, 0, 500_000, 0, -20, 3_500_000)
+    >>> with rasterio.open(f"{folder}/20230904_20230916.tif", "w", transform=place, **profile) as target:
+    ...     target.write(np.full((1, 2, 3), 0.8, dtype="float32"))
+    >>> coh = open_stack(folder)
+    >>> dict(coh.sizes), coh["days"].values, coh.values.ravel()[:2]
+    ({'pair': 1, 'y': 2, 'x': 3}, array([12]), array([0.8, 0.8], dtype=float32))
     """
     if zero not in get_args(Zero):
         raise OptionError(f"zero={zero!r}: choose one of {', '.join(get_args(Zero))}")

@@ -176,6 +176,19 @@ def activity_table(
     ------
     ActivityError
         The array is neither, or carries no years or cell areas.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from insar_mining import classify
+    >>> annual = xr.DataArray(
+    ...     np.array([[[0.4, 0.0, 0.4]], [[0.0, 0.0, 0.4]], [[0.0, 0.0, 0.0]]]),
+    ...     dims=("year", "y", "x"), coords={"year": [2021, 2022, 2023]})
+    >>> activity_table(classify(annual).assign_coords(cell_area_m2=400.0))[["year", "active_pixels", "area_m2"]]
+       year  active_pixels  area_m2
+    0  2021              2    800.0
+    1  2022              1    400.0
+    2  2023              0      0.0
     """
     source = georeferenced(source)
     if "cell_area_m2" not in source.coords:

@@ -96,6 +96,15 @@ def rgb_composite(annual: xr.DataArray, years: Sequence[int] | None = None, ceil
     ------
     ActivityError
         The years are not there.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> annual = xr.DataArray(
+    ...     np.array([[[0.4, 0.0, 0.4]], [[0.0, 0.0, 0.4]], [[0.0, 0.0, 0.0]]]),
+    ...     dims=("year", "y", "x"), coords={"year": [2021, 2022, 2023]})
+    >>> rgb_composite(annual).values[:, 0, 0].round(2)
+    array([0.89, 0.  , 0.  ], dtype=float32)
     """
     annual = georeferenced(annual)
     chosen = composite_years(annual, years)
@@ -163,6 +172,16 @@ def classify(
     coherent than stable ground; it lowers lo as it is, and a saturation above 1 counts as 1.
 
     The intervals of hue and the limits of black and white are not published; these are this project's.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> annual = xr.DataArray(
+    ...     np.array([[[0.4, 0.0, 0.4]], [[0.0, 0.0, 0.4]], [[0.0, 0.0, 0.0]]]),
+    ...     dims=("year", "y", "x"), coords={"year": [2021, 2022, 2023]})
+    >>> classes = classify(annual)
+    >>> classes.values  # bit 0: active in 2021, bit 1: in 2022
+    array([[1, 0, 3]], dtype=uint8)
     """
     source = georeferenced(source)
     if source.dims == ("year", "y", "x"):

@@ -153,6 +153,17 @@ def annual_ndai(index: xr.DataArray, min_pairs: int = 1, *, block_bytes: int | N
     Notes
     -----
     Years without a pair are not there; they are not filled.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> dates = np.array(["2022-06-01", "2022-06-13", "2023-06-01"], dtype="datetime64[ns]")
+    >>> index = xr.DataArray(
+    ...     np.array([[[0.1]], [[0.3]], [[0.0]]]), dims=("pair", "y", "x"),
+    ...     coords={"reference_date": ("pair", dates), "secondary_date": ("pair", dates + np.timedelta64(12, "D"))})
+    >>> annual = annual_ndai(index)
+    >>> annual["year"].values, annual.values.ravel().round(2)
+    (array([2022, 2023]), array([0.2, 0. ], dtype=float32))
     """
     index = georeferenced(index)
     if index.dims != ("pair", "y", "x"):

@@ -80,6 +80,21 @@ def filter_scenes(
     ------
     ActivityError
         Every scene is rejected.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, xarray as xr
+    >>> dates = pd.date_range("2023-01-01", periods=9, freq="12D")
+    >>> values = np.full((8, 5, 5), 0.9)
+    >>> values[:, 0, 0] = 0.3  # worked ground
+    >>> values[3] = 0.2  # snow over everything
+    >>> coh = xr.DataArray(values, dims=("pair", "y", "x"))
+    >>> coh = coh.assign_coords(
+    ...     pair=[f"{a:%Y%m%d}_{b:%Y%m%d}" for a, b in zip(dates, dates[1:])],
+    ...     reference_date=("pair", dates[:-1]), secondary_date=("pair", dates[1:]))
+    >>> kept = filter_scenes(coh, coh.isel(pair=0) > 0.8)
+    >>> kept.sizes["pair"], kept.attrs["scenes"].query("not kept")["pair"].tolist()
+    (7, ['20230206_20230218'])
     """
     table = scene_table(coh, stable, mean_min, std_max, block_bytes=block_bytes)
     if not table["kept"].any():

@@ -142,6 +142,20 @@ def stable_points(
     ------
     ActivityError
         No pixel is stable; the message says what looser limits would find. Or, iterated, no scene is left.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, xarray as xr
+    >>> dates = pd.date_range("2023-01-01", periods=9, freq="12D")
+    >>> values = np.full((8, 5, 5), 0.9)
+    >>> values[:, 0, 0] = 0.3  # worked ground
+    >>> values[3] = 0.2  # snow over everything
+    >>> coh = xr.DataArray(values, dims=("pair", "y", "x"))
+    >>> coh = coh.assign_coords(
+    ...     pair=[f"{a:%Y%m%d}_{b:%Y%m%d}" for a, b in zip(dates, dates[1:])],
+    ...     reference_date=("pair", dates[:-1]), secondary_date=("pair", dates[1:]))
+    >>> int(stable_points(coh).sum())
+    24
     """
     if method not in get_args(StableMethod):
         raise OptionError(f"method={method!r}: choose one of {', '.join(get_args(StableMethod))}")
@@ -211,6 +225,21 @@ def iterate_stable(
     finds 10 points (or as many as it ever finds), but at least a quarter of the pairs, lest chance be taken for
     stable ground. Where the published single pass finds points, the start is that pass. The ranking decides
     nothing else: every pair is tested in every iteration.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, xarray as xr
+    >>> dates = pd.date_range("2023-01-01", periods=9, freq="12D")
+    >>> values = np.full((8, 5, 5), 0.9)
+    >>> values[:, 0, 0] = 0.3  # worked ground
+    >>> values[3] = 0.2  # snow over everything
+    >>> coh = xr.DataArray(values, dims=("pair", "y", "x"))
+    >>> coh = coh.assign_coords(
+    ...     pair=[f"{a:%Y%m%d}_{b:%Y%m%d}" for a, b in zip(dates, dates[1:])],
+    ...     reference_date=("pair", dates[:-1]), secondary_date=("pair", dates[1:]))
+    >>> stable, kept, scenes, history = iterate_stable(coh)
+    >>> int(stable.sum()), kept.sizes["pair"], scenes.query("not kept")["pair"].tolist()
+    (24, 7, ['20230206_20230218'])
     """
     check_cube(coh)
     check_limits(mean_min, std_max)

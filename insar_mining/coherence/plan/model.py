@@ -112,6 +112,13 @@ class CoherencePlan:
     common_band : float
         Share of the azimuth spectrum that the bursts of both dates have in common, 0..1: how well they are
         synchronised.
+
+    Examples
+    --------
+    >>> plan = insar_mining.make_plan(  # doctest: +SKIP
+    ...     "S1A_20230904.SAFE", "S1A_20230916.SAFE", area=mine.geometry, dem="dem.tif", out="20230904_20230916.tif",
+    ...     window=insar_mining.Window(2, 7), spacing_m=20.0)
+    >>> plan.describe()["window"]  # doctest: +SKIP
     """
 
     reference: Path
@@ -254,6 +261,13 @@ def make_plan(
     CoverageError
         The stack reference does not see the area.
     DemError, OrbitError, ProductError, OptionError
+
+    Examples
+    --------
+    >>> plan = insar_mining.make_plan(  # doctest: +SKIP
+    ...     "S1A_20230904.SAFE", "S1A_20230916.SAFE", area=mine.geometry, dem="dem.tif", out="20230904_20230916.tif",
+    ...     window=insar_mining.Window(2, 7), spacing_m=20.0)
+    >>> plan.pair, plan.perpendicular_baseline_m  # doctest: +SKIP
     """
     chosen = _plan_options(options, changes)
     window, recipe = Window(*chosen.window), Recipe.of(chosen)

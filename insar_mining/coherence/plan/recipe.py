@@ -35,7 +35,13 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Window:
-    """Hold the size of the coherence window: lines in azimuth, samples in range."""
+    """Hold the size of the coherence window: lines in azimuth, samples in range.
+
+    Examples
+    --------
+    >>> Window.parse("3x9")
+    Window(azimuth=3, range=9)
+    """
 
     azimuth: int = 2
     range: int = 7
