@@ -60,7 +60,7 @@ docs: $(DEV)  ## build the documentation site with its notebooks run (site/index
 	INSAR_MINING_DEMO="$(CURDIR)/demo-mine/simulated" DOCS_EXECUTE=true NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 docs-check: $(DEV)  ## build the site without running its notebooks; a warning is an error
-	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 clean: clean-venv  ## remove the environment, caches and the demo's folder
 	rm -rf demo-mine site .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

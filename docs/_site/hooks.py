@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from pathlib import Path
@@ -15,6 +16,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import figures
 import licences
 import notebook_pages
+import tasks
+
+logger = logging.getLogger("mkdocs.hooks.tasks")
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,3 +101,9 @@ def on_post_page(output: str, *, page: Page, **_: Any) -> str:
 def on_post_template(output_content: str, **_: Any) -> str:
     """Do the same for pages that are no part of the navigation, such as 404.html."""
     return output_content.replace(SHIM, "assets/iframe-worker.js")
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Warn, which a strict build does not let pass, of tasks that the search does not find."""
+    for line in tasks.not_found(Path(config.site_dir) / "search" / "search_index.json"):
+        logger.warning(line)
