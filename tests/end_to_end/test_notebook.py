@@ -145,11 +145,8 @@ def test_the_notebook_of_tracks_and_pairs_finds_what_the_record_holds(offline: P
     counts = html_table(cells, "limits")["pairs"]
     assert counts.is_monotonic_increasing
     assert counts[250] == in_step
-    assert (
-        int(spoken(cells, "pairs").split()[0])
-        == counts[150]
-        == in_step - html_table(cells, "rejected").sum().item() + 5
-    )
+    assert int(spoken(cells, "pairs").split()[0]) == counts[150] < in_step
+    assert html_table(cells, "tracks")["dates"].tolist() == [len(days), len(days[::3])]
 
 
 @pytest.mark.slow
