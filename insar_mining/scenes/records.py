@@ -110,7 +110,7 @@ def _row(umm: Mapping[str, Any], name: str) -> dict[str, Any]:
     data, metadata = _urls(umm, burst)
     platform, track = _platform(umm), _whole(said.get("PATH_NUMBER"))
     orbit = _whole(_first(umm.get("OrbitCalculatedSpatialDomains"), "OrbitNumber"))
-    if track is None and orbit is not None:
+    if track is None:
         track = relative_orbit_of(platform, orbit)
     return {
         "scene": scene,

@@ -315,7 +315,7 @@ def open_product(path: Path | str, *, require_manifest: bool = True) -> Product:
     return Product(
         path=path,
         name=layout.name,
-        relative_orbit=_relative_orbit(facts, layout),
+        relative_orbit=facts.relative_orbit or relative_orbit_of(facts.platform, facts.absolute_orbit),
         data_take=None if (match := NAME.search(layout.name)) is None else match["take"],
         polarisations=tuple(sorted({polarisation for _, polarisation in layout.keys})),
         swaths=tuple(sorted({swath for swath, _ in layout.keys})),
@@ -434,15 +434,6 @@ def _known(value: Any, name: str, layout: Layout) -> Any:
     if value is None:
         raise ProductError(f"{layout.container.path}: neither manifest nor annotation states its {name}")
     return value
-
-
-def _relative_orbit(facts: Manifest, layout: Layout) -> int | None:
-    """Return the relative orbit that the manifest states, else that of the absolute orbit."""
-    if facts.relative_orbit is not None:
-        return facts.relative_orbit
-    return relative_orbit_of(
-        str(_known(facts.platform, "platform", layout)), int(_known(facts.absolute_orbit, "absolute_orbit", layout))
-    )
 
 
 def _facts(layout: Layout) -> Manifest:

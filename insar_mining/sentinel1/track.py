@@ -55,27 +55,27 @@ class Acquisition(Protocol):
         """Outline in longitude and latitude."""
 
 
-def relative_orbit_of(platform: str, absolute_orbit: int) -> int | None:
+def relative_orbit_of(platform: str | None, absolute_orbit: int | None) -> int | None:
     """Compute the relative orbit from the absolute one, for products that do not state it.
 
     Parameters
     ----------
-    platform : str
+    platform : str or None
         ``"S1A"`` ... ``"S1D"``.
-    absolute_orbit : int
+    absolute_orbit : int or None
 
     Returns
     -------
     int or None
-        1 to 175; None for another satellite.
+        1 to 175; None for another satellite, or where the orbit is not known.
 
     Notes
     -----
     ``(absolute - offset) mod 175 + 1`` (ESA, Sentinel-1 Product Naming Convention).  The offset of Sentinel-1C was 172
     up to absolute orbit 8018 and is 99 since it was moved in June 2026 (isce2 pull request 28130).
     """
-    offset = _OFFSETS.get(platform)
-    if offset is None:
+    offset = _OFFSETS.get(platform or "")
+    if offset is None or absolute_orbit is None:
         return None
     if platform == "S1C" and absolute_orbit <= _LAST_BEFORE_MOVE:
         offset = _OFFSET_BEFORE_MOVE
