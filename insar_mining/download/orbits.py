@@ -32,6 +32,7 @@ from insar_mining.files import appears_whole
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.orbit import read_orbit_file
 from insar_mining.sentinel1.product import open_product
+from insar_mining.sentinel1.readable import any_sub_swath
 
 logger = logging.getLogger(__name__)
 
@@ -274,7 +275,7 @@ def find_orbits(
     for done, path in enumerate(map(Path, products), start=1):
         try:
             product = open_product(path)
-            found[path] = find_orbit(product.sub_swath(*product.images[0]), cache, **how)
+            found[path] = find_orbit(any_sub_swath(product), cache, **how)
         except (OrbitError, ProductError) as error:
             missing[path] = str(error)
         if progress is not None:

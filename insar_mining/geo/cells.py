@@ -18,6 +18,7 @@ from exactextract import exact_extract
 from exactextract.feature import JSONFeatureSource
 from exactextract.raster import NumPyRasterSource
 from pyproj import CRS, Geod, Transformer
+from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from insar_mining.arrays import FloatArray
@@ -39,6 +40,7 @@ AREA_TOLERANCE = 0.005
 # cells whose cover is computed at a time, and the largest degrees between points of an outline
 STRIP_CELLS = 4_000_000
 OUTLINE_STEP_DEG = 1e-3
+HALF_THE_WORLD_M = 2e7
 
 # a polygon may stick out of the rasters by this share before it is said
 OUTSIDE_SHARE = 1e-3
@@ -185,22 +187,43 @@ def _row_areas_m2(grid: RasterGrid, column: int, rows: list[int] | None = None) 
 
 
 def outline_on(grid: RasterGrid, mine: Mine | BaseGeometry) -> BaseGeometry:
-    """Return a mine's polygon in the CRS of a grid.
+    """Return a mine's polygon in the CRS of a grid; in degrees, by whole turns where the grid has its longitudes.
 
     Raises
     ------
     MineError
         It is not a polygon with an area.
+    CoverageError
+        The CRS of the grid ends inside it, at the antimeridian.
     """
     geometry = mine if isinstance(mine, BaseGeometry) else mine.geometry
     if geometry.geom_type not in ("Polygon", "MultiPolygon") or geometry.is_empty or geometry.area == 0:
         raise MineError(f"the mine's outline is an empty or flat {geometry.geom_type}; a polygon is needed")
     if grid.crs.equals(CRS.from_epsg(4326), ignore_axis_order=True):
-        return geometry
+        return _turned_to(geometry, grid)
     to_map = Transformer.from_crs(4326, grid.crs, always_xy=True)
     # edges that are straight in longitude and latitude bend on the map
     dense = shapely.segmentize(geometry, OUTLINE_STEP_DEG)
-    return shapely.transform(dense, lambda xy: np.column_stack(to_map.transform(xy[:, 0], xy[:, 1])))
+    outline = shapely.transform(dense, lambda xy: np.column_stack(to_map.transform(xy[:, 0], xy[:, 1])))
+    if grid.crs.is_geographic:
+        start = geometry.bounds[0]
+        whole = shapely.transform(
+            outline, lambda xy: np.column_stack([xy[:, 0] + 360 * np.ceil((start - 180 - xy[:, 0]) / 360), xy[:, 1]])
+        )
+        return _turned_to(whole, grid)
+    if outline.bounds[2] - outline.bounds[0] > HALF_THE_WORLD_M:
+        raise CoverageError(
+            f"the mine ({', '.join(f'{value:.6g}' for value in geometry.bounds)}): the CRS of the rasters "
+            f"({grid.crs.name}) ends inside it, at the antimeridian. Warp them to UTM or to longitude and latitude."
+        )
+    return outline
+
+
+def _turned_to(geometry: BaseGeometry, grid: RasterGrid) -> BaseGeometry:
+    """Return a geometry in degrees, moved by the whole turn by which it lies best on a grid."""
+    turns = [translate(geometry, 360.0 * turn) for turn in (0, -1, 1)]
+    box = shapely.box(*grid.bounds)
+    return max(turns, key=lambda turned: float(shapely.intersection(turned, box).area))
 
 
 def mine_window(grid: RasterGrid, mine: Mine | BaseGeometry) -> tuple[slice, slice]:

@@ -17,6 +17,7 @@ from insar_mining.sentinel1.annotation import SubSwath, midnight_before
 from insar_mining.sentinel1.baselines import MeasuredBaseline, measured_baseline
 from insar_mining.sentinel1.orbit import orbit_files, read_orbit_file
 from insar_mining.sentinel1.product import open_product, with_orbit
+from insar_mining.sentinel1.readable import any_sub_swath
 from insar_mining.sentinel1.record_orbits import StateVectors, from_text
 
 SCENE_S = 30.0
@@ -65,8 +66,7 @@ class SceneBaselines:
 
     def _of_product(self, path: str) -> SubSwath:
         product, _ = with_orbit(open_product(path), orbit_files(self.orbits))
-        image = next((i for i in product.images if i[1] == self.polarisation.upper()), product.images[0])
-        return product.sub_swath(*image)
+        return any_sub_swath(product, self.polarisation)
 
     def _of_record(self, row: pd.Series, scene: str) -> StateVectors:
         if not self.orbits:

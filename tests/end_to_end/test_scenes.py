@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Callable
@@ -22,7 +23,13 @@ from insar_mining.coherence.engine import coherence
 from insar_mining.coherence.plan.bursts import burst_cuts
 from insar_mining.coherence.plan.model import CoherencePlan, make_plan
 from insar_mining.coherence.plan.stack import choose_stack_reference
-from insar_mining.errors import PairError, PartialCoverageWarning, UnlikeScenesWarning
+from insar_mining.errors import (
+    PairError,
+    PartialCoverageWarning,
+    ProductError,
+    SkippedInputWarning,
+    UnlikeScenesWarning,
+)
 from insar_mining.geo.grid import MapGrid, utm_epsg
 from insar_mining.geometry.geocode import look_up
 from insar_mining.geometry.terrain import dem_arrays, heights_for
@@ -310,6 +317,26 @@ def test_single_bursts(corner: Corner, whole: np.ndarray, tmp_path: Path) -> Non
     time, _ = seen_at(corner, corner.plan().grid, swath)
     before = time < burst_cuts([swath])[1].stop_s - swath.azimuth_time_interval_s
     np.testing.assert_allclose(got[before], corner.map(swaths=["IW1"])[before], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("damage", [b"<product>", b"", None], ids=["half", "empty", "no orbit"])
+def test_a_damaged_sub_swath_stops_only_what_needs_it(corner: Corner, tmp_path: Path, damage: bytes | None) -> None:
+    """IW1 alone sees the area: the annotation of IW2 is not needed, unless another date's choice of bursts needs it."""
+    spoilt = tmp_path / "scenes" / corner.products[0].name
+    for number in (0, 1):
+        shutil.copytree(corner.products[number], tmp_path / "scenes" / corner.products[number].name)
+    (annotation,) = (spoilt / "annotation").glob("*-iw2-*.xml")
+    text = annotation.read_bytes()
+    annotation.write_bytes(re.sub(rb"<orbit>.*</orbit>", b"", text, flags=re.DOTALL) if damage is None else damage)
+    with pytest.warns(SkippedInputWarning, match=re.escape(annotation.name)):
+        plan = corner.plan(spoilt)
+    assert plan.swaths == ("IW1",)
+    if damage is None:
+        np.testing.assert_array_equal(mapped(plan), corner.map(swaths=["IW1"]))
+    assert len(choose_pairs(scan_products(tmp_path / "scenes"), PairOptions(), area=corner.area)) == 1
+    for how in ({"swaths": ["IW1", "IW2"]}, {"stack_reference": corner.products[2]}):
+        with pytest.raises(ProductError, match=re.escape(annotation.name)):
+            corner.plan(spoilt, **how)
 
 
 def test_products_cropped_in_range(corner: Corner, tmp_path: Path) -> None:

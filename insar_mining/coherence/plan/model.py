@@ -28,9 +28,11 @@ from insar_mining.coherence.plan.recipe import Window as Window
 from insar_mining.display import table_html
 from insar_mining.errors import (
     CoverageError,
+    InsarMiningError,
     OptionError,
     PairError,
     PartialCoverageWarning,
+    SkippedInputWarning,
     UnlikeScenesWarning,
 )
 from insar_mining.files import sha256
@@ -41,6 +43,7 @@ from insar_mining.options.models import CoherenceOptions, Polarisation, Upper
 from insar_mining.sentinel1.baselines import perpendicular_baseline_m
 from insar_mining.sentinel1.orbit import orbit_files
 from insar_mining.sentinel1.product import Product, open_product, with_orbit
+from insar_mining.sentinel1.readable import readable_sub_swaths
 from insar_mining.sentinel1.track import on_one_track
 
 Progress = Callable[[float], None]
@@ -296,12 +299,13 @@ def make_plan(
     if _apart_deg(stack, grid) > FAR_DEG:
         raise CoverageError(_not_seen(stack, grid, swaths))
     heights = heights_for(grid, Path(dem), chosen.dem_heights)
-    available = [stack.sub_swath(name, polarisation) for name in _named(stack, swaths, polarisation)]
+    available, faults = readable_sub_swaths(stack, _named(stack, swaths, polarisation), polarisation)
     time, slant_range = probe(available[0], heights)
     seen = bursts_over(burst_cuts(available), time, slant_range)
+    share = sum(int(held.sum()) for _, held in seen) / max(time.size, 1)
+    _check_needed(faults, share, swaths)
     if not seen:
         raise CoverageError(_not_seen(stack, grid, swaths))
-    share = sum(int(held.sum()) for _, held in seen) / max(time.size, 1)
     if share < 1:
         warnings.warn(
             f"{stack.name} sees {share:.0%} of the area; the rest of the map is NaN",
@@ -356,6 +360,14 @@ def make_plan(
         dem_reference=heights.dem.reference,
         common_band=common_band,
     )
+
+
+def _check_needed(faults: Sequence[InsarMiningError], share: float, named: Sequence[str] | None) -> None:
+    """Warn of damaged sub-swaths where the others see all of a map and none was named; raise the first fault else."""
+    if faults and (named or share < 1):
+        raise faults[0]
+    for fault in faults:
+        warnings.warn(f"left out: {fault}; other sub-swaths see the whole area", SkippedInputWarning, stacklevel=3)
 
 
 def _plan_options(options: CoherenceOptions | None, changes: Mapping[str, Any]) -> PlanOptions:

@@ -12,6 +12,7 @@ from insar_mining.geo.elevation_window import Heights
 from insar_mining.geo.grid import MapGrid
 from insar_mining.geometry.terrain import heights_for, probe
 from insar_mining.sentinel1.product import Product
+from insar_mining.sentinel1.readable import readable_sub_swaths
 
 
 def choose_stack_reference(
@@ -70,7 +71,7 @@ def seen_share(
     names = [name for name, held in product.images if held == polarisation and (not swaths or name in swaths)]
     if not names:
         return 0.0
-    available = [product.sub_swath(name, polarisation) for name in names]
+    available, _ = readable_sub_swaths(product, names, polarisation)
     time, slant_range = probe(available[0], heights_for(grid, dem, dem_heights))
     seen = bursts_over(burst_cuts(available), time, slant_range)
     return sum(int(held.sum()) for _, held in seen) / max(time.size, 1)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS, Geod
 
-from insar_mining.errors import MineError, RasterError
+from insar_mining.errors import CoverageError, MineError, RasterError
 from insar_mining.geo.cells import (
     RasterGrid,
     cell_area_m2,
@@ -142,6 +142,26 @@ def test_a_sliver_goes_with_the_neighbour_that_is_covered_most(cube_of: Callable
 def test_without_a_mine_cells_count_whole(cube_of: Callable[..., xr.DataArray]) -> None:
     active = cube_of(np.zeros((1, 3, 3)))[0]
     assert ground_area_m2(active.copy(data=np.eye(3, dtype=bool))) == 1200.0
+
+
+@pytest.mark.parametrize("crs", [4326, 4269, 4258], ids=["WGS 84", "NAD83", "ETRS89"])
+@pytest.mark.parametrize(
+    ("west", "mine_west"), [(179.98, 179.99), (-180.02, 179.99), (179.98, -180.01), (-180.02, -180.01)]
+)
+def test_a_mine_across_the_antimeridian_lies_on_rasters_of_either_side(crs: int, west: float, mine_west: float) -> None:
+    grid = RasterGrid(CRS.from_epsg(crs), Affine(0.0005, 0, west, 0, -0.0005, 66.0125), 80, 50)
+    mine = shapely.box(mine_west, 66.0, mine_west + 0.02, 66.01)
+    expected = np.zeros((50, 80))
+    expected[5:25, 20:60] = 1.0
+    np.testing.assert_allclose(cover_fraction(grid, mine).values, expected, rtol=0, atol=2e-3)
+    rows, columns = mine_window(grid, mine)
+    assert abs(rows.start - 5) + abs(rows.stop - 25) + abs(columns.start - 20) + abs(columns.stop - 60) <= 4
+
+
+def test_a_map_that_ends_at_the_antimeridian_is_no_place_for_a_mine_across_it() -> None:
+    grid = RasterGrid(CRS.from_epsg(3857), Affine(50, 0, 2.0036e7, 0, -50, 9.86e6), 40, 40)
+    with pytest.raises(CoverageError):
+        cover_fraction(grid, shapely.box(179.99, 66.0, 180.01, 66.01))
 
 
 @pytest.mark.parametrize("shape", [shapely.Point(0.01, 0.01), shapely.Polygon(), shapely.LineString([(0, 0), (1, 1)])])

@@ -494,3 +494,31 @@ def test_the_track_of_a_record_that_does_not_state_it(records: Load) -> None:
             one for one in item["umm"]["AdditionalAttributes"] if one["Name"] != "PATH_NUMBER"
         ]
     assert records_table(items)["relative_orbit"].tolist() == whole["relative_orbit"].tolist()
+
+
+@pytest.mark.parametrize("name", ["slc_176", "burst_166"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_records_in_any_order_and_more_than_once_give_the_same_pairs(records: Load, name: str, seed: int) -> None:
+    """As pages of a catalogue overlap, and with records that lack their start or have a null class among them."""
+    items = records(name)[:60]
+    rng = np.random.default_rng(seed)
+    drawn = [items[i] for i in rng.permutation(np.concatenate([np.arange(60), rng.integers(0, 60, 25)]))]
+    broken = copy.deepcopy(items[:2])
+    for one, key in zip(broken, ("TemporalExtent", "Platforms"), strict=True):
+        one["umm"]["GranuleUR"] = f"broken-{key}"
+        one["umm"][key] = None
+    if name == "burst_166":
+        broken[0]["umm"]["AdditionalAttributes"] = [
+            one for one in broken[0]["umm"]["AdditionalAttributes"] if one["Name"] != "AZIMUTH_TIME"
+        ]
+    drawn[7:7] = broken
+
+    def pairs(which: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+        table = without_doubles(records_table(which))
+        found = select_pairs(table, temporal_baseline_days=(6, 12, 24), allow_mixed_platforms=True)
+        return list(found[["pair", "reference", "secondary", "perpendicular_baseline_m"]].itertuples(index=False))
+
+    expected = pairs(items)
+    with pytest.warns(SkippedInputWarning, match="broken-"):
+        assert pairs(drawn) == expected
+    assert len(expected) > 3
