@@ -14,7 +14,7 @@ WORKERS ?= 2
 OLDEST := .venv-oldest
 AGED := -W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning
 
-.PHONY: help demo test test-oldest stress lint format bench ten-minutes ten-minutes-quick docs docs-check clean clean-venv
+.PHONY: help demo test test-oldest stress lint format bench ten-minutes ten-minutes-quick report-check docs docs-check clean clean-venv
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -54,6 +54,11 @@ ten-minutes: $(CORE)  ## time a newcomer's first steps in a fresh environment ma
 
 ten-minutes-quick: $(CORE)  ## the same without the demonstration; writes nothing
 	$(RUN) benchmarks/first_ten_minutes.py --quick
+
+report-check: $(CORE)  ## look at the demonstration's report in Chromium: speed, requests, accessibility (needs Chromium, npm)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	test -f demo-mine/report.html || $(RUN) -m insar_mining demo --out demo-mine
+	$(RUN) benchmarks/report_in_browser.py demo-mine/report.html
 
 docs: $(DEV)  ## build the documentation site with its notebooks run (site/index.html)
 	$(RUN) -m insar_mining demo --keep-scenes --out demo-mine

@@ -98,7 +98,7 @@
   }
   button("+", "Zoom in", () => zoom(1.5, 0.5, 0.5));
   button("−", "Zoom out", () => zoom(1 / 1.5, 0.5, 0.5));
-  button("All", "Show the whole map", () => { scale = 1; place(); });
+  button("All", "All: show the whole map", () => { scale = 1; place(); });
 
   const within = (event) => {
     const box = stage.getBoundingClientRect();

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import insar_mining.report
 from insar_mining.report import render_report
 from insar_mining.report.explore import LAYER_CELLS, NO_DATA, STEPS, averaged, quantised
 
@@ -94,3 +95,16 @@ def test_in_a_browser_the_map_is_drawn_and_a_place_read(html, tmp_path: Path):
     assert 'class="explore-chart"' in shown.stdout
     assert "km east" in shown.stdout
     assert "CONSOLE" not in shown.stderr, "an error of the script, or a request that the policy refused"
+
+
+def test_whatever_scrolls_sideways_is_reached_with_the_keyboard(html):
+    boxes = re.findall(r'<(?:div|figure)[^>]*class="(?:tablebox|wide)"[^>]*>|<pre[^>]*>', html)
+    assert len(boxes) > 5
+    assert all('tabindex="0"' in box for box in boxes)
+
+
+def test_a_button_is_named_by_what_it_shows():
+    script = (Path(insar_mining.report.__file__).parent / "templates" / "explore.js").read_text("utf-8")
+    buttons = re.findall(r'button\("([^"]+)", "([^"]+)"', script)
+    assert len(buttons) >= 3
+    assert all(shown in name for shown, name in buttons if shown.isalpha())
