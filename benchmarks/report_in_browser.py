@@ -39,8 +39,9 @@ new PerformanceObserver(list => list.getEntries().forEach(e => window.longTasks.
 """
 VIOLATIONS = """
 const done = arguments[arguments.length - 1];
+const why = node => node.target.join(" ") + " " + (node.any[0] ? node.any[0].message.slice(0, 120) : "");
 axe.run({preload: false, runOnly: {type: "tag", values: %s}}).then(found => done(found.violations.map(
-    v => ({id: v.id, impact: v.impact, nodes: v.nodes.length, first: v.nodes[0].target.join(" ") + " " + (v.nodes[0].any[0] ? v.nodes[0].any[0].message.slice(0,120) : "")}))));
+    v => ({id: v.id, impact: v.impact, nodes: v.nodes.length, first: why(v.nodes[0])}))));
 """
 
 
