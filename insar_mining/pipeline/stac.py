@@ -67,9 +67,7 @@ def write_collection(folder: Path, mine: Mine, coh: xr.DataArray, files: Sequenc
         "license": "proprietary",
         "extent": {
             "spatial": {"bbox": [bbox_of(coh)]},
-            "temporal": {
-                "interval": [[_utc(coh["reference_date"].values.min()), _utc(coh["secondary_date"].values.max())]]
-            },
+            "temporal": {"interval": [_period(coh, items)]},
         },
         "links": [
             {"rel": "root", "href": f"./{COLLECTION}", "type": "application/json"},
@@ -81,6 +79,22 @@ def write_collection(folder: Path, mine: Mine, coh: xr.DataArray, files: Sequenc
         "assets": {file.name: _asset(file, folder) for file in files},
     }
     return write_text(folder / COLLECTION, json.dumps(collection, indent=2, ensure_ascii=False) + "\n")
+
+
+def _period(coh: xr.DataArray, items: Sequence[Path]) -> list[str]:
+    """Return the first and the last time of acquisition that items state; the days of the cube, where none does."""
+    found = [parse_json(item.read_bytes()).get("properties", {}) for item in items]
+    starts = [str(one["start_datetime"]) for one in found if "start_datetime" in one]
+    stops = [str(one["end_datetime"]) for one in found if "end_datetime" in one]
+    return [
+        min(starts or [_utc(coh["reference_date"].values.min())], key=_moment),
+        max(stops or [_utc(coh["secondary_date"].values.max())], key=_moment),
+    ]
+
+
+def _moment(text: str) -> np.datetime64:
+    """Return the time that an item writes."""
+    return np.datetime64(text.removesuffix("Z"), "us")
 
 
 def recorded_files(folder: Path) -> dict[str, str]:

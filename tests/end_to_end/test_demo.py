@@ -296,6 +296,11 @@ def test_the_collection_can_be_walked(demo_folder: Path, truth: dict[str, Any]) 
     }
     items = list(collection.get_items())
     assert {item.id.removesuffix("_vv") for item in items} == expected_pairs(truth)
+    starts, stops = (
+        [getattr(item.common_metadata, name) for item in items] for name in ("start_datetime", "end_datetime")
+    )
+    assert collection.extent.temporal.intervals == [[min(starts), max(stops)]]
+    assert {time.hour for time in (*starts, *stops)} == {6}  # the acquisitions', not midnight
     for item in items:
         assert item.bbox is not None
         assert collection.extent.spatial.bboxes[0] == pytest.approx(item.bbox, abs=1e-3)

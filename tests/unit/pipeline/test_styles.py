@@ -9,8 +9,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import xarray as xr
+from shapely.geometry import box
 
-from insar_mining.pipeline.stac import write_item
+from insar_mining.geo.mines import mine_from_geometry
+from insar_mining.pipeline.stac import write_collection, write_item
 from insar_mining.pipeline.styles import class_colour, write_composite, write_palette, write_ramp
 
 
@@ -39,6 +41,30 @@ def test_a_composite_shows_its_three_bands(tmp_path: Path) -> None:
     (renderer,) = root.iter("rasterrenderer")
     assert [renderer.get(f"{colour}Band") for colour in ("red", "green", "blue")] == ["1", "2", "3"]
     assert [float(str(one.text)) for one in root.iter("maxValue")] == [1.0, 1.0, 1.0]
+
+
+def test_the_times_of_a_collection_are_those_of_its_items(tmp_path: Path) -> None:
+    coh = xr.DataArray(
+        np.zeros((2, 3, 4), np.float32),
+        dims=("pair", "y", "x"),
+        coords={
+            "reference_date": ("pair", np.array(["2021-01-05", "2021-01-17"], "datetime64[ns]")),
+            "secondary_date": ("pair", np.array(["2021-01-17", "2021-01-29"], "datetime64[ns]")),
+        },
+        attrs={"crs": "EPSG:32629", "transform": (20.0, 0.0, 600_000.0, 0.0, -20.0, 3_500_000.0)},
+    )
+    mine = mine_from_geometry(box(-8, 31, -7.9, 31.1), id="pit")
+    times = ("2021-01-05T06:37:30.5Z", "2021-01-17T06:37:31Z"), ("2021-01-17T06:37:31Z", "2021-01-29T06:37:31.25Z")
+    items = []
+    for number, (start, stop) in enumerate(times):
+        items.append(tmp_path / f"{number}.json")
+        items[-1].write_text(json.dumps({"properties": {"start_datetime": start, "end_datetime": stop}}))
+    for known, expected in (
+        (items, [times[0][0], times[1][1]]),
+        ([], ["2021-01-05T00:00:00Z", "2021-01-29T00:00:00Z"]),
+    ):
+        collection = json.loads(write_collection(tmp_path, mine, coh, [], known).read_text("utf-8"))
+        assert collection["extent"]["temporal"]["interval"] == [expected]
 
 
 def test_items_have_code_shape_and_transform(tmp_path: Path) -> None:
