@@ -86,7 +86,7 @@ def _html(content: str, place: str, folder: Path, files: dict[str, str | bytes])
 def _text(text: str) -> str:
     """Fence printed text; of a line that was written again and again the last state is shown, without colours."""
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-    lines = [line.rpartition("\r")[2].rstrip() for line in text.rstrip().split("\n")]
+    lines = [line.rstrip().rpartition("\r")[2] for line in text.rstrip().split("\n")]
     return "```text\n" + "\n".join(lines) + "\n```" if any(lines) else ""
 
 

@@ -37,6 +37,7 @@ COMMANDS = {
     "compare": ("compare", "Compare two maps of coherence on one grid."),
     "graph": ("graph", "Show, fill in and check the graphs that run in ESA SNAP."),
     "doctor": ("doctor", "Say what the engines lack on this machine."),
+    "manual": ("manual", "Print the manual page of all commands."),
 }
 
 # options of paths that count together where they are given more than once

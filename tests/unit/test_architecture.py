@@ -254,7 +254,7 @@ def test_every_declared_dependency_is_imported(project: dict[str, dict[str, list
 
 def test_every_import_of_the_tests_is_declared(project: dict[str, dict[str, list[str]]]) -> None:
     optional = project["optional-dependencies"]
-    known = declared(project["dependencies"], optional["dev"], optional["stac"])  # type: ignore[arg-type]
+    known = declared(project["dependencies"], optional["dev"], optional["stac"], optional["browser"])  # type: ignore[arg-type]
     # what lies in a folder of benchmarks/ runs in an environment of its own
     paths = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
     missing = {name: place for name, place in third_party(paths).items() if not distributions(name) & known}
