@@ -30,7 +30,9 @@ class Entry:
 
 @app.command()
 def manual(as_json: parameters.Json = False) -> None:
-    """Print the manual page of all commands: insar-mining manual | man -l -
+    """Print the manual page of all commands.
+
+    To read it: insar-mining manual | man -l -
 
     To keep it: insar-mining manual > ~/.local/share/man/man1/insar-mining.1
     """
