@@ -6,6 +6,7 @@ import datetime as dt
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +27,7 @@ from insar_mining.pipeline.maps import DATES, MAP_FILES, Maps, ProgressCallback,
 from insar_mining.pipeline.outputs import FILES, software_versions, write_pair_maps
 from insar_mining.pipeline.ownership import check_no_foreign_files
 from insar_mining.pipeline.preparation import MAPS, RunPlan, Start, check_period, plan_only, prepare
-from insar_mining.pipeline.quality import with_quality
+from insar_mining.pipeline.quality import remarks_on_dates, with_quality
 from insar_mining.pipeline.result import Result, Story, write_result
 from insar_mining.pipeline.truth import Truth
 
@@ -136,6 +137,8 @@ def run(
         maps = make_maps(begin.scenes, begin.planner, progress)
         progress("analysis", 0, 2)
         analysis = analyse_maps(maps.paths, begin.mine, chosen.activity)
+        scenes = with_quality(_with_failures(analysis.scenes, maps.failures), maps.quality)
+        analysis = replace(analysis, notes=(*analysis.notes, *remarks_on_dates(scenes)))
         skipped = _skipped(begin, maps)
         story = Story(
             mine=begin.mine,
@@ -143,7 +146,7 @@ def run(
             record=_run_record(begin, maps, analysis, skipped),
             period=begin.period,
             maps=maps.paths,
-            scenes=with_quality(_with_failures(analysis.scenes, maps.failures), maps.quality),
+            scenes=scenes,
             skipped=skipped,
             rejected=_rejected(begin, maps),
             kept_maps=maps.kept,

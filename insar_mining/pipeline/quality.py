@@ -28,6 +28,9 @@ COLUMNS = ("common_band", *(f"{side}_{name}" for side in ("reference", "secondar
 _TEXT = tuple(name for name in COLUMNS if name.endswith(("_ipf", "_rfi_mitigation")))
 _BLOCK_LINES = 256
 
+MUCH_INTERFERENCE_PERCENT = 10.0
+"""Share of a burst from which on interference is remarked upon."""
+
 
 @dataclass(eq=False)
 class Qualities:
@@ -77,6 +80,39 @@ def with_quality(scenes: pd.DataFrame, found: Mapping[str, Mapping[str, object]]
     numbers = {name: pd.to_numeric(added[name]) for name in COLUMNS if name not in _TEXT}
     added = added.assign(**numbers, **{name: added[name].fillna("") for name in _TEXT})
     return scenes.reset_index(drop=True).join(added)
+
+
+def remarks_on_dates(scenes: pd.DataFrame) -> list[str]:
+    """Say in sentences which dates of a table with the columns of quality lack lines or suffer from interference.
+
+    Parameters
+    ----------
+    scenes : DataFrame
+        As :func:`with_quality` returns it; pairs are named by their days (``20230904_20230916``).
+    """
+    lost: dict[str, int] = {}
+    disturbed: dict[str, float] = {}
+    for row in scenes.to_dict("records"):
+        for day, side in zip(str(row["pair"]).split("_"), ("reference", "secondary"), strict=True):
+            if row[f"{side}_lost_lines"] > 0:
+                lost[day] = int(row[f"{side}_lost_lines"])
+            if row[f"{side}_rfi_percent"] >= MUCH_INTERFERENCE_PERCENT:
+                disturbed[day] = float(row[f"{side}_rfi_percent"])
+    remarks = []
+    if lost:
+        days = ", ".join(f"{_iso(day)} ({count})" for day, count in sorted(lost.items()))
+        remarks.append(f"Dates that lack lines over the map, which are without data in their pairs: {days}.")
+    if disturbed:
+        days = ", ".join(f"{_iso(day)} ({share:g} %)" for day, share in sorted(disturbed.items()))
+        remarks.append(
+            f"Dates with interference in a burst over the map (share of its lines or blocks): {days}. Coherence of "
+            "their pairs may be lower."
+        )
+    return remarks
+
+
+def _iso(day: str) -> str:
+    return f"{day[:4]}-{day[4:6]}-{day[6:]}"
 
 
 def _quality_of(product: Product, bursts: Bursts, plan: CoherencePlan) -> dict[str, object]:

@@ -38,7 +38,7 @@ from insar_mining.pipeline import acquisition, jobs, maps
 from insar_mining.pipeline.inputs import check_paths
 from insar_mining.pipeline.maps import MAP_FILES
 from insar_mining.pipeline.outputs import FILES
-from insar_mining.pipeline.quality import COLUMNS
+from insar_mining.pipeline.quality import COLUMNS, remarks_on_dates, with_quality
 
 from .conftest import AREA, Bench, scene_table
 
@@ -660,3 +660,19 @@ def test_the_quality_of_dates_is_in_the_table_of_pairs(bench: Bench) -> None:
     assert (mapped["common_band"] == 0.97).all()
     assert mapped["reference_lost_lines"].tolist() == [int(pair[6:8]) for pair in mapped.index]
     assert mapped["secondary_rfi_percent"].isna().all()
+    (remark,) = [note for note in result.analysis.notes if "lack lines" in note]
+    first = mapped.index[0]
+    assert f"{first[:4]}-{first[4:6]}-{first[6:8]} ({int(first[6:8])})" in remark
+
+
+def test_dates_that_lack_lines_or_are_disturbed_are_remarked_upon() -> None:
+    pairs = pd.DataFrame({"pair": ["20210105_20210117", "20210117_20210129", "20210129_20210210"]})
+    found = {
+        "20210105_20210117": {"secondary_lost_lines": 5, "reference_rfi_percent": 9.5},
+        "20210117_20210129": {"reference_lost_lines": 5, "secondary_rfi_percent": 62.5},
+    }
+    lost, disturbed = remarks_on_dates(with_quality(pairs, found))
+    assert "2021-01-17 (5)." in lost
+    assert "2021-01-29 (62.5 %)." in disturbed
+    assert "2021-01-05" not in lost + disturbed
+    assert remarks_on_dates(with_quality(pairs, {})) == []
