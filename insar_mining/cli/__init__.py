@@ -21,22 +21,22 @@ from insar_mining import __version__
 # name of the command: (its module in this package, one line for the list of commands)
 COMMANDS = {
     "demo": ("demo", "Simulate a mine and do the whole job on it, offline."),
-    "run": ("run", "From Sentinel-1 products to yearly activity and a report."),
+    "run": ("run", "Turn Sentinel-1 products into yearly activity and a report."),
     "search": ("search", "Search ASF's archive for images over a mine."),
     "pairs": ("pairs", "List the pairs that a folder of products gives."),
     "fetch": ("fetch", "Fetch products from ASF's archive, resumed and checked."),
     "verify": ("verify", "Check that everything in a folder is whole."),
     "coherence": ("coherence", "Map the coherence of one pair."),
-    "analyse": ("analyse", "From coherence maps to yearly activity and a report."),
-    "emissions": ("emissions", "From active area to ore and emissions."),
+    "analyse": ("analyse", "Turn coherence maps into yearly activity and a report."),
+    "emissions": ("emissions", "Turn active area into ore and emissions."),
     "portfolio": ("portfolio", "Plan, run and report many mines together."),
     "update": ("update", "Add new dates to a result, and tell what changed."),
-    "inventory": ("inventory", "Ore, emissions, land carbon and targets of mines and countries."),
+    "inventory": ("inventory", "Estimate ore, emissions and land carbon of mines and countries."),
     "factors": ("factors", "Find, check and compare emission factors."),
     "simulate": ("simulate", "Write simulated products of known coherence."),
     "compare": ("compare", "Compare two maps of coherence on one grid."),
     "graph": ("graph", "Show, fill in and check the graphs that run in ESA SNAP."),
-    "doctor": ("doctor", "Say what the engines lack on this machine."),
+    "doctor": ("doctor", "List what the engines lack on this machine."),
     "manual": ("manual", "Print the manual page of all commands."),
 }
 
@@ -89,10 +89,10 @@ def refusing_repeats(command: Any) -> Any:
 
 
 class Commands(TyperGroup):
-    """A group whose commands are imported when they are called."""
+    """Group commands that are imported when they are called."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
-        """Names of the commands, in the order of the list above."""
+        """Return the names of the commands, in the order of the list above."""
         return list(COMMANDS)
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]

@@ -45,7 +45,7 @@ def analyse(
     out: parameters.ResultFolder = None,
     as_json: parameters.Json = False,
 ) -> None:
-    """From a folder of coherence maps, whoever made them, to yearly activity and a report.
+    """Turn a folder of coherence maps, whoever made them, into yearly activity and a report.
 
     The two dates of a map are in its name (20210105_20210117, 20Dec2019_01Jan2020) or its folder's, in its tags or in
     a STAC item beside it. With fewer than three years there is no colour

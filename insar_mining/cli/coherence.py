@@ -41,7 +41,7 @@ OFFERED = (
 
 
 class PairOfProducts(AreaOptions):
-    """The two products of one map, their elevation model and the area."""
+    """Hold the two products of one map, their elevation model and the area."""
 
     reference: Path = Field(description="The earlier product: SAFE folder, zip, or burst product.")
     secondary: Path = Field(description="The later product.")

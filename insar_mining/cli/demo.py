@@ -79,7 +79,7 @@ def demo(
 
 
 def published_areas(result: Result, maps: Path) -> pd.Series:
-    """Active area of every year by the published method, from the same maps; index year."""
+    """Return the active area of every year by the published method, from the same maps; index year."""
     from insar_mining.options.models import ActivityOptions
     from insar_mining.pipeline.analysis import analyse_maps
 

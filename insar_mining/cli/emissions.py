@@ -35,7 +35,7 @@ def emissions(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for emissions.csv.")] = None,
     as_json: parameters.Json = False,
 ) -> None:
-    """From active area to ore and emissions per year.
+    """Turn active area into ore and emissions per year.
 
     Years with reported production keep it; the others get the reported years' tonnes per area.
     """

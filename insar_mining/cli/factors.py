@@ -28,7 +28,7 @@ def factors(ctx: typer.Context) -> None:
 
 
 class FactorQuery(Options):
-    """What a factor is looked up by."""
+    """Describe what a factor is looked up by."""
 
     gas: str = Field("CO2", description="CO2, CH4, N2O, CO2e, or ore (of a product).")
     asset: str = Field("", description="Its asset_id.")

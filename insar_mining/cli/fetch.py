@@ -27,7 +27,7 @@ app = parameters.new_app()
 
 
 class Also(MineOptions):
-    """What is fetched beside the products."""
+    """Describe what is fetched beside the products."""
 
     orbits: bool = Field(False, description="Also fetch the orbit file of every product, into DIR/orbits.")
     dem: Literal["glo30", "srtm1"] | None = Field(

@@ -98,7 +98,7 @@ def _keyword(name: str, kind: Any, *, is_needed: bool = False) -> inspect.Parame
 
 
 def _nested(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Sections of the values that are not None, by the parts of their dotted names."""
+    """Return sections of the values that are not None, by the parts of their dotted names."""
     values: dict[str, Any] = {}
     for path, value in given.items():
         section, _, name = path.rpartition(".")
@@ -153,12 +153,12 @@ def _name(model: type[Options], path: str) -> str:
 
 
 def _is_switch_off(model: type[Options], path: str) -> bool:
-    """Whether the flag of an option that holds by default switches it off."""
+    """Return whether the flag of an option that holds by default switches it off."""
     return field_at(model, path).default is True
 
 
 def _parameter(model: type[Options], path: str, is_argument: bool) -> Any:
-    """Annotated type of the parameter of one option; None where it need not be given."""
+    """Return the annotated type of the parameter of one option; None where it need not be given."""
     field = field_at(model, path)
     kind = _kind(field.annotation) if field.is_required() else _kind(field.annotation) | None
     text, default = help_of(model, path), None if field.is_required() else default_of(model, path)
@@ -173,7 +173,7 @@ def _parameter(model: type[Options], path: str, is_argument: bool) -> Any:
 
 
 def _kind(annotation: Any) -> Any:
-    """Type that typer reads for the type of a field; what it cannot read stays text for the model to check."""
+    """Return the type that typer reads for that of a field; what it cannot read stays text for the model."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _kind(arguments[0])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class MineOptions(Options):
-    """A mine that a command may be given."""
+    """Hold a mine that a command may be given."""
 
     mine: Path | None = Field(None, description="Vector file with the mine's polygon.")
     mine_id: str | None = Field(None, description="Identifier of the mine, where the file holds several.")
@@ -33,7 +33,7 @@ class MineOptions(Options):
 
 
 class AreaOptions(MineOptions):
-    """An area that a command may be given: a mine's, or a box."""
+    """Hold an area that a command may be given: a mine's, or a box."""
 
     bbox: tuple[float, float, float, float] | None = Field(
         None, description="The area as a box: west south east north, degrees."

@@ -26,7 +26,7 @@ Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the ta
 
 @app.callback(invoke_without_command=True)
 def inventory(ctx: typer.Context) -> None:
-    """From active area to ore, emissions, inventories and carbon.
+    """Turn active area into ore, emissions, inventories and carbon.
 
     Exit code 3: a finding is an error. Every command takes --json.
     """
@@ -49,7 +49,7 @@ def tell_findings(speech: Speech, findings: Sequence[Finding], limit: int = 20) 
 
 
 class EstimateOptions(Options):
-    """Inputs and choices of an inventory."""
+    """Hold inputs and choices of an inventory."""
 
     reported: Path | None = Field(None, description="CSV: asset_id, year, quantity, value, unit, source.")
     activity: Path | None = Field(None, description="CSV: asset_id (or mine_id), year, area_m2 and its interval.")
@@ -61,7 +61,7 @@ class EstimateOptions(Options):
 
 
 class LandOptions(Options):
-    """Choices of land carbon."""
+    """Hold choices of land carbon."""
 
     carbon_to_co2: Literal["as-printed", "44/12"] = Field(
         "as-printed", description="Soil density as printed (as CO2), or as carbon."
@@ -157,7 +157,7 @@ def land_command(
     out: Out = None,
     as_json: parameters.Json = False,
 ) -> None:
-    """Land carbon: the loss of disturbed ground, both readings side by side, and what reclaimed ground takes up."""
+    """Estimate land carbon: the loss of disturbed ground in both readings, and what reclaimed ground takes up."""
     from insar_mining.emissions.land import land_carbon, read_zones, reclamation
     from insar_mining.emissions.tabular import write_table
     from insar_mining.errors import OptionError

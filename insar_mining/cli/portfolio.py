@@ -38,7 +38,7 @@ OFFERED = tuple(name for name in RUN_OFFERED if name not in ("mine", "mine_id"))
 
 
 class Gathering(Options):
-    """How polygons become mines, and where their images are looked up."""
+    """Describe how polygons become mines, and where their images are looked up."""
 
     distance: float = Field(5.0, description="Polygons nearer than this are one mine, kilometres.")
     assets: Path | None = Field(None, description="Points with names to link to the mines (CSV or vector).")
@@ -47,14 +47,14 @@ class Gathering(Options):
 
 
 class Estimating(Gathering):
-    """What is estimated without a catalogue."""
+    """Describe what is estimated without a catalogue."""
 
     world: Path | None = Field(None, description="Only estimate what the mines of a file cost, without a catalogue.")
     years: float = Field(9.0, description="Length of the period for --world.")
 
 
 class Working(Options):
-    """Who runs the mines, which of them, and what stays."""
+    """Describe who runs the mines, which of them, and what stays."""
 
     workers: int | None = Field(
         None, ge=0, description="Processes (default as many as the machine carries); 0 works in this one."

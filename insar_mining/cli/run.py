@@ -61,7 +61,7 @@ def run(
     dry_run: parameters.DryRun = False,
     as_json: parameters.Json = False,
 ) -> None:
-    """From Sentinel-1 products to yearly activity and a report.
+    """Turn Sentinel-1 products into yearly activity and a report.
 
     Without --scenes the archive is searched, and the bursts over the mine are fetched with their orbits; without
     --dem an elevation model is.  Interrupted or extended, the same command continues: nothing is fetched twice, and

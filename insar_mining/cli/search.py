@@ -20,7 +20,7 @@ app = parameters.new_app()
 
 
 class Wanted(Options):
-    """Which images are searched for, and which of them are written."""
+    """Describe which images are searched for, and which of them are written."""
 
     mine: Path = Field(description="Vector file with the mine's polygon.")
     mine_id: str | None = Field(None, description="Identifier of the mine, where the file holds several.")

@@ -29,7 +29,7 @@ HALF_BOX_DEG = 0.01
 
 
 class Simulated(AreaOptions):
-    """What is simulated."""
+    """Describe what is simulated."""
 
     coherence: str = Field("0.8", description="Temporal coherence of 12 days: a number, or a raster.")
     dates: int = Field(2, ge=1, le=500, description="Number of dates, 12 days apart.")

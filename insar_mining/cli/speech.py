@@ -35,7 +35,7 @@ ProgressCallback = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Speech:
-    """Where a command's words go, and how many of them there are."""
+    """Write what a command says: results to stdout, the rest to stderr."""
 
     debug: bool
     quiet: bool
@@ -167,7 +167,7 @@ def _log_to(speech: Speech) -> Iterator[None]:
 
 
 class _Output(Console):
-    """Standard output; a reader that is gone ends the command without an error."""
+    """Write to standard output; a reader that is gone ends the command without an error."""
 
     def on_broken_pipe(self) -> None:
         """Raise what `speaking` knows, where the library would end the process with an error."""

@@ -25,7 +25,7 @@ REMEDY = (
 
 
 class Credentials:
-    """An Earthdata account: a token, or a name and a password.
+    """Hold an Earthdata account: a token, or a name and a password.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Realm:
-    """Where credentials may go: origins such as ``https://.asf.alaska.edu`` (with subdomains) or one host's.
+    """Hold where credentials may go: origins such as ``https://.asf.alaska.edu`` (with subdomains) or one host's.
 
     Attributes
     ----------

@@ -53,7 +53,7 @@ _ARC_SECOND = 1 / 3600
 
 @dataclass(frozen=True)
 class DemSource:
-    """An archive of tiles of one degree.
+    """Hold an archive of tiles of one degree.
 
     Attributes
     ----------
@@ -282,7 +282,7 @@ def _wanted(bounds: Bounds, margin_deg: float, source: DemSource) -> Bounds:
 
 
 def _corners(wanted: Bounds) -> list[tuple[int, int]]:
-    """South-west corners of the tiles that hold a post of the area."""
+    """Return south-west corners of the tiles that hold a post of the area."""
     west, south, east, north = wanted
     columns = range(math.floor(west), max(math.ceil(east), math.floor(west) + 1))
     rows = range(math.floor(south), math.ceil(north))
@@ -343,7 +343,7 @@ def _unpacked(path: Path) -> Path:
 
 
 def _key(source: DemSource, wanted: Bounds, tiles: Sequence[Path]) -> str:
-    """Identity of the result: its area, and the content of the tiles."""
+    """Return the identity of the result: its area, and the content of the tiles."""
     said = [
         source.name,
         [round(b, 9) for b in wanted],

@@ -43,7 +43,7 @@ _MOST_RESTARTS = 2
 
 @dataclass(frozen=True)
 class Item:
-    """One file that is wanted.
+    """Describe one file that is wanted.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file.
+    """Describe what became of one file.
 
     Attributes
     ----------
@@ -178,7 +178,7 @@ def check_space(items: Sequence[Item], folder: Path | str) -> None:
 
 
 def part_path(final: Path) -> Path:
-    """Where the bytes of a file are until it is whole."""
+    """Return where the bytes of a file are until it is whole."""
     return final.with_name(f".{final.name}.part")
 
 
@@ -193,7 +193,7 @@ def _check_names(items: Sequence[Item]) -> None:
 
 
 class _Progress:
-    """Sums bytes over threads and tells them on."""
+    """Sum bytes over threads and report them."""
 
     def __init__(self, callback: ProgressCallback | None, items: Sequence[Item]) -> None:
         self._callback, self._lock = callback, threading.Lock()
@@ -208,7 +208,7 @@ class _Progress:
 
 @dataclass
 class _Work:
-    """What all threads of one call share."""
+    """Hold what all threads of one call share."""
 
     folder: Path
     session: requests.Session
@@ -286,7 +286,7 @@ class _Work:
 
 
 def is_whole(path: Path, expected: Expected, url: str) -> bool:
-    """Whether a file is there and whole; a file of unknown origin is checked once, and noted."""
+    """Return whether a file is there and whole; a file of unknown origin is checked once, and noted."""
     if is_noted(path, expected):
         return True
     if not path.is_file() or fault_of(path, expected) is not None:
@@ -299,7 +299,7 @@ def is_whole(path: Path, expected: Expected, url: str) -> bool:
 
 @dataclass(frozen=True)
 class _Known:
-    """What is known of the file whose first bytes are in a part."""
+    """Hold what is known of the file whose first bytes are in a part."""
 
     url: str
     etag: str | None
@@ -363,7 +363,7 @@ def _claimed(part: Path, final: Path) -> Iterator[IO[bytes] | None]:
 
 
 def _is_same(path: Path, handle: IO[bytes]) -> bool:
-    """Whether a name still leads to the file that is open."""
+    """Return whether a name still leads to the file that is open."""
     try:
         return path.stat().st_ino == os.fstat(handle.fileno()).st_ino
     except FileNotFoundError:

@@ -28,7 +28,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Expected:
-    """What is known of a file before it comes; None where nothing is.
+    """Hold what is known of a file before it comes; None where nothing is.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ def _tiff_fault(path: Path, thorough: bool) -> str | None:
 
 
 class _One:
-    """The one file of a folder that is asked about; the others are not even looked at."""
+    """Show the one file of a folder that is asked about; the others are not even looked at."""
 
     def __init__(self, path: Path, folder: Any) -> None:
         self.path = path.parent
@@ -201,7 +201,7 @@ def drop_fetched(path: Path) -> None:
 
 
 def is_noted(path: Path, expected: Expected) -> bool:
-    """Whether a file is the one that was found whole (by size and time of change), and the one expected."""
+    """Return whether a file is the one that was found whole (by size and time of change), and the one expected."""
     note = read_note(path)
     if note is None or not path.is_file():
         return False

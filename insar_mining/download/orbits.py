@@ -58,7 +58,7 @@ _MOST_PAGES = 50
 
 @dataclass(frozen=True)
 class OrbitName:
-    """What the name of an orbit file says; times in UTC."""
+    """Hold what the name of an orbit file states; times in UTC."""
 
     name: str
     platform: str
@@ -77,7 +77,7 @@ class OrbitName:
         return cls(match[0], match["platform"], match["kind"], *times)
 
     def covers(self, platform: str, start: np.datetime64, stop: np.datetime64, margin_s: float) -> bool:
-        """Whether the file is of the satellite and covers the span with the margin on both sides."""
+        """Return whether the file is of the satellite and covers the span with the margin on both sides."""
         margin = np.timedelta64(round(margin_s * 1e9), "ns")
         return bool(self.platform == platform and self.start <= start - margin and stop + margin <= self.stop)
 
@@ -87,17 +87,17 @@ def _utc(text: str) -> np.datetime64:
 
 
 class OrbitSource(Protocol):
-    """A place on the network with orbit files."""
+    """Describe a place on the network with orbit files."""
 
     def listed(
         self, session: requests.Session, kind: str, platform: str, start: np.datetime64
     ) -> Iterable[tuple[OrbitName, str]]:
-        """Names and addresses of files that may cover a time."""
+        """Return names and addresses of files that may cover a time."""
 
 
 @dataclass(frozen=True)
 class BucketSource:
-    """The public bucket of the Registry of Open Data, kept by ASF; no login."""
+    """List orbit files of the public bucket of the Registry of Open Data, kept by ASF; no login."""
 
     url: str = "https://s1-orbits.s3.us-west-2.amazonaws.com"
 
@@ -122,7 +122,7 @@ class BucketSource:
 
 @dataclass(frozen=True)
 class DirectorySource:
-    """Listings of a web server, a folder per month, as of ESA's STEP; no login."""
+    """List orbit files of a web server, a folder per month, as ESA's STEP has them; no login."""
 
     url: str = "https://step.esa.int/auxdata/orbits/Sentinel-1"
 
@@ -160,7 +160,7 @@ def _xml(session: requests.Session, url: str) -> ElementTree.Element:
 
 @dataclass(frozen=True)
 class FoundOrbit:
-    """An orbit file that fits an acquisition.
+    """Hold an orbit file that fits an acquisition.
 
     Attributes
     ----------
@@ -338,7 +338,7 @@ class _Fits(Protocol):
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Which orbit file is wanted."""
+    """Describe which orbit file is wanted."""
 
     kind: str
     platform: str

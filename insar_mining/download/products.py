@@ -39,7 +39,7 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 @dataclass(frozen=True, eq=False)
 class FetchPlan:
-    """What is to be fetched, before anything is.
+    """Describe what is to be fetched, before anything is.
 
     Attributes
     ----------

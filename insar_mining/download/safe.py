@@ -39,7 +39,7 @@ _BLOCK_LINES = 256
 
 @dataclass(frozen=True, eq=False)
 class _Metadata:
-    """What the extractor's XML files hold, by kind and by sub-swath and polarisation."""
+    """Hold what the extractor's XML files contain, by kind and by sub-swath and polarisation."""
 
     content: dict[tuple[str, SwathKey], ElementTree.Element]
     manifest: ElementTree.Element
@@ -112,7 +112,7 @@ def assembled(bursts: Path | str, folder: Path | str) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class _Image:
-    """One sub-swath and polarisation as written."""
+    """Describe one sub-swath and polarisation as written."""
 
     swath: SubSwath
     cut: Cut
@@ -222,7 +222,7 @@ def _compact(time: np.datetime64) -> str:
 
 
 def _tie_points(annotation: ElementTree.Element, cut: Cut) -> list[GroundControlPoint]:
-    """Tie points of the image that is written, as its GeoTIFF carries them."""
+    """Return tie points of the image that is written, as its GeoTIFF carries them."""
     points = cut_annotation(annotation, cut, [0] * cut.count).iterfind(
         "geolocationGrid/geolocationGridPointList/geolocationGridPoint"
     )
@@ -283,7 +283,7 @@ def _write_manifest(product: Product, images: list[_Image], metadata: _Metadata,
 
 
 def _footprint(images: list[_Image]) -> list[tuple[float, float]]:
-    """Corners in the order of the real manifest: last line near and far, first line far and near."""
+    """Return corners in the order of the real manifest: last line near and far, first line far and near."""
     nearest = min(images, key=lambda i: i.swath.slant_range_time_s)
     farthest = max(images, key=lambda i: i.swath.slant_range_time_s)
     corners = []

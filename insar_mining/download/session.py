@@ -78,7 +78,7 @@ def why_refused(status: int, url: str) -> str:
 
 
 class EarthdataSession(requests.Session):
-    """A session that sends credentials to the hosts of a realm only, whatever redirects say.
+    """Send credentials to the hosts of a realm only, whatever redirects state.
 
     ``.netrc`` is not read by requests behind our back (it would be sent to any host that
     it names); proxies and certificates of the environment are used.
@@ -161,7 +161,7 @@ def get_text(session: requests.Session, url: str, *, timeout_s: float = 60.0) ->
 
 
 class _WithoutQueries(logging.Filter):
-    """Cleans what urllib3 writes at debug level: it names every address in full."""
+    """Clean what urllib3 writes at debug level: it names every address in full."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg = clean(record.getMessage())

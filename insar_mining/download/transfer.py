@@ -33,7 +33,7 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """How hard a server may be asked.
+    """Limit how hard a server may be asked.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Limits:
 
 
 class Throttle:
-    """Spreads bytes over time, for all threads together."""
+    """Spread bytes over time, for all threads together."""
 
     def __init__(self, bytes_per_s: float | None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._clock = bytes_per_s, clock
@@ -96,7 +96,7 @@ class _Busy(Exception):
 
 @dataclass
 class Transfer:
-    """Brings the missing bytes of one file."""
+    """Fetch the missing bytes of one file."""
 
     url: str
     expected: Expected
@@ -173,7 +173,7 @@ class Transfer:
         return total is not None and size == total
 
     def _wait(self, attempt: int, asked_s: float | None) -> float:
-        """Exponential waiting with a random half, but never less than the server asks for."""
+        """Wait exponentially longer, half of it at random, but never less than the server asks for."""
         full = min(self.limits.first_wait_s * 2.0 ** (attempt - 1), self.limits.longest_wait_s)
         own = full * (0.5 + 0.5 * self.jitter.random())
         return max(own, min(asked_s or 0.0, self.limits.longest_wait_s))
@@ -202,7 +202,7 @@ class Transfer:
             return self._receive(handle, answer, offset)
 
     def _can_tell(self) -> bool:
-        """Whether a change of the server's file would be noticed, so that its rest may be joined to its beginning."""
+        """Return whether a change of the server's file would be noticed, so that a part may be completed."""
         known = self._identity.get("etag") or self._identity.get("modified")
         return bool(self._identity) and bool(known or self.expected.md5)
 
@@ -312,7 +312,7 @@ class Transfer:
         return came
 
     def _unannounced_end(self, answer: requests.Response, size: int, came: int) -> int:
-        """Without a length the end of the answer is the end of the file; the checks that follow tell."""
+        """Accept the end of an answer without a length as the end of the file; the checks that follow decide."""
         if self.expected.size is not None and size != self.expected.size:
             raise _Arrived(came, _Busy("the connection was cut off"))
         self._identify(answer, size)
@@ -328,7 +328,7 @@ class _Arrived(Exception):
 
 
 def _asks_for_login(url: str, first_url: str) -> bool:
-    """Whether an address is the archive's own, not a signed one of its storage."""
+    """Return whether an address is the archive's own, not a signed one of its storage."""
     host = urlsplit(url).hostname or ""
     return host == urlsplit(first_url).hostname or host.endswith((".earthdata.nasa.gov", ".asf.alaska.edu"))
 
@@ -339,7 +339,7 @@ def _fits(block: bytes, expected: Expected) -> bool:
 
 
 def _retry_after(text: str | None) -> float | None:
-    """Seconds that a server asks to wait; it may give a number or a date."""
+    """Return the seconds that a server asks to wait; it may give a number or a date."""
     if not text:
         return None
     if text.strip().isdigit():

@@ -75,7 +75,7 @@ def verify_folder(
 
 
 def _things(folder: Path, recorded: Mapping[Path, str]) -> Iterator[Path]:
-    """Files, parts, and products and recorded folders as one thing each, in the order of their names."""
+    """List files, parts, and products and recorded folders as one entry each, in the order of their names."""
     for path in sorted(folder.iterdir()):
         if path.is_dir():
             if path in recorded or path.suffix.upper() == ".SAFE" or (path / "manifest.safe").is_file():

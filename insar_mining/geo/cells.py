@@ -48,7 +48,7 @@ OUTSIDE_SHARE = 1e-3
 
 @dataclass(frozen=True)
 class RasterGrid:
-    """A north-up raster grid in any CRS.
+    """Hold a north-up raster grid in any CRS.
 
     Attributes
     ----------
@@ -173,7 +173,7 @@ def cell_area_m2(grid: RasterGrid) -> float | FloatArray:
 
 
 def _row_areas_m2(grid: RasterGrid, column: int, rows: list[int] | None = None) -> FloatArray:
-    """Geodesic area of the cells of one column, all rows or some."""
+    """Return the geodesic area of the cells of one column, all rows or some."""
     ellipsoid = grid.crs.get_geod() or Geod(ellps="WGS84")
     to_lonlat = Transformer.from_crs(grid.crs, grid.crs.geodetic_crs or 4326, always_xy=True)
     areas = []
@@ -321,7 +321,7 @@ def cover_fraction(coh: xr.DataArray | RasterGrid, mine: Mine | BaseGeometry) ->
 
 
 def _strip_cover(grid: RasterGrid, outline: BaseGeometry) -> FloatArray:
-    """Exact cover of one strip, (row, column)."""
+    """Return the exact cover of one strip, (row, column)."""
     # the cells' values play no part; one byte each is the least that the extractor takes
     west, south, east, north = grid.bounds
     cells = NumPyRasterSource(np.ones((grid.height, grid.width), np.uint8), west, south, east, north)

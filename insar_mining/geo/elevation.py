@@ -58,7 +58,7 @@ _GEOD = Geod(ellps="WGS84")
 
 @dataclass(frozen=True, eq=False)
 class Dem:
-    """Ellipsoidal heights at regular posts in longitude and latitude.
+    """Hold ellipsoidal heights at regular posts in longitude and latitude.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class Dem:
         return self.west_deg, south, self.west_deg + (columns - 1) * self.step_lon_deg, self.north_deg
 
     def sample(self, longitude_deg: npt.ArrayLike, latitude_deg: npt.ArrayLike) -> FloatArray:
-        """Ellipsoidal heights at points, bilinear between posts, metres.
+        """Return the ellipsoidal heights at points, bilinear between posts, metres.
 
         Parameters
         ----------
@@ -125,7 +125,7 @@ class Dem:
         return bilinear(self.height_m, row, (longitude - self.west_deg) / self.step_lon_deg)
 
     def identity(self) -> str:
-        """SHA-256 of lattice and heights: the same numbers give the same text on every machine."""
+        """Return SHA-256 of lattice and heights: the same numbers give the same text on every machine."""
         digest = hashlib.sha256(repr(self.shape).encode())
         lattice = [self.west_deg, self.north_deg, self.step_lon_deg, self.step_lat_deg]
         digest.update(np.array(lattice, dtype="<f8").tobytes())
@@ -349,7 +349,7 @@ def _same_lattice(a: HeightPiece, b: HeightPiece) -> bool:
 
 
 def _offset(a: HeightPiece, b: HeightPiece) -> tuple[float, float]:
-    """Where the first cell of `b` lies, in columns and rows of `a`."""
+    """Return where the first cell of `b` lies, in columns and rows of `a`."""
     column, row = apply(~a.transform, b.transform.c, b.transform.f)
     return column, row
 
@@ -409,7 +409,7 @@ def _ground_steps(piece: HeightPiece) -> tuple[float, float]:
 
 
 def _resampled(piece: HeightPiece, lattice: Dem) -> Dem:
-    """Heights of a piece at the posts of a lattice, bilinear, exact coordinates at every post."""
+    """Return heights of a piece at the posts of a lattice, bilinear, exact coordinates at every post."""
     to_piece = Transformer.from_crs(WGS84, piece.crs, always_xy=True)
     inverse = ~piece.transform
     height = np.empty(lattice.shape, dtype=np.float32)

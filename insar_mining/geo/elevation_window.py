@@ -43,7 +43,7 @@ WGS84 = CRS.from_epsg(4326)
 
 
 def apply(transform: Affine, column: Any, row: Any) -> tuple[Any, Any]:
-    """Image of points, numbers or arrays, under an affine transform."""
+    """Return the image of points, numbers or arrays, under an affine transform."""
     t = transform
     return t.a * column + t.b * row + t.c, t.d * column + t.e * row + t.f
 
@@ -57,7 +57,7 @@ def starting_at(transform: Affine, column: int, row: int) -> Affine:
 
 @dataclass(frozen=True)
 class HeightReference:
-    """What heights are counted from, and how that is known: ``asked``, ``stated``, ``name`` or ``assumed``."""
+    """Hold what heights are counted from, and how it is known: ``asked``, ``stated``, ``name`` or ``assumed``."""
 
     is_ellipsoid: bool
     known_by: str
@@ -68,7 +68,7 @@ class HeightReference:
 
 @dataclass(frozen=True, eq=False)
 class HeightPiece:
-    """Heights as read, metres with NaN for void, on the file's own lattice.
+    """Hold heights as read, metres with NaN for void, on the file's own lattice.
 
     `transform` leads from (column, row) of cell corners to coordinates of `crs`.
     """
@@ -90,13 +90,13 @@ class HeightPiece:
         return is_wgs84(self.crs) and t.b == 0 and t.d == 0 and t.a > 0 and t.e < 0
 
     def lonlat_bounds(self) -> Bounds:
-        """(west, south, east, north) of the cells' outer edges, degrees."""
+        """Return (west, south, east, north) of the cells' outer edges, degrees."""
         rows, columns = self.height_m.shape
         return _lonlat_bounds(self.transform, columns, rows, self.crs)
 
 
 def is_wgs84(crs: CRS) -> bool:
-    """Whether a horizontal CRS is EPSG:4326 (whatever its axis order: rasters are x, y)."""
+    """Return whether a horizontal CRS is EPSG:4326 (whatever its axis order: rasters are x, y)."""
     return bool(crs.equals(WGS84, ignore_axis_order=True))
 
 
@@ -177,7 +177,7 @@ def _lonlat_bounds(transform: Affine, width: int, height: int, crs: CRS) -> Boun
 
 
 def _reprojected(box: Bounds, source: CRS, target: CRS) -> Bounds:
-    """Smallest box that holds a box of another CRS; infinite where it has no image there."""
+    """Return the smallest box that holds a box of another CRS; infinite if it has no image there."""
     try:
         west, south, east, north = Transformer.from_crs(source, target, always_xy=True).transform_bounds(
             *box, densify_pts=21
@@ -188,13 +188,13 @@ def _reprojected(box: Bounds, source: CRS, target: CRS) -> Bounds:
 
 
 def _turns_between(extent: Bounds, wanted: Bounds) -> float:
-    """Multiple of 360 degrees that brings a file nearest to the area (0..360 models, tiles at the antimeridian)."""
+    """Return the multiple of 360 degrees that brings a file nearest to the area (0..360, antimeridian)."""
     apart = (wanted[0] + wanted[2] - extent[0] - extent[2]) / 2
     return 360.0 * round(apart / 360) if math.isfinite(apart) else 0.0
 
 
 def _window_around(box: Bounds, transform: Affine, width: int, height: int) -> Window | None:
-    """Cells whose centres lie in a box of the file's CRS, and two more on each side for interpolation."""
+    """Return the cells whose centres lie in a box of the file's CRS, and two more on each side."""
     if not all(math.isfinite(b) for b in box):
         return None
     inverse = ~transform
@@ -220,7 +220,7 @@ def _metres(file: rasterio.DatasetReader, path: Path, window: Window, crs: CRS) 
 
 
 def _unit_m(unit: str | None, path: Path, crs: CRS) -> float:
-    """Metres per unit of height: of the band if it says, else of the vertical CRS, else 1."""
+    """Return metres per unit of height: of the band if it states them, else of the vertical CRS, else 1."""
     if unit is None and len(crs.axis_info) == 3:
         return float(crs.axis_info[2].unit_conversion_factor)
     name = (unit or "").strip().lower()

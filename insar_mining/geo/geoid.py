@@ -16,7 +16,7 @@ SNAP_NODES = 1e-6
 
 
 def geoid_undulation_m(longitude_deg: npt.ArrayLike, latitude_deg: npt.ArrayLike) -> FloatArray:
-    """Height of the EGM96 geoid above the WGS 84 ellipsoid, metres.
+    """Return the height of the EGM96 geoid above the WGS 84 ellipsoid, metres.
 
     Bilinear between the nodes of the 15' grid (NGA; Lemoine et al. 1998,
     NASA/TP-1998-206861), periodic in longitude.
@@ -44,7 +44,7 @@ def geoid_undulation_m(longitude_deg: npt.ArrayLike, latitude_deg: npt.ArrayLike
 
 @lru_cache(maxsize=1)
 def _grid() -> npt.NDArray[np.float32]:
-    """Nodes from 90 to -90 and from -180 to +180 degrees (the seam twice), shape (721, 1441), read-only."""
+    """Read nodes from 90 to -90 and -180 to +180 degrees (the seam twice), shape (721, 1441), read-only."""
     with (
         resources.as_file(resources.files("insar_mining") / "data" / "egm96_15.tif") as path,
         rasterio.open(path) as file,

@@ -19,7 +19,7 @@ MAX_UTM_LATITUDE_DEG = 84.0
 
 
 def utm_epsg(longitude_deg: float, latitude_deg: float) -> int:
-    """EPSG code of the WGS 84 / UTM zone that holds a point.
+    """Return the EPSG code of the WGS 84 / UTM zone that holds a point.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def utm_epsg(longitude_deg: float, latitude_deg: float) -> int:
 
 @dataclass(frozen=True)
 class MapGrid:
-    """A north-up grid of square cells in a projected CRS.
+    """Hold a north-up grid of square cells in a projected CRS.
 
     Cell edges lie on multiples of the spacing, so that grids of different areas in
     one UTM zone share their cells.
@@ -131,14 +131,14 @@ class MapGrid:
         return np.asarray(self.north_m - (np.arange(self.height) + 0.5) * self.spacing_m, dtype=np.float64)
 
     def lonlat(self, rows: slice | None = None) -> tuple[FloatArray, FloatArray]:
-        """Longitudes and latitudes of the cell centres of some rows, degrees, each (rows, width)."""
+        """Return longitudes and latitudes of the cell centres of some rows, degrees, each (rows, width)."""
         to_lonlat = _to_lonlat(self.epsg)
         x, y = np.meshgrid(self.x, self.y[rows or slice(None)])
         lon, lat = to_lonlat.transform(x, y)
         return np.asarray(lon), np.asarray(lat)
 
     def bounds_lonlat(self) -> tuple[float, float, float, float]:
-        """(west, south, east, north) in degrees of the box that holds the whole grid.
+        """Return (west, south, east, north) in degrees of the box that holds the whole grid.
 
         East lies beyond 180 where the grid crosses the antimeridian.
         """

@@ -49,7 +49,7 @@ _GEOD = Geod(ellps="WGS84")
 
 @dataclass(frozen=True)
 class Mine:
-    """One mine, or one area of interest.
+    """Describe one mine, or one area of interest.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class Mine:
         return utm_epsg(centre.x, centre.y)
 
     def area_m2(self) -> float:
-        """Area on the WGS 84 ellipsoid, square metres, with geodesic edges and without holes.
+        """Return the area on the WGS 84 ellipsoid, square metres, with geodesic edges and without holes.
 
         After Karney 2013, doi:10.1007/s00190-012-0578-z (pyproj.Geod).
         """
@@ -429,7 +429,7 @@ def _first_field(columns: Mapping[str, list[Any]], usual: Sequence[str]) -> str 
 
 
 def _texts(found: VectorLayer, name: str | None, otherwise: list[str]) -> list[str]:
-    """Values of an attribute as text; where it is missing or blank, the other list's."""
+    """Return values of an attribute as text; where it is missing or blank, the other list's."""
     if name is None:
         return list(otherwise)
     texts = [_text(value) for value in found.columns[name]]

@@ -34,7 +34,7 @@ _WORLD = shapely.box(-180, -90, 180, 90)
 
 
 class CheckedPolygons:
-    """Geometries on their way through the checks, with what is wrong with or was done to each."""
+    """Hold geometries on their way through the checks, with what is wrong with or was done to each."""
 
     def __init__(self, geometry: ObjectArray, mended: Mapping[int, str]) -> None:
         self.geometry: ObjectArray = shapely.force_2d(geometry)

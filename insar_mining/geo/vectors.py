@@ -56,7 +56,7 @@ GEOMETRY_NAMES = ("wkt", "wkb", "geometry", "geom", "the_geom", "wkb_geometry", 
 
 @dataclass(frozen=True, eq=False)
 class VectorLayer:
-    """Features of one layer, in the order of the file.
+    """Hold features of one layer, in the order of the file.
 
     Attributes
     ----------
@@ -176,7 +176,7 @@ def _unpacked(path: Path, source: str, layer: str | None) -> Iterator[tuple[Path
 
 
 def _plain(folder: str, member: str) -> Path:
-    """Where a member is unpacked: a name that needs no encoding, with its suffix."""
+    """Return where a member is unpacked: a name that needs no encoding, with its suffix."""
     return Path(folder) / f"layer{re.sub(r'[^.a-z0-9]', '', Path(member).suffix.lower())}"
 
 

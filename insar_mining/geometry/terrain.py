@@ -29,7 +29,7 @@ METRES_PER_DEGREE = 111_320.0
 
 @dataclass(frozen=True)
 class Rim:
-    """What a map lost where its elevation model ends.
+    """Hold what a map lost where its elevation model ends.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Rim:
 
 @dataclass(frozen=True, eq=False)
 class GridHeights:
-    """The elevation model around a grid.
+    """Hold the elevation model around a grid.
 
     Attributes
     ----------
@@ -137,7 +137,7 @@ def dem_arrays(dem: Dem) -> DemArrays:
 
 
 def probe(swath: SubSwath, heights: GridHeights) -> tuple[FloatArray, FloatArray]:
-    """Zero-Doppler times and slant ranges of the probes of a grid.
+    """Return the zero-Doppler times and slant ranges of the probes of a grid.
 
     Cells without a height are left out: they say nothing of what the product sees.
     """

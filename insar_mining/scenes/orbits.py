@@ -29,7 +29,7 @@ SAME_PASS = np.timedelta64(10, "m")
 
 @dataclass
 class SceneBaselines:
-    """Baselines of pairs of rows of a scene table; every annotation and record is read once.
+    """Compute baselines of pairs of rows of a scene table; every annotation and record is read once.
 
     Attributes
     ----------

@@ -72,7 +72,7 @@ _SAME_TIME_OF_DAY = np.timedelta64(10, "m")
 
 
 class Shape(TypedDict, total=False):
-    """Which pairs of a track are formed.
+    """Describe which pairs of a track are formed.
 
     Attributes
     ----------
@@ -229,7 +229,7 @@ def rejected_candidates(pairs: gpd.GeoDataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class _Pass:
-    """The slices of one satellite's passage along one track."""
+    """Hold the slices of one satellite's passage along one track."""
 
     relative_orbit: int
     direction: str
@@ -283,7 +283,7 @@ def _why_not(row: pd.Series, seen: set[str], excluded: set[np.datetime64], polar
 
 
 def _split_by_time(key: tuple[int, str, str], rows: list[pd.Series]) -> list[_Pass]:
-    """Rows of one track come in the order of time; a gap begins a new pass."""
+    """Split the rows of one track, in the order of time, into passes at gaps."""
     passes: list[list[pd.Series]] = []
     for row in rows:
         if passes and _start(row) - _start(passes[-1][-1]) < _SAME_TIME_OF_DAY:
@@ -456,7 +456,7 @@ def _start(row: pd.Series) -> np.datetime64:
 
 
 def _days_between(one: _Pass, other: _Pass) -> int:
-    """Whole days from one pass to another, or 0 if they come at different times of day."""
+    """Return whole days from one pass to another, or 0 if they come at different times of day."""
     difference = other.start - one.start
     days = round(difference / _DAY)
     return days if abs(difference - days * _DAY) < _SAME_TIME_OF_DAY else 0

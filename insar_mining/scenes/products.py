@@ -145,7 +145,7 @@ def _without_doubles(products: list[Product]) -> tuple[list[Product], list[dict[
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a product is a SAFE product, not a folder of bursts."""
+    """Return whether a product is a SAFE product, not a folder of bursts."""
     return not path.is_dir() or (path / "manifest.safe").is_file()
 
 

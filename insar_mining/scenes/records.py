@@ -169,7 +169,7 @@ def _md5(text: str | None) -> str | None:
 
 
 def _urls(umm: Mapping[str, Any], burst: bool) -> tuple[str | None, str | None]:
-    """Address of the data and, of a burst, of its metadata; only what https can fetch."""
+    """Return the address of the data and, of a burst, of its metadata; only what https can fetch."""
     wanted = "USE SERVICE API" if burst else "GET DATA"
     found = [u["URL"] for u in umm.get("RelatedUrls", ()) if u.get("Type") == wanted and "URL" in u]
     found = [u for u in found if u.startswith("https://")]
@@ -319,7 +319,7 @@ def pairs_in(path: Path | str) -> set[str] | None:
 
 
 def _rows_of(collection: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of a table of scenes, or of the scenes that came along with pairs."""
+    """Return the rows of a table of scenes, or of the scenes that came along with pairs."""
     features = collection.get("scenes", collection)["features"]
     with np.errstate(invalid="ignore"):  # what is no number is no geometry
         return [{**f["properties"], "geometry": shape(f["geometry"])} for f in features]
@@ -373,7 +373,7 @@ def _rank(row: Mapping[str, Any]) -> tuple[tuple[int, ...], str, str]:
 
 
 def _keys(row: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """Keys of the two nearest even seconds: acquisitions within a second share one."""
+    """Return the keys of the two nearest even seconds: acquisitions within a second share one."""
     second = int(np.datetime64(row["start"], "ns").astype("datetime64[ms]").astype(np.int64)) / 1000
     of_one = (row["platform"], row["absolute_orbit"], row["burst_id"], row["swaths"], row["polarisations"])
     return [(*of_one, int(second // 2)), (*of_one, int((second + 1) // 2), "shifted")]

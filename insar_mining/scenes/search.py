@@ -38,7 +38,7 @@ NEAR_NODE_DEG = 5.0
 
 
 class Conditions(TypedDict, total=False):
-    """What else images must be.
+    """Describe which images are searched for.
 
     Attributes
     ----------

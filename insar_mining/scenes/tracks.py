@@ -43,7 +43,7 @@ EVENTS = (
 
 @dataclass(frozen=True, eq=False)
 class TrackChoice:
-    """The track that was chosen, and why.
+    """Hold the track that was chosen, and why.
 
     Attributes
     ----------
@@ -138,7 +138,7 @@ def _reasons(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _passes(scenes: gpd.GeoDataFrame) -> list[gpd.GeoDataFrame]:
-    """Slices and bursts of one passage together, in the order of time."""
+    """Group slices and bursts by passage, in the order of time."""
     ordered = scenes.sort_values("start", kind="stable")
     new = (ordered["start"].diff() > SAME_PASS).cumsum()
     return [group for _, group in ordered.groupby(new.to_numpy(), sort=True)]
@@ -151,7 +151,7 @@ def _share(footprint: BaseGeometry, area: BaseGeometry) -> float:
 
 
 def _incidence(scenes: gpd.GeoDataFrame, area: BaseGeometry) -> float:
-    """Median over the scenes whose orbit is known; NaN if none is."""
+    """Return the median incidence over the scenes whose orbit is known; NaN if none is."""
     place, orbits, found = area.representative_point(), SceneBaselines("VV"), []
     for _, row in scenes.iterrows():
         try:
@@ -198,7 +198,7 @@ def _gaps_of(starts: list[pd.Timestamp], repeat_days: int) -> list[dict[str, Any
 
 @dataclass(frozen=True)
 class Series:
-    """One way to make pairs of the images of a track that several satellites take.
+    """Describe one way to make pairs of the images of a track that several satellites take.
 
     Attributes
     ----------
@@ -234,7 +234,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Spacing:
-    """Which spans between images a series offers.
+    """Describe which spans between images a series offers.
 
     Attributes
     ----------

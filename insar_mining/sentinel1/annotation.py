@@ -32,7 +32,7 @@ _MISSING_LINES = ("numDownlinkInputMissingLines", "numInstrumentInputMissingLine
 
 @dataclass(frozen=True)
 class RangePolynomial:
-    """A polynomial in two-way slant-range time that holds around one azimuth time.
+    """Hold a polynomial in two-way slant-range time that holds around one azimuth time.
 
     ``value(tau) = sum(c[k] * (tau - t0_s) ** k)``; `t0_s` is the polynomial's own
     origin and differs from the first slant-range time of the image.
@@ -50,7 +50,7 @@ class RangePolynomial:
 
 @dataclass(frozen=True)
 class Burst:
-    """One burst: where it lies in the image and which of its samples are valid.
+    """Describe one burst: where it lies in the image and which of its samples are valid.
 
     `first_valid_sample` and `last_valid_sample` have one entry per line, -1 where
     the line has no valid sample; `last_valid_sample` is inclusive, as in the XML.
@@ -89,7 +89,7 @@ class Burst:
 
 @dataclass(frozen=True)
 class GeolocationGrid:
-    """Tie points of the annotation; every array has the shape (azimuth, range)."""
+    """Hold tie points of the annotation; every array has the shape (azimuth, range)."""
 
     azimuth_time_s: FloatArray
     slant_range_time_s: FloatArray
@@ -103,7 +103,7 @@ class GeolocationGrid:
 
 @dataclass(frozen=True)
 class Bandwidth:
-    """Processed bandwidth of one direction and the Hamming coefficient of its window."""
+    """Hold processed bandwidth of one direction and the Hamming coefficient of its window."""
 
     processed_hz: float
     total_hz: float
@@ -112,7 +112,7 @@ class Bandwidth:
 
 @dataclass(frozen=True)
 class SubSwath:
-    """The annotation of one sub-swath in one polarisation.
+    """Hold the annotation of one sub-swath in one polarisation.
 
     Attributes
     ----------
@@ -169,7 +169,7 @@ class SubSwath:
         return SPEED_OF_LIGHT_M_S * self.slant_range_time_s / 2
 
     def arc(self) -> OrbitArc:
-        """Orbit over all bursts, from the first line to the last; fitted once."""
+        """Return the orbit over all bursts, from the first line to the last; fitted once."""
         return self._arc
 
     @functools.cached_property
@@ -178,11 +178,11 @@ class SubSwath:
         return self.orbit.arc(self.bursts[0].azimuth_time_s, self.bursts[-1].azimuth_time_s + length)
 
     def slant_range_time_of(self, sample: npt.ArrayLike) -> FloatArray:
-        """Two-way slant-range time of (fractional) samples, seconds."""
+        """Return the two-way slant-range time of (fractional) samples, seconds."""
         return np.asarray(self.slant_range_time_s + np.asarray(sample, dtype=np.float64) / self.range_sampling_rate_hz)
 
     def utc(self, time_s: float) -> np.datetime64:
-        """UTC (nanoseconds) of a time in seconds from the product's epoch."""
+        """Return UTC (nanoseconds) of a time in seconds from the product's epoch."""
         return self.epoch + np.timedelta64(round(time_s * 1e9), "ns")
 
 
@@ -192,7 +192,7 @@ def parse_utc(text: str) -> np.datetime64:
 
 
 def midnight_before(time: np.datetime64) -> np.datetime64:
-    """UTC midnight at or before `time`: the epoch of a product that starts then."""
+    """Return UTC midnight at or before `time`: the epoch of a product that starts then."""
     midnight: np.datetime64 = time.astype("datetime64[D]").astype("datetime64[ns]")
     return midnight
 
@@ -317,7 +317,7 @@ def _missing_lines(root: ElementTree.Element) -> int | None:
 
 
 def _orbit_source(root: ElementTree.Element) -> str:
-    """Where the state vectors are from: ``auxiliary``, ``downlink``; empty where it is not stated."""
+    """Return where the state vectors are from: ``auxiliary``, ``downlink``; empty if it is not stated."""
     return root.findtext("imageAnnotation/processingInformation/orbitSource", "").strip().lower()
 
 

@@ -28,7 +28,7 @@ OTHER_ORBIT_SD_M = 1.0
 
 @dataclass(frozen=True)
 class Baseline:
-    """The baseline vector, secondary minus reference, each at its zero-Doppler time of a point.
+    """Hold the baseline vector, secondary minus reference, each at its zero-Doppler time of a point.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class MeasuredBaseline(Baseline):
-    """A baseline and how well it is known.
+    """Hold a baseline and how well it is known.
 
     Attributes
     ----------
@@ -112,7 +112,7 @@ def measured_baseline(
 
 
 def incidence_deg(orbit: SubSwath | StateVectors, lon: float, lat: float) -> float:
-    """Angle between the line of sight and the ellipsoid's normal at a point, degrees.
+    """Return the angle between the line of sight and the ellipsoid's normal at a point, degrees.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def _earth_fixed(lon: float, lat: float, height_m: float) -> FloatArray:
 def _components(
     point: FloatArray, position: FloatArray, velocity: FloatArray, other: FloatArray
 ) -> tuple[float, float]:
-    """Baseline across and along the line of sight of the reference."""
+    """Return baseline across and along the line of sight of the reference."""
     sight = _unit(point - position)
     normal = _unit(np.cross(sight, velocity))
     return float(normal @ (other - position)), float(sight @ (other - position))
@@ -179,7 +179,7 @@ def _abeam_of(orbit: SubSwath | StateVectors, point: FloatArray, name: str) -> t
 
 
 def _abeam(swath: SubSwath, point: FloatArray, name: str) -> tuple[FloatArray, FloatArray]:
-    """Position and velocity at the zero-Doppler time of a point: velocity . (point - position) = 0."""
+    """Return position and velocity at the zero-Doppler time of a point: velocity . (point - position) = 0."""
     start = swath.bursts[0].azimuth_time_s
     stop = swath.bursts[-1].azimuth_time_s + swath.lines_per_burst * swath.azimuth_time_interval_s
     arc = swath.orbit.arc(start, stop)

@@ -31,7 +31,7 @@ _FLAG_ENCRYPTED = 0x1
 
 
 class ByteReader(Protocol):
-    """Random access to the bytes of one file; belongs to one thread."""
+    """Give random access to the bytes of one file; belongs to one thread."""
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill `buffer` with the bytes from `offset` on."""
@@ -41,7 +41,7 @@ class ByteReader(Protocol):
 
 
 class Container(Protocol):
-    """A folder or an archive that holds a product."""
+    """Describe a folder or an archive that holds a product."""
 
     @property
     def path(self) -> Path:
@@ -84,7 +84,7 @@ def open_container(path: Path) -> Container:
 
 
 class FolderContainer:
-    """The files below a folder; symbolic links are followed."""
+    """Read the files below a folder; symbolic links are followed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -123,7 +123,7 @@ class FolderContainer:
 
 
 def _folder_sizes(folder: Path) -> Iterator[tuple[str, int]]:
-    """Names and sizes of the files that belong to a product: three levels deep (annotation/calibration/) are enough."""
+    """Return names and sizes of a product's files: three levels deep (annotation/calibration/) are enough."""
     pending = [(folder, "")]
     while pending:
         parent, prefix = pending.pop()
@@ -149,7 +149,7 @@ class _Member:
 
 
 class ZipContainer:
-    """The files of a zip, read in place."""
+    """Read the files of a zip in place."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -252,7 +252,7 @@ def _product_prefix(path: Path, names: list[str]) -> str:
 
 
 def _data_offset(handle: IO[bytes], member: _Member, where: str) -> int:
-    """Offset of a member's data: its local header may be longer than the directory says."""
+    """Return the offset of a member's data: its local header may be longer than the directory says."""
     handle.seek(member.header_offset)
     header = handle.read(_LOCAL_HEADER_BYTES)
     if len(header) < _LOCAL_HEADER_BYTES or header[:4] != b"PK\x03\x04":
@@ -281,7 +281,7 @@ class _PlainReader:
 
 
 class _Checkpoints:
-    """States of a decompressor, in the order of the bytes they stand before."""
+    """Hold states of a decompressor, in the order of the bytes they stand before."""
 
     def __init__(self, start: int) -> None:
         self._lock = threading.Lock()
@@ -289,7 +289,7 @@ class _Checkpoints:
         self._states: list[tuple[int, Any]] = [(start, zlib.decompressobj(-zlib.MAX_WBITS))]
 
     def before(self, offset: int) -> tuple[int, int, Any]:
-        """Output offset, input offset and a fresh copy of the last state at or before `offset`."""
+        """Return output offset, input offset and a fresh copy of the last state at or before `offset`."""
         with self._lock:
             i = bisect.bisect_right(self._offsets, offset) - 1
             position, state = self._states[i]
@@ -312,7 +312,7 @@ class _InflatingReader:
         self._offset, self._position, self._state = checkpoints.before(0)
 
     def announce(self, offset: int, length: int) -> None:
-        """Do nothing: where deflated bytes lie is known only when they are inflated."""
+        """Accept an announcement: where deflated bytes lie is known only when they are inflated."""
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         if offset < self._offset or self._checkpoints.offset_before(offset) > self._offset:

@@ -26,7 +26,7 @@ _INTERPOLATED = ("latitude", "longitude", "height", "incidenceAngle", "elevation
 
 @dataclass(frozen=True)
 class Cut:
-    """Which bursts of a sub-swath are kept, and when they begin and end."""
+    """Describe which bursts of a sub-swath are kept, and when they begin and end."""
 
     first: int
     count: int

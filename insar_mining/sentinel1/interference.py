@@ -39,7 +39,7 @@ _NEXT_TO_A_BURST = np.timedelta64(5600, "ms")  # noise is measured once per cycl
 
 @dataclass(frozen=True)
 class Interference:
-    """What the annotation tells of interference in some bursts.
+    """Hold what the annotation states on interference in some bursts.
 
     Attributes
     ----------

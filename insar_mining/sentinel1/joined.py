@@ -31,7 +31,7 @@ _SAME_BURST_S = 0.1
 
 
 class JoinedContainer:
-    """The files of several products; names begin with the product's number (``0/manifest.safe``)."""
+    """Read the files of several products; names begin with the product's number (``0/manifest.safe``)."""
 
     def __init__(self, parts: Sequence[Container]) -> None:
         self.parts = tuple(parts)
@@ -68,7 +68,7 @@ class JoinedContainer:
 
 @dataclass(frozen=True, eq=False)
 class _Joined:
-    """One image joined: its XML, and for each slice its number, its bursts' times and its first sample there."""
+    """Describe one joined image: its XML, and each slice's number, times of bursts and first sample."""
 
     xml: bytes
     source: str
@@ -77,7 +77,7 @@ class _Joined:
 
 @dataclass(frozen=True, eq=False)
 class JoinedLayout:
-    """Several layouts as one; `layouts` are in the order of time."""
+    """Join several layouts to one; `layouts` are in the order of time."""
 
     container: JoinedContainer
     name: str

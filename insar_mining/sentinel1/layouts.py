@@ -51,7 +51,7 @@ _SAME_BURST = np.timedelta64(100, "ms")
 
 @dataclass(frozen=True)
 class Pixels:
-    """Where the pixels of one burst lie: a file, its first line there, the file's expected lines.
+    """Describe where the pixels of one burst lie: a file, its first line there, the file's expected lines.
 
     The file's lines begin at `first_sample` of the burst and have `width` samples; None if that is the burst's own.
     """
@@ -64,7 +64,7 @@ class Pixels:
 
 
 class Layout(Protocol):
-    """What differs between a SAFE product and single bursts."""
+    """Describe what differs between a SAFE product and single bursts."""
 
     @property
     def container(self) -> Container:
@@ -145,7 +145,7 @@ def refuse_other_products(name: str, where: str) -> None:
 
 @dataclass(frozen=True)
 class SafeLayout:
-    """A complete SAFE product; `annotations` and `measurements` are by sub-swath and polarisation."""
+    """Hold a complete SAFE product; `annotations` and `measurements` are by sub-swath and polarisation."""
 
     container: Container
     name: str
@@ -296,7 +296,7 @@ def _check_file(match: re.Match[str], file: str, name: str, manifest: Manifest |
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """One of several slices that bursts are of: when its bursts begin, and which samples of the joined image it has."""
+    """Describe one slice of a joined image: when its bursts begin, and which samples it has."""
 
     burst_starts: npt.NDArray[np.datetime64]
     width: int
@@ -305,7 +305,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class BurstLayout:
-    """Bursts as ASF's burst extractor delivers them.
+    """Hold bursts as ASF's burst extractor delivers them.
 
     One TIFF per burst, and per scene an XML that joins its annotations
     (``metadata/product``, each with swath, polarisation and content) and its manifest.
@@ -347,7 +347,7 @@ class BurstLayout:
         return _not_among(key, self)
 
     def _bursts(self, key: SwathKey, swath: SubSwath) -> dict[int, str]:
-        """Which burst of the sub-swath each TIFF holds, by azimuth time.
+        """Return which burst of the sub-swath each TIFF holds, by azimuth time.
 
         The burst number in the file's name is a hint only: extractors have counted it
         differently.  The time in the name is the burst's first line, cut to seconds.

@@ -19,7 +19,7 @@ TRACKS = 175
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
-    """Facts of ``manifest.safe``; None (or empty) where it does not state them."""
+    """Hold facts of ``manifest.safe``; None (or empty) if it does not state them."""
 
     platform: str | None = None
     mode: str | None = None

@@ -36,7 +36,7 @@ _COMPLEX_INTEGER, _COMPLEX_FLOAT = 5, 6
 
 @dataclass(frozen=True, eq=False)
 class TiffLayout:
-    """Where the samples of a TIFF lie.
+    """Describe where the samples of a TIFF lie.
 
     Attributes
     ----------

@@ -22,7 +22,7 @@ from insar_mining.sentinel1.product import Product
 
 @dataclass(frozen=True, eq=False)
 class NoiseField:
-    """Noise power of one sub-swath and polarisation.
+    """Hold noise power of one sub-swath and polarisation.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class NoiseField:
     azimuth_factor: FloatArray
 
     def power(self, line: npt.ArrayLike, sample: npt.ArrayLike) -> FloatArray:
-        """Noise power at lines of the image and samples, squared digital numbers.
+        """Return the noise power at lines of the image and samples, squared digital numbers.
 
         Parameters
         ----------

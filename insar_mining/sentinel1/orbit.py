@@ -46,7 +46,7 @@ _SPAN_IN_NAME = re.compile(r"_V(\d{8}T\d{6})_(\d{8}T\d{6})\.EOF$", re.IGNORECASE
 
 @dataclass(frozen=True, eq=False)
 class OrbitArc:
-    """A polynomial arc of the orbit, Earth-fixed, valid from `start_s` to `stop_s`.
+    """Hold a polynomial arc of the orbit, Earth-fixed, valid from `start_s` to `stop_s`.
 
     ``position(t) = sum(coefficients_m[k] * u**k)`` with ``u = (t - centre_s) / half_s``.
 
@@ -65,11 +65,11 @@ class OrbitArc:
     misfit_m: float
 
     def position_m(self, time_s: npt.ArrayLike) -> FloatArray:
-        """Positions at times of any shape; returns shape (..., 3), metres."""
+        """Return positions at times of any shape; returns shape (..., 3), metres."""
         return self._evaluate(self.coefficients_m, time_s)
 
     def velocity_m_s(self, time_s: npt.ArrayLike) -> FloatArray:
-        """Velocities at times of any shape; returns shape (..., 3), metres per second."""
+        """Return velocities at times of any shape; returns shape (..., 3), metres per second."""
         slopes = np.asarray(np.polynomial.polynomial.polyder(self.coefficients_m) / self.half_s, dtype=np.float64)
         return self._evaluate(slopes, time_s)
 

@@ -30,7 +30,7 @@ _START_TOLERANCE = np.timedelta64(10, "s")
 
 @dataclass(frozen=True, eq=False)
 class Product:
-    """One acquisition; made by :func:`open_product`, or by :func:`join` from its slices.
+    """Describe one acquisition; made by :func:`open_product`, or by :func:`join` from its slices.
 
     It keeps no file open, can be pickled, and may be used by several threads.
 
@@ -466,7 +466,7 @@ def _last_line_time_s(swath: SubSwath) -> float:
 
 
 def _footprint(swath: SubSwath) -> Polygon | MultiPolygon:
-    """Near and far edge of the tie points, from the first burst's first line to the last one's last."""
+    """Return near and far edge of the tie points, from the first burst's first line to the last one's last."""
     grid = swath.geolocation
     start, stop = swath.bursts[0].azimuth_time_s, _last_line_time_s(swath)
     inside = (grid.azimuth_time_s[:, 0] > start) & (grid.azimuth_time_s[:, 0] < stop)

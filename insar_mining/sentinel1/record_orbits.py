@@ -43,7 +43,7 @@ _MAX_ITERATIONS = 20
 
 @dataclass(frozen=True, eq=False)
 class StateVectors:
-    """Two or more state vectors in the Earth-fixed frame, in the order of time.
+    """Hold two or more state vectors in the Earth-fixed frame, in the order of time.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class StateVectors:
         return cls(time, orbit.position_m, orbit.velocity_m_s, orbit.source)
 
     def state(self, time_s: float) -> tuple[FloatArray, FloatArray]:
-        """Position and velocity at a time, seconds from the first vector.
+        """Return position and velocity at a time, seconds from the first vector.
 
         The two nearest vectors are both brought to the time and weighted by their
         nearness, so that the orbit passes through each of them.
@@ -91,7 +91,7 @@ class StateVectors:
         return weight * p + (1 - weight) * q, weight * v + (1 - weight) * w
 
     def abeam(self, point: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Position and velocity where an Earth-fixed point is abeam: velocity . (point - position) = 0.
+        """Return position and velocity where an Earth-fixed point is abeam: velocity . (point - position) = 0.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class StateVectors:
         return self.state(time_s)
 
     def misfit_m(self) -> float:
-        """Largest distance by which a vector, flown to the next one's time, misses it."""
+        """Return the largest distance by which a vector, flown to the next one's time, misses it."""
         own = self._seconds()
         flown = [
             _flown(p, v, dt)[0] for p, v, dt in zip(self.position_m, self.velocity_m_s, np.diff(own), strict=False)
@@ -116,7 +116,7 @@ class StateVectors:
         return float(np.linalg.norm(np.array(flown) - self.position_m[1:], axis=1).max())
 
     def to_text(self) -> str:
-        """JSON text: a list of ``[time, x, y, z, vx, vy, vz]``, metres and metres per second."""
+        """Return JSON text: a list of ``[time, x, y, z, vx, vy, vz]``, metres and metres per second."""
         rows = [
             [str(t), *p.tolist(), *v.tolist()]
             for t, p, v in zip(self.time, self.position_m, self.velocity_m_s, strict=True)
@@ -195,7 +195,7 @@ def from_text(text: object, *, source: str) -> StateVectors:
 
 
 def _flown(position: FloatArray, velocity: FloatArray, duration_s: float) -> tuple[FloatArray, FloatArray]:
-    """Where a satellite is some seconds later (or earlier)."""
+    """Return the position of a satellite some seconds later (or earlier)."""
     state = np.concatenate([position, velocity])
     steps = max(1, int(np.ceil(abs(duration_s) / _STEP_S)))
     h = duration_s / steps
@@ -209,7 +209,7 @@ def _flown(position: FloatArray, velocity: FloatArray, duration_s: float) -> tup
 
 
 def _slope(state: FloatArray) -> FloatArray:
-    """Velocity and acceleration in the rotating frame (Montenbruck and Gill 2000, sections 3.2 and 5.4)."""
+    """Return velocity and acceleration in the rotating frame (Montenbruck and Gill 2000, sections 3.2 and 5.4)."""
     x, y, z, vx, vy, vz = state.tolist()
     r2 = x * x + y * y + z * z
     central = -GRAVITY_M3_S2 / r2**1.5

@@ -50,7 +50,7 @@ def utc_text(time: np.datetime64) -> str:
 
 @dataclass(frozen=True)
 class SafeFile:
-    """One file of a product: its kind (``product``, ``noise``, ``calibration``, ``rfi``, ``measurement``), its path."""
+    """Describe one file: its kind (``product``, ``noise``, ``calibration``, ``rfi``, ``measurement``) and path."""
 
     kind: str
     path: Path

@@ -241,7 +241,7 @@ def _append_row(grid: Element, row: Sequence[Element], line: int) -> None:
 
 
 def _rows(root: Element) -> list[list[Element]]:
-    """Tie points by rows: one at the first line of every burst, one at the last line of the image."""
+    """Return tie points by rows: one at the first line of every burst, one at the last line of the image."""
     rows: dict[int, list[Element]] = {}
     for point in _grid(root):
         rows.setdefault(int(text_of(point, "line")), []).append(point)

@@ -19,7 +19,7 @@ from insar_mining.sentinel1.annotation import RangePolynomial, SubSwath
 
 @dataclass(frozen=True)
 class TopsRamp:
-    """The ramp of one burst as a function of range; coefficients per sample.
+    """Hold the ramp of one burst as a function of range; coefficients per sample.
 
     The carrier of the burst at azimuth time `eta` (seconds from the burst's middle) and
     range sample `s` is ``exp(+i phase)`` with
@@ -42,7 +42,7 @@ class TopsRamp:
     doppler_centroid_hz: FloatArray
 
     def phase_rad(self, line: npt.ArrayLike) -> FloatArray:
-        """Phase of the carrier at (fractional) lines of the burst; broadcasts lines against samples."""
+        """Return the phase of the carrier at (fractional) lines of the burst; broadcasts lines against samples."""
         eta = (np.asarray(line, dtype=np.float64) - self.mid_line) * self.line_interval_s - self.reference_time_s
         return np.asarray(np.pi * self.doppler_rate_hz_s * eta**2 + 2 * np.pi * self.doppler_centroid_hz * eta)
 

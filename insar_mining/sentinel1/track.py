@@ -32,7 +32,7 @@ SAME_GROUND = 0.5
 
 
 class Acquisition(Protocol):
-    """What tells the track of a scene."""
+    """Describe the track of a scene."""
 
     @property
     def platform(self) -> str:
