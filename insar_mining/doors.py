@@ -7,7 +7,10 @@ Whoever reads an archive, XML, JSON or YAML handles the errors of that library; 
 from __future__ import annotations
 
 import functools
+import io
+import itertools
 import json
+import os
 import re
 import warnings
 import zipfile
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 
+# GDAL keeps blocks of rasters in a twentieth of the machine's memory unless it is told otherwise
+os.environ.setdefault("GDAL_CACHEMAX", "256")
+
 # a joined metadata file of an extracted burst is the largest XML, about 20 MB with 0.7 million tags
 DOCTYPE = re.compile(rb"<\0?!\0?D\0?O\0?C\0?T\0?Y\0?P\0?E")  # also of two bytes a letter
 XML_BYTES, XML_TAGS, XML_ATTRIBUTES = 64 * MIB, 1_500_000, 1_500_000
@@ -33,6 +39,9 @@ MEMBER_BYTES = XML_BYTES
 TEXT_BYTES, TEXT_RATIO = 16 * MIB, 10
 BINARY_BYTES, BINARY_RATIO = 128 * MIB, 50
 BINARY_SUFFIXES = (".shp", ".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx", ".gpkg", ".fgb", ".sqlite", ".xml")
+# of tables that a user writes
+TABLE_BYTES, COLUMNS, COLUMN_ROWS = 256 * MIB, 2_000, 50
+QUOTED = re.compile(r'"[^"]*"')
 # of one block of a raster, which GDAL holds in memory as a whole
 BLOCK_BYTES = 256 * MIB
 SIDECAR_BYTES = 16 * MIB
@@ -163,6 +172,30 @@ def check_unpacked_size(archive: zipfile.ZipFile, names: Sequence[str], packed_b
         )
 
 
+def check_columns(text: str) -> None:
+    """Refuse a table with far more columns than any: each takes memory of its own, even if it is empty.
+
+    Raises
+    ------
+    ValueError
+        The header, or one of the first rows outside of quotes, has more than 2,000 columns.
+    """
+    for line in itertools.islice(io.StringIO(text), COLUMN_ROWS):
+        bare = QUOTED.sub("", line)
+        count = 1 + max(bare.count(separator) for separator in ",;\t|")
+        if count > COLUMNS:
+            raise ValueError(f"a row has {count:,} columns (limit {COLUMNS:,})")
+
+
+def check_columns_of(path: Path) -> None:
+    """Refuse a table as of `check_columns`, and one that is longer than any of a user's; errors also OSError."""
+    size = path.stat().st_size
+    if size > TABLE_BYTES:
+        raise ValueError(f"{size:,} bytes (limit {TABLE_BYTES:,})")
+    with path.open(encoding="utf-8-sig", errors="replace") as handle:
+        check_columns("".join(itertools.islice(handle, COLUMN_ROWS)))
+
+
 # -- YAML -------------------------------------------------------------------------------
 
 YAML_BYTES, YAML_NODES, YAML_DEPTH = MIB, 50_000, 32
@@ -190,7 +223,9 @@ def parse_yaml(text: str) -> Any:
     if len(text) > YAML_BYTES:
         raise yaml.YAMLError(f"{len(text):,} characters (limit {YAML_BYTES:,})")
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for number, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+        if number > 2 * YAML_NODES:
+            raise yaml.YAMLError(f"more than {YAML_NODES:,} values")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > YAML_DEPTH:
             raise yaml.YAMLError(f"nested more than {YAML_DEPTH} deep")

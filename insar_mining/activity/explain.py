@@ -17,6 +17,7 @@ from insar_mining.activity.cube.checks import check_cube, check_same_cells
 from insar_mining.activity.cube.kernels import lost_counts, pixel_moments
 from insar_mining.activity.published.scenes import SCENE_COLUMNS
 from insar_mining.arrays import FloatArray
+from insar_mining.doors import check_columns_of
 from insar_mining.errors import ActivityError, SkippedInputWarning
 
 EXPLAINED_COLUMNS = (
@@ -57,6 +58,7 @@ def read_covariates(path: str | os.PathLike[str]) -> pd.DataFrame:
     """
     path = Path(path)
     try:
+        check_columns_of(path)
         table = pd.read_csv(path, skipinitialspace=True)
     except (OSError, ValueError) as error:
         raise ActivityError(f"{path}: the covariates cannot be read ({error}); give a CSV") from error

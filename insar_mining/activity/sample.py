@@ -15,6 +15,7 @@ import xarray as xr
 from pyproj import Transformer
 
 from insar_mining.arrays import FloatArray
+from insar_mining.doors import check_columns_of
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError, RasterError, SkippedInputWarning
 from insar_mining.geo.cells import RasterGrid, ground_area_m2, inside
 
@@ -177,6 +178,7 @@ def read_sample(path: str | os.PathLike[str]) -> pd.DataFrame:
     """
     path = Path(path)
     try:
+        check_columns_of(path)
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise ActivityError(f"{path}: the reference sample cannot be read ({error}); give a CSV") from error
@@ -184,7 +186,7 @@ def read_sample(path: str | os.PathLike[str]) -> pd.DataFrame:
     missing = [name for name in SAMPLE_COLUMNS if name not in table.columns]
     if missing:
         raise ActivityError(f"{path}: lacks the column(s) {', '.join(missing)}; it has {', '.join(table.columns)}")
-    words = table["reference"].astype(str).str.strip().str.lower()
+    words = table["reference"].astype(object).fillna("").astype(str).str.strip().str.lower()
     strange = sorted(set(words) - set(ACTIVE_WORDS) - set(INACTIVE_WORDS))
     if strange:
         raise ActivityError(f"{path}: reference is {', '.join(map(repr, strange[:5]))}; write 'active' or 'inactive'")
@@ -198,7 +200,7 @@ def read_sample(path: str | os.PathLike[str]) -> pd.DataFrame:
     parts: dict[str, object] = {**places, "reference": words.isin(ACTIVE_WORDS)}
     if "year" in table.columns:
         years = pd.to_numeric(table["year"], errors="coerce")
-        if years.isna().any():
+        if not years.between(0, 9999).all():
             raise ActivityError(f"{path}: column 'year' holds something else than a year")
         parts["year"] = years.astype(np.int64)
     return pd.DataFrame(parts)

@@ -187,7 +187,9 @@ def read_note(path: Path) -> dict[str, Any] | None:
         note = parse_json(note_path(path).read_bytes())
     except (OSError, ValueError):
         return None
-    return note if isinstance(note, dict) and {"size", "modified_ns", "sha256"} <= note.keys() else None
+    kinds = {"size": int, "modified_ns": int, "sha256": str}
+    is_note = isinstance(note, dict) and all(isinstance(note.get(name), kind) for name, kind in kinds.items())
+    return note if is_note else None
 
 
 def drop_fetched(path: Path) -> None:

@@ -123,7 +123,7 @@ def activity_key(text: str) -> str:
 
 
 def _day(texts: pd.Series[str], of_year: str, unknown: int) -> npt.NDArray[np.int64]:
-    digits = texts.str.removesuffix(".0").str.replace("-", "", regex=False)
+    digits = texts.astype(str).str.removesuffix(".0").str.replace("-", "", regex=False)
     whole = digits.where(digits.str.len() != 4, digits + of_year)
     number = pd.to_numeric(whole, errors="coerce")
     return number.where(number.abs() < 1e9).fillna(unknown).to_numpy(np.int64)

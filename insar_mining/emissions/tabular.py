@@ -21,6 +21,7 @@ import pandas as pd
 import pydantic
 
 from insar_mining import tables
+from insar_mining.doors import check_columns
 from insar_mining.emissions.findings import Finding
 from insar_mining.errors import EmissionsError
 from insar_mining.files import sha256
@@ -107,6 +108,7 @@ def read_text_table(path: Path | str) -> Table:
     if twice:
         raise EmissionsError(f"{path}: column {min(twice)!r} stands twice in the header. Rename one")
     try:
+        check_columns(text)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = _text_frame(text, separator, names, skipped)

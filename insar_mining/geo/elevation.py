@@ -22,6 +22,7 @@ import numpy.typing as npt
 from pyproj import Geod, Transformer
 
 from insar_mining.arrays import FloatArray
+from insar_mining.doors import guarded
 from insar_mining.errors import DemError, OptionError, PartialDemWarning
 from insar_mining.geo.elevation_window import (
     RASTER_SUFFIXES,
@@ -176,7 +177,8 @@ def read_dem(
     ------
     DemError
         The file is missing, no raster, without CRS, elsewhere, all void in the area, or
-        the area has more than 400 million posts.
+        the area has more than 30 million posts, and more than its files can hold (ten for
+        each byte, at most 400 million).
     OptionError
         `bounds`, `margin_deg` or `heights` is not possible.
 
@@ -204,7 +206,8 @@ def read_dem(
             f"{source}: does not cover the area. It spans {_span(_union(extents))}, the area {_span(area)}; "
             "use an elevation model of that place (and check that longitude and latitude are not swapped)"
         )
-    dem = _on_one_lattice(_mosaics(windows), wanted, source)
+    with guarded(DemError, source, "Download or export it again."):
+        dem = _on_one_lattice(_mosaics(windows), wanted, source)
     dem = replace(dem, reference=", ".join(dict.fromkeys(str(window.reference) for window in windows)))
     assumed = sorted({one.name for one, is_assumed in used.items() if is_assumed})
     if assumed:
@@ -389,6 +392,7 @@ def _on_one_lattice(pieces: Sequence[HeightPiece], wanted: Bounds, source: str) 
     first_row = math.floor((north - min(wanted[3], extent[3])) / step_lat)
     last_row = math.ceil((north - max(wanted[1], extent[1])) / step_lat)
     rows, columns = last_row - first_row + 1, last_column - first_column + 1
+    check_size(rows * columns, source, 2 * sum(piece.height_m.size for piece in pieces))
     west, north = west + first_column * step_lon, north - first_row * step_lat
     empty = Dem(np.empty((rows, columns), dtype=np.float32), west, north, step_lon, step_lat, source)
     return _lifted([_resampled(p, empty) for p in pieces], [p.ellipsoidal for p in pieces])

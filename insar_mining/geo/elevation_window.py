@@ -31,7 +31,8 @@ Heights = Literal["auto", "orthometric", "ellipsoid"]
 
 # from below the Dead Sea's shore (-430 m) to above Everest: outside of it a number is a code for "no height"
 LOWEST_M, HIGHEST_M = -500.0, 9000.0
-MAX_POSTS = 400_000_000
+# some 15 bytes are needed for each post; real heights of packed files take more than a tenth of a byte each
+MAX_POSTS, FREE_POSTS, POSTS_PER_BYTE = 400_000_000, 30_000_000, 10
 RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".hgt", ".img", ".dt1", ".dt2", ".asc")
 UNITS_M = {
     **dict.fromkeys(("", "m", "metre", "metres", "meter", "meters"), 1.0),
@@ -114,11 +115,19 @@ def read_window(path: Path, wanted: Bounds, heights: Heights) -> tuple[HeightPie
                 raise DemError(f"{path}: cannot be read as a raster ({error}); download or export it again") from error
 
 
-def check_size(posts: int, source: str) -> None:
-    """Refuse more posts than fit in the memory of a small machine."""
-    if posts > MAX_POSTS:
+def check_size(posts: int, source: str, free: int = MAX_POSTS) -> None:
+    """Refuse more posts than fit in the memory of a small machine, or than what they are made from can hold.
+
+    Parameters
+    ----------
+    posts : int
+    free : int
+        What the files can hold, at least `FREE_POSTS`.
+    """
+    limit = min(MAX_POSTS, max(FREE_POSTS, free))
+    if posts > limit:
         raise DemError(
-            f"{source}: the area has {posts:,} posts, the limit is {MAX_POSTS:,}; take a smaller area or coarser model"
+            f"{source}: the area has {posts:,} posts, the limit is {limit:,}; take a smaller area or coarser model"
         )
 
 
@@ -158,7 +167,8 @@ def _window_of(
     window = _window_around(corners, transform, file.width, file.height)
     if window is None:
         return None, extent
-    check_size(window.width * window.height, str(path))
+    held = sum(Path(name).stat().st_size for name in file.files if Path(name).is_file())
+    check_size(window.width * window.height, str(path), POSTS_PER_BYTE * held)
     height = _metres(file, path, window, full_crs)
     transform = starting_at(transform, window.col_off, window.row_off)
     if is_wgs84(crs) and transform.e > 0 and transform.b == 0 and transform.d == 0:  # south-up

@@ -28,7 +28,15 @@ import shapely
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from insar_mining.doors import FEATURE_MB, check_unpacked_size, check_vector, guarded, one_line, opened_zip
+from insar_mining.doors import (
+    FEATURE_MB,
+    check_columns_of,
+    check_unpacked_size,
+    check_vector,
+    guarded,
+    one_line,
+    opened_zip,
+)
 from insar_mining.errors import MineError
 
 logger = logging.getLogger(__name__)
@@ -352,6 +360,7 @@ def _read_csv(path: Path, source: str, stem: str) -> VectorLayer:
 def _table(path: Path, source: str) -> pd.DataFrame:
     """Read a delimited text as strings; the separator is the one that occurs most in the header."""
     try:
+        check_columns_of(path)
         with path.open(encoding="utf-8-sig") as handle:
             header = handle.readline()
         separator = max(",;\t|", key=header.count)
@@ -397,7 +406,7 @@ def _from_wkt(values: list[str]) -> tuple[ObjectArray, dict[int, str], set[int]]
         if match["srid"]:
             srids.add(int(match["srid"]))
         text = value[match.start("wkt") :]
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             geometry[i] = shapely.from_wkt(text, on_invalid="ignore")
         if geometry[i] is None:
             geometry[i] = shapely.from_wkt(text, on_invalid="fix")

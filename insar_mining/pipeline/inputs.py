@@ -92,9 +92,12 @@ def check_folder(out: Path) -> None:
     Raises
     ------
     OutputError
-        `out`, or a folder above it, is a file.
+        `out`, or a folder above it, is a file, or it cannot be looked up (a name that is too long, say).
     """
-    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    try:
+        there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be looked up ({error.strerror}). Choose another name (--out)") from error
     if not there.is_dir():
         raise OutputError(f"{there}: is a file, and the result needs a folder. Choose another name (--out)")
 
@@ -122,4 +125,7 @@ def check_paths(options: Options) -> None:
 
 def _is_there(path: Path) -> bool:
     """Whether a file is there; a layer of one may be named behind a bar."""
-    return path.exists() or Path(str(path).partition("|")[0]).exists()
+    try:
+        return path.exists() or Path(str(path).partition("|")[0]).exists()
+    except OSError:  # the name is too long, or leads nowhere
+        return False

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from insar_mining.doors import check_columns_of
 from insar_mining.emissions import emissions, production_from_area, production_rate
 from insar_mining.errors import EmissionsError
 
@@ -100,6 +101,7 @@ def read_table(path: Path) -> pd.DataFrame:
         It is none.
     """
     try:
+        check_columns_of(path)
         return pd.read_csv(path, comment="#", skipinitialspace=True)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise EmissionsError(f"{path}: cannot be read as a CSV table ({' '.join(str(error).split())})") from error

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from insar_mining.doors import check_vector, guarded
+from insar_mining.doors import check_columns_of, check_vector, guarded
 from insar_mining.errors import MineError
 from insar_mining.portfolio.clusters import distances_m
 from insar_mining.portfolio.footprints import PortfolioMine
@@ -58,6 +58,7 @@ def read_assets(path: Path | str) -> Assets:
     path = Path(path)
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
         try:
+            check_columns_of(path)
             table = pd.read_csv(path, sep=None, engine="python", dtype=str, keep_default_na=False)
         except (OSError, ValueError) as error:
             raise MineError(f"{path}: cannot be read as a table ({error}). Save it as CSV, UTF-8") from error

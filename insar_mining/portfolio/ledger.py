@@ -104,7 +104,7 @@ class Ledger:
                 return None
             outputs = {name: (int(size), str(digest)) for name, (size, digest) in values.pop("outputs").items()}
             return Record(**{**values, "outputs": outputs, "lost": tuple(values["lost"])})
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def write(self, record: Record) -> None:

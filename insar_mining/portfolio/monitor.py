@@ -20,7 +20,7 @@ import pandas as pd
 import shapely
 
 from insar_mining.arrays import BoolArray
-from insar_mining.doors import GEOTIFF, guarded, open_raster, parse_json, parse_yaml
+from insar_mining.doors import GEOTIFF, check_unpacked_size, guarded, open_raster, opened_zip, parse_json, parse_yaml
 from insar_mining.errors import OptionError, OutputError
 from insar_mining.files import appears_whole, write_text
 from insar_mining.geo.mines import Mine
@@ -173,6 +173,9 @@ def _state(folder: Path) -> _Snapshot | None:
     # what cannot be read must not count as told
     with guarded(OutputError, path.parent, "Move the folder away: the next update then begins anew."):
         said = parse_json(path.read_bytes())
+        size = (folder / FOLDER / ACTIVE).stat().st_size
+        with opened_zip(folder / FOLDER / ACTIVE) as archive:
+            check_unpacked_size(archive, archive.namelist(), size)
         with np.load(folder / FOLDER / ACTIVE) as held:
             active, cell_m = held["active"], float(held["cell_m"])
         if active.dtype != np.bool_ or active.ndim != 2 or not cell_m >= 0:
@@ -195,7 +198,7 @@ def _starts_and_stops(folder: Path, new: tuple[str, ...]) -> list[dict[str, Any]
     with guarded(OutputError, path, REMEDY):
         zones = pd.read_csv(path)
         for name in ("start", "stop"):
-            zones[name] = pd.to_datetime(zones[name], format="ISO8601")
+            zones[name] = pd.to_datetime(zones[name].astype(str), format="ISO8601")
         zones = zones.astype({"zone": str, "worked": bool, "share": float})
     first_new = min(pd.Timestamp(pair[:8]) for pair in new)
     found = []

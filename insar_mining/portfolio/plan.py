@@ -149,11 +149,28 @@ def open_portfolio(folder: Path | str) -> Portfolio:
                 "portfolio again into the same folder: finished maps are kept"
             )
         tasks = [Task(**task) for task in said["tasks"]]
+        _check_rows(said["mines"])
         return Portfolio(folder, said["mines"], tasks, said["made_from"], said["totals"])
     except OSError as error:
         raise OutputError(f"{folder}: holds no portfolio ({error.strerror}). Plan one there first") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OutputError(f"{path}: cannot be read ({error}). Plan the portfolio again into the same folder") from error
+
+
+def _check_rows(rows: Any) -> None:
+    """Check that the rows of a plan are what the report and the commands take.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+    """
+    if not isinstance(rows, list) or not rows:
+        raise ValueError("it lists no mine")
+    for row in rows:
+        if not all(isinstance(row[name], str) for name in ("id", "name", "country", "problem")):
+            raise TypeError("the id, name, country or problem of a mine is no text")
+        if not (abs(float(row["lon"])) <= 360 and abs(float(row["lat"])) <= 90 and float(row["area_m2"]) > 0):
+            raise ValueError("a mine has no place, or no area")
 
 
 def _rows_and_tasks(

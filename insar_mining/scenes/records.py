@@ -17,6 +17,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+from shapely.errors import ShapelyError
 from shapely.geometry import Polygon, shape
 from shapely.geometry.base import BaseGeometry
 
@@ -284,7 +285,7 @@ def read_records(path: Path | str) -> gpd.GeoDataFrame:
         else:
             rows = _rows_of(parse_json(path.read_bytes()))
         return _typed([_restored(row) for row in rows])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ShapelyError) as error:
         raise ArchiveError(
             f"{path}: no table of scenes ({type(error).__name__}: {error}); make it with `insar-mining search -o`"
         ) from error

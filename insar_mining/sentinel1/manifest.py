@@ -110,6 +110,8 @@ def _check_possible(manifest: Manifest) -> None:
         raise ValueError(f"its relative orbit is {manifest.relative_orbit} (limits 1 and {TRACKS})")
     if manifest.absolute_orbit is not None and manifest.absolute_orbit < 1:
         raise ValueError(f"its absolute orbit is {manifest.absolute_orbit}")
+    if manifest.footprint is not None and not (manifest.footprint.is_valid and manifest.footprint.area > 0):
+        raise ValueError("its footprint crosses itself, or has no area")
     if manifest.start is not None and manifest.stop is not None and not manifest.start < manifest.stop:
         raise ValueError(f"it stops at {manifest.stop}, before its start at {manifest.start}")
 

@@ -40,6 +40,7 @@ DOWNLINK_SD_M = 3.0
 
 _POSITION_DEGREE = 6  # of positions alone; over three minutes it represents an orbit to 0.1 mm
 
+MOST_RADIUS_M, MOST_SPEED_M_S = 1e8, 1e5
 _UTC = re.compile(r"(?:19[7-9]|20\d|21\d)\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,12})?", re.ASCII)
 _SPAN_IN_NAME = re.compile(r"_V(\d{8}T\d{6})_(\d{8}T\d{6})\.EOF$", re.IGNORECASE)
 
@@ -149,6 +150,8 @@ class Orbit:
         basis = np.polynomial.chebyshev.chebvander(u, degree)
         slope = _chebyshev_slopes(u, degree)
         # a velocity times the half span is a distance of the same size as a position error
+        if np.abs(position).max() > MOST_RADIUS_M or np.abs(velocity).max() > MOST_SPEED_M_S:
+            self._refuse(f"is no orbit around the Earth (limits {MOST_RADIUS_M:g} m and {MOST_SPEED_M_S:g} m/s)")
         fitted, *_ = np.linalg.lstsq(np.vstack([basis, slope]), np.vstack([position, velocity * half]), rcond=None)
         misfit = float(np.linalg.norm(basis @ fitted - position, axis=1).max())
         self._check_misfit(misfit, u, position, velocity * half, half)
@@ -159,7 +162,7 @@ class Orbit:
         """Refuse vectors that are no orbit; warn of those that are known to some metres only."""
         tolerant = self.is_downlink or self.source.startswith("annotation")
         limit = MAX_DOWNLINK_MISFIT_M if tolerant else MAX_MISFIT_M
-        if misfit > limit:
+        if not misfit <= limit:
             self._refuse(f"lies {misfit:.3g} m from a smooth orbit (limit {limit:g} m)")
         if misfit > MAX_MISFIT_M:
             jump, speed = _consistency(u, position, slope)

@@ -375,6 +375,8 @@ def _grid_of(layer: Layer, source: Any, pair: DatePair) -> tuple[RasterGrid, boo
         )
     if layer.transform is None and (transform.a, transform.c, transform.f, abs(transform.e)) == (1, 0, 0, 1):
         raise UnmappedError(f"{path}: has no place on a map (no transform); terrain-correct or geocode it first", pair)
+    if not all(math.isfinite(number) for number in transform):
+        raise UnmappedError(f"{path}: its transform is not finite ({tuple(transform)[:6]}); export it again", pair)
     if transform.b or transform.d or transform.a <= 0 or transform.e == 0:
         raise UnmappedError(f"{path}: its grid is rotated or mirrored; warp it with gdalwarp first", pair)
     south_up = transform.e > 0

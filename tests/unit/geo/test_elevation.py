@@ -614,7 +614,7 @@ def test_an_area_of_too_many_posts_is_refused_before_reading(tmp_path: Path) -> 
     profile = {"driver": "GTiff", "count": 1, "dtype": "int16", "crs": "EPSG:4326", "sparse_ok": True, "tiled": True}
     with rasterio.open(path, "w", width=60_000, height=60_000, transform=Affine(STEP, 0, -20, 0, -STEP, 40), **profile):
         pass
-    with pytest.raises(DemError, match=r"3,600,000,000 posts, the limit is 400,000,000"):
+    with pytest.raises(DemError, match=r"3,600,000,000 posts, the limit is 30,000,000"):
         read_dem(path, (-20, -10, 30, 40))
 
 
