@@ -36,6 +36,7 @@ OFFERED = (
     "pairs.polarisation",
     "pairs.relative_orbit",
     "pairs.exclude",
+    "pairs.allow_mixed_platforms",
     "coherence.window",
     "coherence.spacing_m",
     "coherence.swaths",

@@ -676,3 +676,28 @@ def test_dates_that_lack_lines_or_are_disturbed_are_remarked_upon() -> None:
     assert "2021-01-29 (62.5 %)." in disturbed
     assert "2021-01-05" not in lost + disturbed
     assert remarks_on_dates(with_quality(pairs, {})) == []
+
+
+def test_two_satellites_give_two_series_of_twelve_days_or_one_of_six(bench: Bench) -> None:
+    """Sentinel-1C and 1D six days apart: by default no pair mixes them, and both choices see the same ground."""
+    table = scene_table(years=1, of_each=14, every=6)
+    letters = np.where(np.arange(len(table)) % 2, "D", "C")
+    bench.scenes = table.assign(
+        platform=[f"S1{letter}" for letter in letters],
+        scene=[name.replace("S1A", f"S1{letter}") for name, letter in zip(table["scene"], letters, strict=True)],
+    )
+    bench.scenes.attrs["skipped"] = []
+    alone = bench.run(out=bench.folder / "alone")
+    mixed = bench.run(
+        out=bench.folder / "mixed",
+        pairs=PairOptions(temporal_baseline_days=(6, 12), allow_mixed_platforms=True),
+    )
+    days = [
+        {(pd.Timestamp(pair[9:]) - pd.Timestamp(pair[:8])).days for pair in found.scenes["pair"]}
+        for found in (alone, mixed)
+    ]
+    assert days == [{12}, {6}]
+    assert (len(alone.scenes), len(mixed.scenes)) == (12, 13)
+    areas = [float(found.activity["area_m2"].iloc[0]) for found in (alone, mixed)]
+    assert areas[0] > 0
+    assert areas[0] == pytest.approx(areas[1], rel=0.02)
