@@ -64,15 +64,14 @@ if TYPE_CHECKING:
     from insar_mining.activity.sample import read_sample as read_sample
     from insar_mining.activity.significant.class_areas import class_intervals as class_intervals
     from insar_mining.activity.significant.intervals import area_intervals as area_intervals
-    from insar_mining.activity.significant.intervals import detection_power as detection_power
-    from insar_mining.activity.significant.intervals import smallest_square as smallest_square
+    from insar_mining.activity.significant.level import estimate_looks as estimate_looks
+    from insar_mining.activity.significant.method import YearReference as YearReference
     from insar_mining.activity.significant.significance import Significance as Significance
     from insar_mining.activity.significant.significance import duty_cycle as duty_cycle
     from insar_mining.activity.significant.significance import find_references as find_references
     from insar_mining.activity.significant.significance import significant_activity as significant_activity
     from insar_mining.activity.significant.significance import walk_disturbed as walk_disturbed
-    from insar_mining.activity.significant.year_reference import YearReference as YearReference
-    from insar_mining.activity.significant.year_reference import estimate_looks as estimate_looks
+    from insar_mining.activity.significant.states import State as State
     from insar_mining.activity.strata import activity_by_stratum as activity_by_stratum
     from insar_mining.activity.strata import classes_by as classes_by
     from insar_mining.activity.strata import mask_out as mask_out
@@ -112,7 +111,10 @@ _HOMES = {
     ),
     "activity.explain": ("explain_scenes", "read_covariates", "what_tells_rejected"),
     "activity.timeline": ("Timeline", "activity_timeline", "seasonality", "zone_shares"),
-    "activity.significant.intervals": ("area_intervals", "detection_power", "smallest_square"),
+    "activity.significant.intervals": ("area_intervals",),
+    "activity.significant.level": ("estimate_looks",),
+    "activity.significant.method": ("YearReference",),
+    "activity.significant.states": ("State",),
     "activity.large": ("LargeActivity", "annual_to_zarr", "significant_to_zarr"),
     "activity.cube.layers": ("read_layer", "read_mask", "read_ndvi"),
     "activity.reference": ("Drift", "Spread", "drift_test", "spread_evenly", "spread_of", "stable_ground"),
@@ -129,7 +131,6 @@ _HOMES = {
     "activity.published.stable": ("StableIteration", "iterate_stable", "pixel_statistics", "stable_points"),
     "activity.cube.stack": ("open_stack",),
     "activity.cube.store": ("from_zarr", "open_maps", "to_zarr"),
-    "activity.significant.year_reference": ("YearReference", "estimate_looks"),
     "activity.strata": ("activity_by_stratum", "classes_by", "mask_out", "read_surfaces", "slope_deg"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -18,12 +18,12 @@ from insar_mining.activity.cube.blocks import held
 from insar_mining.activity.cube.store import CHUNK, open_maps, written_store
 from insar_mining.activity.published.area import ACTIVITY_COLUMNS, nominal_area_m2
 from insar_mining.activity.published.ndai import annual_blocks, ndai, years_of_pairs
+from insar_mining.activity.significant.method import YearReference
 from insar_mining.activity.significant.significance import (
     NO_DECISION,
     find_references,
     walk_disturbed,
 )
-from insar_mining.activity.significant.year_reference import YearReference
 from insar_mining.geo.cells import CELL_ATTRIBUTES, MAP_COORDINATES, ground_area_m2, on_cells_of
 
 
@@ -36,7 +36,8 @@ class LargeActivity:
     path : Path
         The Zarr store.
     maps : Dataset (year, y, x)
-        ``active`` (uint8: 1, 0, 255 no data), ``disturbed`` and ``n_pairs`` (int16), read when used.
+        ``active`` (uint8: 1, 0, 255 no data), ``states`` (uint8, of `State`), ``disturbed`` and
+        ``n_pairs`` (int16), read when used.
     references : dict of int to YearReference
     scenes, table : DataFrame
         As of ``scenes.csv`` and ``activity.csv`` (without intervals).
@@ -95,6 +96,7 @@ def significant_to_zarr(
     references, scenes = find_references(coh, block_bytes=block_bytes, **options)
     years = list(references)
     layers = {"active": ("uint8", NO_DECISION), "disturbed": ("int16", 0), "n_pairs": ("int16", 0)}
+    layers["states"] = ("uint8", NO_DECISION)
     with written_store(path) as partial:
         arrays = _maps(coh, partial, years, layers, chunk)
         year_of = np.concatenate([np.full(found.pairs.size, year) for year, found in references.items()])
@@ -104,8 +106,9 @@ def significant_to_zarr(
             for number, year in enumerate(years):
                 where = number, part.block.rows, part.block.cols
                 count = part.finite[year_of == year].sum(axis=0).astype(np.int16)
-                active = np.where(count >= max(min_pairs, 1), part.active[year], NO_DECISION)
-                arrays["active"][where] = active.astype(np.uint8)
+                known = (count >= max(min_pairs, 1)) & (part.states[year] != NO_DECISION)
+                arrays["active"][where] = np.where(known, part.active[year], NO_DECISION).astype(np.uint8)
+                arrays["states"][where] = np.where(known, part.states[year], NO_DECISION).astype(np.uint8)
                 arrays["disturbed"][where] = part.disturbed[year_of == year].sum(axis=0).astype(np.int16)
                 arrays["n_pairs"][where] = count
     maps = open_maps(path)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = parameters.new_app()
 
-ACTIVITY_SHOWN = ("year", "n_pairs", "n_pixels", "active_pixels", "area_m2", "area_low_m2", "area_high_m2")
+ACTIVITY_SHOWN = ("year", "n_pairs", "active_pixels", "area_m2", "area_low_m2", "area_high_m2", "flags")
 
 OFFERED = (
     "mine",
@@ -164,7 +164,8 @@ def print_result(result: Result, speech: Speech, *, as_json: bool) -> None:
     if as_json:
         print_table(result.activity, as_json=True)
     else:
-        print_table(result.activity[list(ACTIVITY_SHOWN)], as_json=False, title=f"Activity of {result.mine.name}")
+        shown = [name for name in ACTIVITY_SHOWN if name in result.activity.columns]
+        print_table(result.activity[shown], as_json=False, title=f"Activity of {result.mine.name}")
     kept = int(result.scenes["kept"].sum())
     speech.say(
         f"{kept} of {len(result.scenes)} pairs kept; {len(result.skipped)} inputs left out (the report says why)"

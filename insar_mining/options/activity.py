@@ -34,7 +34,7 @@ class ActivityOptions(Options):
 
     method: Literal["significant", "published"] = Field(
         "significant",
-        description="Each year decided on its own against stable ground, or by the hue of three years as published.",
+        description="Each year decided on its own against control ground, or by the hue of three years as published.",
     )
     false_discovery_rate: float = Field(
         0.01,
@@ -49,7 +49,10 @@ class ActivityOptions(Options):
         description="Where the border lies between undisturbed (0) and disturbed ground (1) (significant).",
     )
     interval_draws: int = Field(
-        40, ge=0, le=10_000, description="Draws from which the interval of an area is taken (significant); 0: none."
+        40,
+        ge=0,
+        le=10_000,
+        description="0: no interval of an area; any other number: one, which needs no draws any more (significant).",
     )
     interval_level: float = Field(0.95, gt=0, lt=1, description="Confidence of that interval.")
     stable_method: Literal["iterated", "published"] = Field(
@@ -122,15 +125,18 @@ class ActivityOptions(Options):
     sample: Path | None = Field(
         None, description="CSV of points that were looked at (longitude, latitude, reference), to correct areas with."
     )
-    margin_m: float = Field(
-        0.0,
+    margin_m: float | None = Field(
+        None,
         ge=0,
         le=20_000,
-        description="Ground around the mine, metres, whose points may be stable ones too; it counts in no area. A run "
-        "maps it, analyse reads as much of it as the maps hold.",
+        description="Ground around the mine, metres, that is control (significant) or may be stable (published); it "
+        "counts in no area. A run maps it, analyse reads as much of it as the maps hold. By default 1000, and 3000 "
+        "around mines wider than 2 km (significant), or none (published).",
     )
     stable_ground: Literal["inside", "around", "both"] = Field(
-        "both", description="Where stable points may lie once there is ground around the mine (margin_m)."
+        "both",
+        description="Where stable points may lie once there is ground around the mine (published); inside: no ground "
+        "around it is control (significant).",
     )
     span_correction: bool = Field(
         False,
@@ -176,7 +182,8 @@ class ActivityOptions(Options):
     def _with_what_they_speak_of(self) -> Self:
         if self.elevation is not None and not self.baseline_correction:
             raise ValueError("elevation is for baseline_correction by classes of slope; give that too, or leave it out")
-        if self.stable_ground != "both" and not self.margin_m:
+        no_ground = self.method == "published" if self.margin_m is None else not self.margin_m
+        if self.stable_ground != "both" and no_ground:
             raise ValueError(
                 f"stable_ground={self.stable_ground!r} speaks of ground around the mine; give activity.margin_m"
             )

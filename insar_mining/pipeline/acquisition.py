@@ -32,8 +32,10 @@ from insar_mining.errors import ArchiveError, OptionError, ProductError, Skipped
 from insar_mining.geo.cells import with_margin
 from insar_mining.geo.elevation import margin_for_any_engine_deg
 from insar_mining.geo.mines import Mine
+from insar_mining.options.activity import ActivityOptions
 from insar_mining.options.models import ArchiveOptions, RunOptions
 from insar_mining.pipeline.maps import ProgressCallback
+from insar_mining.pipeline.surroundings import margin_of
 from insar_mining.scenes.network import choose_pairs
 from insar_mining.scenes.passes import with_one_track
 from insar_mining.scenes.products import scan_products
@@ -144,8 +146,9 @@ class Local:
     dates_lost: int
 
 
-def mapped_ground(mine: Mine, margin_m: float) -> Mine:
-    """Return the ground that a run maps: the mine, and what stable points may lie on around it."""
+def mapped_ground(mine: Mine, options: ActivityOptions) -> Mine:
+    """Return the ground that a run maps: the mine, and the ground around it."""
+    margin_m = margin_of(mine, options)
     return dataclasses.replace(mine, geometry=with_margin(mine, margin_m)) if margin_m else mine
 
 
@@ -168,7 +171,7 @@ def find_images(mine: Mine, options: RunOptions, network: Network) -> Found:
     """
     if options.start is None or options.end is None:
         raise OptionError("a search needs the start and the end of the period; give both (--start, --end)")
-    ground = mapped_ground(mine, options.activity.margin_m)
+    ground = mapped_ground(mine, options.activity)
     records = network.search(
         ground,
         options.start,
@@ -243,7 +246,7 @@ def elevation(mine: Mine, options: RunOptions, folder: Path, network: Network) -
         It cannot be had; the text names the remedy.
     """
     source = network.dem_sources[options.archive.dem_source]
-    bounds = mapped_ground(mine, options.activity.margin_m).geometry.bounds
+    bounds = mapped_ground(mine, options.activity).geometry.bounds
     try:
         return network.elevation(
             bounds,

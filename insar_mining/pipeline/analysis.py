@@ -29,7 +29,7 @@ from insar_mining.activity import (
 from insar_mining.activity.analysis import Analysis, ThreeYears
 from insar_mining.activity.cube.blocks import held
 from insar_mining.activity.published.composite import NO_CLASS, classes_of_years
-from insar_mining.activity.significant.intervals import DrawnTile, area_intervals
+from insar_mining.activity.significant.intervals import area_intervals
 from insar_mining.activity.significant.significance import Significance, significant_activity
 from insar_mining.activity.timeline import activity_timeline
 from insar_mining.errors import ActivityError, FewObservationsWarning
@@ -37,6 +37,7 @@ from insar_mining.geo.mines import Mine
 from insar_mining.options.models import ActivityOptions, MapOptions
 from insar_mining.pipeline.ground import (
     Ground,
+    control_ground,
     explained_scenes,
     incidence_classes,
     known_ground,
@@ -44,6 +45,7 @@ from insar_mining.pipeline.ground import (
     strata_table,
     without_losses,
 )
+from insar_mining.pipeline.surroundings import margin_of
 from insar_mining.pipeline.yardstick import of_few_pairs, yardstick_of, zone_tables
 
 logger = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ def analyse_maps(
     options: ActivityOptions,
     years: Sequence[int] = (),
     reading: MapOptions | None = None,
+    others: Sequence[Mine] = (),
 ) -> Analysis:
     """Analyse coherence maps of one mine.
 
@@ -71,19 +74,22 @@ def analyse_maps(
         Years to use, by default all; a pair belongs to the year of its middle date.
     reading : MapOptions, optional
         Which maps are read, and how.
+    others : sequence of Mine
+        Other mines, whose ground is no control.
 
     Raises
     ------
     RasterError, CoverageError, ActivityError
         As of the steps; also when there is no pair of a year.
     """
-    stack = open_stack(
-        maps, mine, zero=options.zero, min_cover=options.min_cover, margin_m=options.margin_m, reading=reading
-    )
+    margin_m = margin_of(mine, options)
+    stack = open_stack(maps, mine, zero=options.zero, min_cover=options.min_cover, margin_m=margin_m, reading=reading)
     coh = _of_years(stack, years)
     ground = known_ground(coh, _files_of(coh, maps), options)
-    steps = _significant if options.method == "significant" else _published
-    analysis = steps(ground.coh, mine, options)
+    if options.method == "significant":
+        analysis = _significant(ground.coh, mine, options, control_ground(ground.coh, options, others))
+    else:
+        analysis = _published(ground.coh, mine, options)
     analysis = replace(analysis, notes=(*analysis.notes, *_lost_years(coh, analysis)))
     return _with_ground(replace(analysis, original=coh), ground, options)
 
@@ -188,19 +194,14 @@ def _published(coh: xr.DataArray, mine: Mine, options: ActivityOptions) -> Analy
     return Analysis(coh, stable, scenes, annual, rgb, classes, activity, notes=notes)
 
 
-def _significant(coh: xr.DataArray, mine: Mine, options: ActivityOptions) -> Analysis:
+def _significant(coh: xr.DataArray, mine: Mine, options: ActivityOptions, control: xr.DataArray | None) -> Analysis:
     """Every year from its own pairs, so that none depends on the others."""
     coh = held(coh)
     found = significant_activity(
         coh,
         false_discovery_rate=options.false_discovery_rate,
         min_loss=options.min_loss,
-        stable_mean_min=options.stable_mean_min,
-        stable_std_max=options.stable_std_max,
-        scene_mean_min=options.scene_mean_min,
-        scene_std_max=options.scene_std_max,
-        stable_method=options.stable_method,
-        where=_ground_of_stable(coh, options),
+        where=control,
         baseline_loss=options.baseline_correction,
         min_pairs=options.min_pairs,
     )
@@ -209,13 +210,14 @@ def _significant(coh: xr.DataArray, mine: Mine, options: ActivityOptions) -> Ana
         for reference in found.references.values()
     ]
     annual = xr.concat(years, dim="year", combine_attrs="drop_conflicts", join="exact")
-    drawn: dict[int, list[DrawnTile]] = {}
-    intervals = area_intervals(coh, found, draws=options.interval_draws, level=options.interval_level, drawn=drawn)
+    wanted = options.interval_draws > 0
+    intervals = area_intervals(coh, found, level=options.interval_level, intervals=wanted)
+    windows = windows_of(annual) if wanted else []
+    classes = [class_intervals(found, intervals, window, level=options.interval_level) for window in windows]
     windows = windows_of(annual)
-    classes = [class_intervals(found, drawn, window, level=options.interval_level) for window in windows if drawn]
     return Analysis(
         coh,
-        _stable_throughout(found, options),
+        _stable_throughout(found),
         found.scenes,
         annual,
         {window: rgb_composite(annual, window, ceiling=options.ceiling) for window in windows},
@@ -229,14 +231,14 @@ def _significant(coh: xr.DataArray, mine: Mine, options: ActivityOptions) -> Ana
     )
 
 
-def _stable_throughout(found: Significance, options: ActivityOptions) -> xr.DataArray:
-    """Points that are stable in every year; in any year where there is none of these."""
+def _stable_throughout(found: Significance) -> xr.DataArray:
+    """Return the most coherent ground of every year; of any year where there is none of these."""
     masks = [reference.stable.values for reference in found.references.values()]
     every = np.logical_and.reduce(masks)
     values = every if every.any() else np.logical_or.reduce(masks)
     first = next(iter(found.references.values())).stable
     stable = first.copy(data=values)
-    stable.attrs = {**first.attrs, "n_stable": int(values.sum()), "method": options.stable_method}
+    stable.attrs = {**first.attrs, "n_stable": int(values.sum())}
     return stable
 
 
@@ -269,7 +271,7 @@ def _stable_and_kept(coh: xr.DataArray, options: ActivityOptions) -> tuple[xr.Da
 
 def _ground_of_stable(coh: xr.DataArray, options: ActivityOptions) -> xr.DataArray | None:
     """Cells that may be stable points; None where there is only the mine, all of which may be."""
-    return stable_ground(coh, options.stable_ground) if options.margin_m else None
+    return stable_ground(coh, options.stable_ground) if coh.attrs.get("margin_m") else None
 
 
 def windows_of(annual: xr.DataArray) -> list[ThreeYears]:

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+from pyproj import Transformer
 from rasterio.errors import RasterioError
-from shapely import unary_union
+from shapely import box, unary_union
 
 from insar_mining.activity import (
     activity_by_stratum,
@@ -37,7 +38,8 @@ from insar_mining.activity.cube.blocks import layers_of
 from insar_mining.activity.strata import INCIDENCE_EDGES_DEG, NDVI_EDGES, NDVI_NAMES, NO_STRATUM, SLOPE_EDGES_DEG
 from insar_mining.doors import LAYER_FORMATS, open_raster
 from insar_mining.errors import ActivityError, PartialCoverageWarning, RasterError
-from insar_mining.geo.mines import read_mines
+from insar_mining.geo.cells import RasterGrid
+from insar_mining.geo.mines import Mine, read_mines
 from insar_mining.options.activity import ActivityOptions, Flag
 
 # what rasters are called; every other file that is to mask ground holds polygons
@@ -286,3 +288,36 @@ def explained_scenes(
     chosen = np.array([places[str(name)] for name in scenes["pair"]], np.intp)
     weather = None if options.covariates is None else read_covariates(options.covariates)
     return explain_scenes(layers_of(coh, chosen), stable, scenes, covariates=weather)
+
+
+def control_ground(coh: xr.DataArray, options: ActivityOptions, others: Sequence[Mine]) -> xr.DataArray | None:
+    """Return the cells around the mine that may be control, (y, x) of bool; None where the cube holds only the mine.
+
+    Parameters
+    ----------
+    coh : DataArray (pair, y, x)
+    options : ActivityOptions
+    others : sequence of Mine
+        Other mines, which may be worked and are left out.
+    """
+    if "cover" not in coh.coords or not coh.attrs.get("margin_m"):
+        return None
+    # a cell of the rim is neither wholly the mine's nor untouched by it
+    cells = coh["cover"].values == 0
+    if options.stable_ground == "inside":
+        cells = np.zeros_like(cells)
+    bounds = box(*_lonlat_box(coh))
+    for other in others:
+        if other.geometry.intersects(bounds):
+            with warnings.catch_warnings():
+                # the maps need not reach over all of another mine
+                warnings.simplefilter("ignore", PartialCoverageWarning)
+                cells &= cover_fraction(coh, other).values == 0
+    return coh["cover"].copy(data=cells)
+
+
+def _lonlat_box(coh: xr.DataArray) -> tuple[float, float, float, float]:
+    """Return the box of a cube in longitude and latitude: west, south, east, north."""
+    grid = RasterGrid.of(coh)
+    west, south, east, north = Transformer.from_crs(grid.crs, 4326, always_xy=True).transform_bounds(*grid.bounds)
+    return west, south, east, north

@@ -29,6 +29,7 @@ from insar_mining.pipeline.ownership import check_no_foreign_files
 from insar_mining.pipeline.preparation import MAPS, RunPlan, Start, check_period, plan_only, prepare
 from insar_mining.pipeline.quality import remarks_on_dates, with_quality
 from insar_mining.pipeline.result import Result, Story, write_result
+from insar_mining.pipeline.surroundings import other_mines
 from insar_mining.pipeline.truth import Truth
 
 Date = str | dt.date | np.datetime64
@@ -136,7 +137,7 @@ def run(
         begin = begin or prepare(mine, chosen, folder, network or Network(), progress)
         maps = make_maps(begin.scenes, begin.planner, progress)
         progress("analysis", 0, 2)
-        analysis = analyse_maps(maps.paths, begin.mine, chosen.activity)
+        analysis = analyse_maps(maps.paths, begin.mine, chosen.activity, others=other_mines(mine, begin.mine))
         scenes = with_quality(_with_failures(analysis.scenes, maps.failures), maps.quality)
         analysis = replace(analysis, notes=(*analysis.notes, *remarks_on_dates(scenes)))
         skipped = _skipped(begin, maps)
@@ -217,7 +218,8 @@ def analyse(
         _delete_leftovers(target)
         progress("analysis", 0, 2)
         with _noting_skipped() as skipped:
-            analysis = analyse_maps(Path(folder), found, chosen.activity, chosen.years, chosen.maps)
+            others = other_mines(mine, found)
+            analysis = analyse_maps(Path(folder), found, chosen.activity, chosen.years, chosen.maps, others)
         maps = [] if is_own else write_pair_maps(own, analysis.coh if analysis.original is None else analysis.original)
         first, last = analysis.coh["reference_date"].values.min(), analysis.coh["secondary_date"].values.max()
         story = Story(

@@ -19,6 +19,7 @@ from insar_mining.activity import class_table, seasonality, to_zarr
 from insar_mining.activity.analysis import Analysis
 from insar_mining.activity.published.composite import CEILING
 from insar_mining.activity.significant.significance import Significance
+from insar_mining.activity.significant.states import State
 from insar_mining.geo.raster import write_cog
 from insar_mining.pipeline.stac import write_item
 from insar_mining.pipeline.styles import class_colour, write_composite, write_palette, write_ramp
@@ -128,6 +129,9 @@ def _write_significance(folder: Path, analysis: Analysis, found: Significance, t
         active = found.active.sel(year=year)
         files.append(_write(folder / f"active_{year}.tif", active, ["active"], of_year, NO_VALUE))
         files.append(write_palette(files[-1], {0: ("not active", (200, 200, 200)), 1: ("active", (213, 94, 0))}))
+        legend = {f"STATE_{state.value}": state.name.lower() for state in State if state != State.OUTSIDE}
+        states = found.states.sel(year=year)
+        files.append(_write(folder / f"states_{year}.tif", states, ["state"], of_year | legend, NO_VALUE))
         if analysis.timeline is not None:
             duty = analysis.timeline.duty.sel(year=year)
             files.append(_write(folder / f"duty_{year}.tif", duty, ["share of pairs"], of_year))

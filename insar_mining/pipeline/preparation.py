@@ -122,7 +122,7 @@ def prepare(
     return Start(
         mine=found,
         options=options,
-        planner=Planner(mapped_ground(found, options.activity.margin_m).geometry, dem, out / MAPS, options),
+        planner=Planner(mapped_ground(found, options.activity).geometry, dem, out / MAPS, options),
         scenes=chosen,
         unreadable=tuple(scenes.attrs.get("skipped", ())),
     )
@@ -142,7 +142,7 @@ def _fetched(mine: Mine, options: RunOptions, out: Path, network: Network, progr
     return Start(
         mine=mine,
         options=used,
-        planner=Planner(mapped_ground(mine, options.activity.margin_m).geometry, dem, out / MAPS, used),
+        planner=Planner(mapped_ground(mine, options.activity).geometry, dem, out / MAPS, used),
         scenes=_of_period(local.scenes, mine, options),
         unreadable=tuple(local.scenes.attrs.get("skipped", ())),
         lost=local.lost,
@@ -198,7 +198,7 @@ def plan_only(
     found_mine = mine_of(mine, options.mine_id)
     found = find_images(found_mine, options, network)
     archive, guess = plan_archive(
-        mapped_ground(found_mine, options.activity.margin_m), found, options, archive_folder(options, out)
+        mapped_ground(found_mine, options.activity), found, options, archive_folder(options, out)
     )
     return RunPlan(found_mine, out, found.pairs.assign(map="to make"), (), guess, archive)
 

@@ -22,8 +22,7 @@ from insar_mining.activity import (
 )
 from insar_mining.activity.analysis import StableQuality
 from insar_mining.activity.cube.blocks import layers_of
-from insar_mining.activity.significant.local_scores import OWN_LEVEL_PAIRS
-from insar_mining.activity.significant.significance import Significance, few_pairs
+from insar_mining.activity.significant.significance import OWN_LEVEL_PAIRS, Significance, few_pairs
 from insar_mining.errors import ActivityError, DriftWarning, FewObservationsWarning
 from insar_mining.geo.cells import mine_cells
 

@@ -185,8 +185,7 @@ def _candidates(
     mines: Sequence[PortfolioMine], records: gpd.GeoDataFrame, options: RunOptions, local: bool
 ) -> list[list[_Candidate]]:
     """Return the tracks that see each mine."""
-    margin = options.activity.margin_m
-    shapes = np.array([mapped_ground(mine.as_mine(), margin).geometry for mine in mines], dtype=object)
+    shapes = np.array([mapped_ground(mine.as_mine(), options.activity).geometry for mine in mines], dtype=object)
     images = records.geometry.to_numpy()
     found: list[list[_Candidate]] = [[] for _ in mines]
     if not len(images):

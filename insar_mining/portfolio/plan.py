@@ -16,6 +16,7 @@ from insar_mining.doors import parse_json
 from insar_mining.errors import OptionError, OutputError
 from insar_mining.files import write_text
 from insar_mining.options.models import RunOptions, to_yaml
+from insar_mining.pipeline.surroundings import margin_of
 from insar_mining.portfolio import catalogue as catalogues
 from insar_mining.portfolio.assets import join_assets, read_assets
 from insar_mining.portfolio.clusters import DEFAULT_DISTANCE_M
@@ -224,8 +225,9 @@ def _without(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 def _cells(mine: PortfolioMine, options: RunOptions) -> float:
     """Cells of a mine's map, from its box."""
     west, south, east, north = mine.geometry.bounds
-    width = (east - west) * 111_320 * float(np.cos(np.deg2rad((south + north) / 2))) + 2 * options.activity.margin_m
-    height = (north - south) * 111_320 + 2 * options.activity.margin_m
+    margin_m = margin_of(mine.as_mine(), options.activity)
+    width = (east - west) * 111_320 * float(np.cos(np.deg2rad((south + north) / 2))) + 2 * margin_m
+    height = (north - south) * 111_320 + 2 * margin_m
     spacing = options.coherence.spacing_m
     return float(max(width, spacing) * max(height, spacing) / spacing**2)
 

@@ -282,7 +282,7 @@ def test_options_and_functions_have_the_same_defaults():
     assert activity.min_pairs == default(annual_ndai, "min_pairs")
     assert activity.min_cover == default(open_stack, "min_cover")
     assert activity.zero == default(open_stack, "zero")
-    assert activity.margin_m == default(open_stack, "margin_m")
+    assert activity.margin_m is None  # by the width of the mine, and none with the published method
     assert activity.stable_mean_min == default(stable_points, "mean_min")
     assert activity.stable_std_max == default(stable_points, "std_max")
     assert activity.stable_method == default(stable_points, "method")

@@ -1,37 +1,32 @@
-"""How sure the area of a class is, ground that was active in the same years: from the draws that tell of each year."""
+"""How sure the area of a class is, ground that was active in the same years."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage
+from scipy import stats
 
 from insar_mining.activity.published.composite import classes_of_years
-from insar_mining.activity.significant.intervals import LEVEL, TILE, DrawnTile, cell_weights_m2, interval_of
+from insar_mining.activity.significant.intervals import LEVEL, border_error_m2, cell_weights_m2
 from insar_mining.activity.significant.significance import Significance
-from insar_mining.arrays import BoolArray, FloatArray, IntArray
-from insar_mining.errors import OptionError
+from insar_mining.activity.significant.states import State
 from insar_mining.geo.cells import mine_cells
 
 CLASS_AREA_COLUMNS = ("years", "class", "area_m2", "area_low_m2", "area_high_m2", "area_map_m2")
 
 
 def class_intervals(
-    found: Significance,
-    drawn: Mapping[int, Sequence[DrawnTile]],
-    years: Sequence[int],
-    *,
-    level: float = LEVEL,
+    found: Significance, intervals: pd.DataFrame, years: Sequence[int], *, level: float = LEVEL
 ) -> pd.DataFrame:
     """Return the area of every class of some years with its interval.
 
     Parameters
     ----------
     found : Significance
-    drawn : mapping of int to sequence of DrawnTile
-        Filled by `area_intervals` (``drawn=``): nothing is drawn here.
+    intervals : DataFrame
+        Of `area_intervals`, for the errors of each year that do not lie at a border.
     years : sequence of int
         A class is ground that was active in the same of them, as of `classes_of_years`.
     level : float, 0..1
@@ -40,91 +35,30 @@ def class_intervals(
     Returns
     -------
     DataFrame
-        One row per class, in the order of its code: years, class, ``area_m2`` corrected for half of the bias of the
-        decisions, ``area_low_m2``, ``area_high_m2``, and ``area_map_m2`` of the cells mapped.
-
-    Raises
-    ------
-    OptionError
-        A year was not drawn, or years were drawn a different number of times.
+        One row per class, in the order of its code: years, class, area_m2, area_low_m2, area_high_m2, area_map_m2.
 
     Notes
     -----
-    Each draw decides on every year again, and the maps of all years are put together as the decided ones
-    are: what a class loses another gains, which years' intervals alone do not tell.  Bias, border cells that count as
-    0 or 1, and the doubt about where a border lies enter as they do for a year, along the border of the class.
+    The border of a class errs as that of a year does. What a year leaves open beyond it (its interval less the error
+    of its own border) is shared by the classes in proportion to their ground; ground in doubt is in no lower bound.
     """
-    counts = {len(tile.again) for year in years for tile in drawn.get(year, ())}
-    missing = [year for year in years if year not in drawn]
-    if missing or len(counts) > 1:
-        raise OptionError(
-            f"years {missing or list(years)} were {'not drawn' if missing else f'drawn {sorted(counts)} times'}; fill "
-            "drawn= of area_intervals with all of them at once"
-        )
-    draws = counts.pop() if counts else 0
     classes = classes_of_years(found.active, years)
     flags = dict(zip(classes.attrs["flag_values"], str(classes.attrs["flag_meanings"]).split(), strict=True))
     known = classes.values != classes.attrs["nodata"]
     weights = np.where(mine_cells(found.active) & known, cell_weights_m2(found.active), 0.0)
-    truth = _truth(drawn, years, classes.shape)
-    off = _off(drawn, years, truth, weights, draws)
+    states = found.states.sel(year=list(years)).values
+    doubt = (states == State.DOUBT).any(axis=0)
+    table = intervals.set_index("year").loc[list(years)]
+    factor = float(stats.norm.ppf((1 + level) / 2))
+    whole = max(float(weights.sum()), 1e-9)
     rows = []
     for code, name in flags.items():
-        mapped = float(weights[classes.values == code].sum())
-        row: dict[str, object] = {"years": "_".join(map(str, years)), "class": name, "area_map_m2": mapped}
-        rows.append(row | _interval(mapped, off[:, code], truth == code, weights, level))
+        chosen = classes.values == code
+        area = float(weights[chosen].sum())
+        half = factor * border_error_m2(chosen & (weights > 0), weights)
+        beyond = float((table["area_high_m2"] - table["area_m2"]).max()) * max(area / whole, 0.01)
+        low = max(area - half - beyond - float(weights[chosen & doubt].sum()), 0.0)
+        high = min(area + half + beyond, whole)
+        row = {"years": "_".join(map(str, years)), "class": name, "area_m2": area, "area_low_m2": low}
+        rows.append(row | {"area_high_m2": max(high, area), "area_map_m2": area})
     return pd.DataFrame(rows, columns=list(CLASS_AREA_COLUMNS))
-
-
-def _truth(drawn: Mapping[int, Sequence[DrawnTile]], years: Sequence[int], shape: tuple[int, ...]) -> IntArray:
-    """Classes of the maps that were drawn about."""
-    codes = np.zeros(shape, np.int64)
-    for bit, year in enumerate(years):
-        for tile in drawn[year]:
-            rows, cols = tile.truth.shape
-            codes[tile.row : tile.row + rows, tile.col : tile.col + cols] |= tile.truth.astype(np.int64) << bit
-    return codes
-
-
-def _off(
-    drawn: Mapping[int, Sequence[DrawnTile]], years: Sequence[int], truth: IntArray, weights: FloatArray, draws: int
-) -> FloatArray:
-    """Return what every draw adds to the area of every class that it was drawn about, (draws, classes)."""
-    places: dict[tuple[int, int], dict[int, DrawnTile]] = {}
-    for year in years:
-        for tile in drawn[year]:
-            places.setdefault((tile.row, tile.col), {})[year] = tile
-    size = 2 ** len(years)
-    off = np.zeros((draws, size))
-    for (row, col), tiles in places.items():
-        where = slice(row, row + TILE), slice(col, col + TILE)
-        here, own = truth[where], weights[where].ravel()
-        before = np.bincount(here.ravel(), own, size)
-        for draw in range(draws):
-            codes = np.zeros(here.size, np.int64)
-            for bit, year in enumerate(years):
-                if year in tiles:
-                    codes |= np.unpackbits(tiles[year].again[draw], count=here.size).astype(np.int64) << bit
-            off[draw] += np.bincount(codes, own, size) - before
-    return off
-
-
-def _interval(
-    mapped: float, off: FloatArray, of_class: BoolArray, weights: FloatArray, level: float
-) -> dict[str, float]:
-    """Interval of one class, by the errors that a year's area has (`area_intervals`)."""
-    if off.size < 2:
-        return {"area_m2": mapped, "area_low_m2": mapped, "area_high_m2": mapped}
-    border = of_class & ~ndimage.binary_erosion(of_class)
-    variance = float((weights[border] ** 2).sum() / 12)
-    return interval_of(mapped, off, variance, _border_m(of_class, weights), level)
-
-
-def _border_m(of_class: BoolArray, weights: FloatArray) -> float:
-    """Length of the border of a class within the mine, metres; its steps are longer than the line by 4 / pi."""
-    inside = weights > 0
-    edges = (
-        (of_class[1:] ^ of_class[:-1]) & inside[1:] & inside[:-1],
-        (of_class[:, 1:] ^ of_class[:, :-1]) & inside[:, 1:] & inside[:, :-1],
-    )
-    return float(sum(edge.sum() for edge in edges) * np.sqrt(weights.max(initial=0.0)) * np.pi / 4)

@@ -1,8 +1,6 @@
-"""Where the ground was disturbed: an absolute decision per pixel and year against the stable ground.
+"""Where the ground was disturbed: every year decided by itself against control ground.
 
-Each year is decided from its own pairs alone, so that its area cannot depend on the years beside it.
-See docs/activity.md for the method and its measured errors; the loops are in
-:mod:`insar_mining.activity.significant.decision`.
+docs/activity.md describes the method and its measured errors; its steps are in :mod:`.method` and the modules it uses.
 """
 
 from __future__ import annotations
@@ -13,37 +11,36 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from insar_mining.activity.cube.blocks import Block, held, in_order, layers_of, map_blocks, may_hold_data
-from insar_mining.activity.published.scenes import SCENE_COLUMNS
-from insar_mining.activity.significant.decision import decide, disturbed_in
-from insar_mining.activity.significant.local_scores import OWN_LEVEL_PAIRS
-from insar_mining.activity.significant.year_reference import (
-    FALSE_DISCOVERY_RATE,
-    KEEP_BYTES,
-    MIN_LOSS,
-    Kept,
+from insar_mining.activity.cube.blocks import Block, held, in_order, layers_of
+from insar_mining.activity.published.scenes import SCENE_COLUMNS, scene_table
+from insar_mining.activity.significant.baseline import squares_of
+from insar_mining.activity.significant.expectation import expectation_of
+from insar_mining.activity.significant.method import (
+    DecidedBlock,
+    YearMethod,
     YearReference,
-    blocks_of_year,
-    mine_in,
-    prepare_block,
-    stable_of_year,
-    year_reference,
+    mine_of_block,
+    year_blocks,
 )
+from insar_mining.activity.significant.states import State
 from insar_mining.arrays import BoolArray, IntArray
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError
 from insar_mining.geo.cells import on_cells_of
 
+FALSE_DISCOVERY_RATE = 0.01
+MIN_LOSS = 0.5
 # value of the maps where there is no decision
 NO_DECISION = 255
+# a year of fewer pairs hardly shows what a cell reads when nobody works on it
+OWN_LEVEL_PAIRS = 4
 
 
 @dataclass(frozen=True, eq=False)
 class Significance:
-    """Where, how often and when the ground was significantly disturbed.
+    """Where, how often and when the ground was disturbed.
 
     Attributes
     ----------
@@ -51,14 +48,27 @@ class Significance:
         1 disturbed in at least one pair of the year, 0 not, 255 no data.
     disturbed, n_pairs : DataArray (year, y, x) of int16
         Pairs in which the cell was disturbed; pairs in which it has data.
+    states : DataArray (year, y, x) of uint8
+        Of `State`; 255 no data.
+    seen : DataArray (year, y, x) of uint8
+        Percent of the pairs that would show a full loss; 255 where the own level of the cell is not known.
+    contrast : DataArray (year, y, x) of uint8
+        Percent of the way from decorrelated to the most coherent ground at which the cell's own ground stands; 255
+        where that is not known.
+    placebo : DataArray (year, kind)
+        Share of the control ground that is called active, ``deep`` and ``shallow``; NaN without control.
     references : mapping of int to YearReference
     scenes : DataFrame
-        As of `scene_table`, every pair against the stable ground of its own year.
+        As of `scene_table`, every pair with the most coherent ground of its own year. No pair is rejected.
     """
 
     active: xr.DataArray
     disturbed: xr.DataArray
     n_pairs: xr.DataArray
+    states: xr.DataArray
+    seen: xr.DataArray
+    contrast: xr.DataArray
+    placebo: xr.DataArray
     references: Mapping[int, YearReference]
     scenes: pd.DataFrame
 
@@ -69,7 +79,7 @@ class Significance:
 
 
 class DisturbedBlock(NamedTuple):
-    """Decisions of one block in every kept pair, in the order of the cube.
+    """Decisions of one block in every pair, in the order of the cube.
 
     Attributes
     ----------
@@ -78,6 +88,7 @@ class DisturbedBlock(NamedTuple):
         Positions in the cube.
     disturbed, finite : ndarray of bool (n, rows, columns)
     active : dict of int to ndarray of bool (rows, columns)
+    states : dict of int to ndarray of uint8 (rows, columns)
     """
 
     block: Block
@@ -85,6 +96,7 @@ class DisturbedBlock(NamedTuple):
     disturbed: BoolArray
     finite: BoolArray
     active: dict[int, BoolArray]
+    states: dict[int, np.ndarray]
 
 
 def significant_activity(
@@ -92,36 +104,27 @@ def significant_activity(
     *,
     false_discovery_rate: float = FALSE_DISCOVERY_RATE,
     min_loss: float = MIN_LOSS,
-    stable_mean_min: float = 0.8,
-    stable_std_max: float = 0.2,
-    scene_mean_min: float = 0.8,
-    scene_std_max: float = 0.2,
-    stable_method: str = "iterated",
     where: xr.DataArray | None = None,
     baseline_loss: bool = False,
     min_pairs: int = 1,
     block_bytes: int | None = None,
 ) -> Significance:
-    """Decide for every pixel and year whether its ground was disturbed.
+    """Decide for every pixel and year whether its ground was disturbed, against ground of the same own level.
 
     Parameters
     ----------
     coh : DataArray (pair, y, x)
-        Of `open_stack`; the year of a pair is that of its middle date.
+        Of `open_stack` with a mine and ``margin_m``; the year of a pair is that of its middle date.
     false_discovery_rate : float, 0..1
         Expected share of undisturbed ones among the pixels that are called significant in a year, by
         Benjamini and Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x.
     min_loss : float, 0..1
         Share of the way from undisturbed to disturbed ground at which the border of a disturbed patch is drawn.
-    stable_mean_min, stable_std_max, scene_mean_min, scene_std_max, stable_method
-        Of the stable points and of the scene test, within each year.
     where : DataArray (y, x) of bool, optional
-        Cells that may be stable points (`stable_ground`); default all with data. Ground around the mine is never
-        decided on.
+        Cells around the mine that may be control; default all of them.
     baseline_loss : bool
-        Whether every cell is expected to lose coherence with the square of the perpendicular baseline, by as much as
-        the year's own pairs tell of it (`baseline_losses`): faces that the elevation model does not know are
-        then not taken for worked ground in pairs of a long baseline.
+        Whether every cell is given back what its own pairs say that the square of the perpendicular baseline takes:
+        faces that the elevation model does not know are then not taken for worked ground.
     min_pairs : int
         Least number of pairs of a pixel in a year; with fewer it has no data.
     block_bytes : int, optional
@@ -134,30 +137,25 @@ def significant_activity(
     Raises
     ------
     ActivityError
-        No year has stable ground and a scene that is kept; the message is that of the last year. Or, with
-        `baseline_loss`, a pair's baseline is not known.
+        No pair of the cube has data; or, with `baseline_loss`, a pair's baseline is not known.
+    OptionError
+        A rate or share outside 0..1.
 
     Warns
     -----
     FewObservationsWarning
-        A year has none, and is left out; a year has fewer than four pairs that are kept, or too few to tell the loss
-        with the baseline.
+        A year has fewer than four pairs with data, or none and is left out.
     """
     coh = held(coh)
-    layers: dict[int, _Layers] = {}
-    tables: list[pd.DataFrame] = []
-    references: dict[int, YearReference] = {}
-    found = _by_year(
-        coh, false_discovery_rate, min_loss,
-        (stable_mean_min, stable_std_max, scene_mean_min, scene_std_max, stable_method), block_bytes,
-        where=where, baseline_loss=baseline_loss,
-    )  # fmt: skip
-    for reference, scenes, ready in found:
-        tables.append(scenes)
+    layers, scenes, references, placebo = [], [], {}, []
+    for reference, method in _years(coh, false_discovery_rate, min_loss, where, baseline_loss, block_bytes):
         references[reference.year] = reference
+        scenes.append(_scenes_of(coh, reference, block_bytes))
         # decided at once, so that what was prepared of a year can go before the next
-        layers[reference.year] = _decided_year(coh, reference, min_pairs, block_bytes, ready)
-    return _significance(coh, references, layers, pd.concat(tables, ignore_index=True))
+        layers.append(_decided_year(coh, reference, method, min_pairs))
+        placebo.append(layers[-1].pop("placebo"))
+    table = pd.concat(scenes, ignore_index=True)
+    return _significance(coh, references, layers, placebo, table[list(SCENE_COLUMNS)])
 
 
 def find_references(
@@ -165,16 +163,11 @@ def find_references(
     *,
     false_discovery_rate: float = FALSE_DISCOVERY_RATE,
     min_loss: float = MIN_LOSS,
-    stable_mean_min: float = 0.8,
-    stable_std_max: float = 0.2,
-    scene_mean_min: float = 0.8,
-    scene_std_max: float = 0.2,
-    stable_method: str = "iterated",
     where: xr.DataArray | None = None,
     baseline_loss: bool = False,
     block_bytes: int | None = None,
 ) -> tuple[dict[int, YearReference], pd.DataFrame]:
-    """Find what every year is decided against, without deciding.
+    """Find what every year is decided by, without deciding.
 
     Parameters, errors and warnings are those of `significant_activity`; `walk_disturbed` takes the references.
 
@@ -182,68 +175,79 @@ def find_references(
     -------
     references : dict of int to YearReference
     scenes : DataFrame
-        As of `scene_table`, every pair against the stable ground of its own year.
+        As of `scene_table`.
     """
     coh = held(coh)
-    limits = stable_mean_min, stable_std_max, scene_mean_min, scene_std_max, stable_method
-    found = list(
-        _by_year(
-            coh, false_discovery_rate, min_loss, limits, block_bytes, 0,
-            where=where, baseline_loss=baseline_loss,
-        )
-    )  # fmt: skip
-    scenes = pd.concat([table for _, table, _ in found], ignore_index=True)
-    return {reference.year: reference for reference, _, _ in found}, scenes
+    years = _years(coh, false_discovery_rate, min_loss, where, baseline_loss, block_bytes)
+    references = {reference.year: reference for reference, _ in years}
+    scenes = [_scenes_of(coh, reference, block_bytes) for reference in references.values()]
+    return references, pd.concat(scenes, ignore_index=True)[list(SCENE_COLUMNS)]
 
 
-def _by_year(
+def _years(
     coh: xr.DataArray,
-    false_discovery_rate: float,
+    rate: float,
     min_loss: float,
-    limits: tuple[float, float, float, float, str],
-    block_bytes: int | None,
-    keep_bytes: int | None = None,
-    *,
     where: xr.DataArray | None,
     baseline_loss: bool,
-) -> Iterator[tuple[YearReference, pd.DataFrame, list[Kept | None] | None]]:
-    """Yield the reference of every year that has one, its table of scenes, and its prepared blocks if small."""
-    if not 0 < false_discovery_rate < 1 or not 0 < min_loss < 1:
-        raise OptionError(
-            f"false_discovery_rate={false_discovery_rate}, min_loss={min_loss}: both must lie between 0 and 1"
-        )
-    failed: ActivityError | None = None
-    some = False
-    keep_bytes = KEEP_BYTES if keep_bytes is None else keep_bytes
+    block_bytes: int | None,
+) -> Iterator[tuple[YearReference, YearMethod]]:
+    """Yield every year of the cube that has a pair with data, prepared."""
+    if not 0 < rate < 1 or not 0 < min_loss < 1:
+        raise OptionError(f"false_discovery_rate={rate}, min_loss={min_loss}: both must lie between 0 and 1")
     numbers = coh["year"].values
+    control = None if where is None else np.asarray(where.values, np.bool_)
+    some = False
     for year in sorted({int(number) for number in numbers}):
-        of_year = layers_of(coh, np.flatnonzero(numbers == year))
-        try:
-            stable, kept, scenes = stable_of_year(of_year, *limits, where=where, block_bytes=block_bytes)
-        except ActivityError as error:
-            warnings.warn(f"{year} is left out: {error}", FewObservationsWarning, stacklevel=3)
-            failed = error
+        pairs = np.flatnonzero(numbers == year)
+        blocks = year_blocks(coh, pairs.size, block_bytes)
+        pairs = pairs[_with_data(coh, pairs, blocks)]
+        if not pairs.size:
+            warnings.warn(f"{year} is left out: none of its pairs has data", FewObservationsWarning, stacklevel=3)
             continue
-        places = np.flatnonzero(numbers == year)[scenes["kept"].to_numpy()]
-        if places.size < OWN_LEVEL_PAIRS:
-            warnings.warn(few_pairs(year, places.size), FewObservationsWarning, stacklevel=3)
-        found, ready = year_reference(
-            coh, kept, year, places, stable, false_discovery_rate, min_loss, block_bytes, keep_bytes,
-            baseline_loss=baseline_loss,
-        )  # fmt: skip
+        if pairs.size < OWN_LEVEL_PAIRS:
+            warnings.warn(few_pairs(year, pairs.size), FewObservationsWarning, stacklevel=3)
         some = True
-        yield found, scenes, ready
+        squares = squares_of(coh, pairs) if baseline_loss else None
+        method = YearMethod(coh, expectation_of(coh, year, pairs, control, blocks, squares), blocks)
+        yield method.reference(rate, min_loss), method
     if not some:
-        raise failed or ActivityError("the cube has no pair")
+        raise ActivityError(
+            "coherence maps: no pair has data within the mine (0 pairs, limit 1). Check the maps' extent."
+        )
+
+
+def _with_data(coh: xr.DataArray, pairs: IntArray, blocks: list[Block]) -> BoolArray:
+    """Return which pairs have any data within the mine."""
+    found = np.zeros(pairs.size, np.bool_)
+    for block in blocks:
+        if found.all():
+            break
+        left = np.flatnonzero(~found)
+        values = coh.variable[{"pair": pairs[left], "y": block.rows, "x": block.cols}].values
+        found[left] = (np.isfinite(values) & mine_of_block(coh, block)).any(axis=(1, 2))
+    return found
 
 
 def few_pairs(year: int, count: int) -> str:
-    """Say what it means for a year that it has fewer kept pairs than a cell's own level takes (four)."""
+    """Return what it means for a year that it has fewer than four pairs."""
     carried = "one pair carries it" if count == 1 else f"{count} pairs carry it"
-    return (
-        f"{year}: {carried}. With fewer than {OWN_LEVEL_PAIRS} kept pairs the own level of a cell is unknown, and all "
-        "ground counts as coherent as the stable points: vegetation may read as active, and no pair speaks for another"
+    means = (
+        "what a cell reads undisturbed is not known, and nothing can be seen"
+        if count == 1
+        else "what a cell reads undisturbed is hardly known"
     )
+    return f"{year}: {carried} (limit {OWN_LEVEL_PAIRS}). With so few {means}; add pairs"
+
+
+def _scenes_of(coh: xr.DataArray, reference: YearReference, block_bytes: int | None) -> pd.DataFrame:
+    """Return the table of scenes of a year's pairs; one without data is the only one not kept."""
+    pairs = np.flatnonzero(coh["year"].values == reference.year)
+    table = scene_table(layers_of(coh, pairs), reference.stable, 0.0, 1.0, block_bytes=block_bytes)
+    with_data = np.isin(pairs, reference.pairs)
+    table["kept"] = with_data
+    table["reason"] = np.where(with_data, "", "no data within the mine")
+    return table
 
 
 def duty_cycle(found: Significance) -> xr.DataArray:
@@ -266,112 +270,123 @@ def walk_disturbed(
     block_bytes: int | None = None,
     skip_empty: bool = False,
 ) -> Iterator[DisturbedBlock]:
-    """Decide block by block in every kept pair, without holding more than a block for each thread.
+    """Decide block by block in every pair, without holding more than a block for each thread.
 
     Parameters
     ----------
     coh : DataArray (pair, y, x)
         The cube the references are of.
     references : mapping of int to YearReference
+    block_bytes : int, optional
+        Coherence held at a time; no result depends on it.
     skip_empty : bool
-        Leave out blocks that are known to hold no data (`held`).
+        Kept for callers; blocks that are known to hold no data are always left out.
     """
-    places = np.concatenate([reference.pairs for reference in references.values()])
     coh = held(coh)
+    places = np.concatenate([reference.pairs for reference in references.values()])
+    blocks = year_blocks(coh, max(reference.pairs.size for reference in references.values()), block_bytes)
+    methods = {year: YearMethod.of(coh, reference, blocks) for year, reference in references.items()}
 
-    def decided(block: Block) -> DisturbedBlock | None:
-        if skip_empty and not may_hold_data(coh, block.rows, block.cols):
-            return None
-        disturbed, finite, active = [], [], {}
-        for year, reference in references.items():
-            active[year], found, there = _decide_block(coh, reference, block, None)
-            disturbed.append(found)
-            finite.append(there)
-        return DisturbedBlock(block, places, np.concatenate(disturbed), np.concatenate(finite), active)
+    def decided(block: Block) -> DisturbedBlock:
+        found = {year: methods[year].decide_block(reference, block) for year, reference in references.items()}
+        mine = {year: part.active & (part.states != State.OUTSIDE) for year, part in found.items()}
+        return DisturbedBlock(
+            block,
+            places,
+            np.concatenate([part.disturbed & mine[year] for year, part in found.items()]),
+            np.concatenate([part.finite for part in found.values()]),
+            mine,
+            {year: part.states for year, part in found.items()},
+        )
 
-    for found in in_order(decided, map_blocks(coh, block_bytes)):
-        if found is not None:
-            yield found
-
-
-class _Layers(NamedTuple):
-    """Maps of one year: active (uint8), pairs disturbed and pairs with data (int16)."""
-
-    active: npt.NDArray[np.uint8]
-    disturbed: npt.NDArray[np.int16]
-    n_pairs: npt.NDArray[np.int16]
-
-
-def _decide_block(
-    coh: xr.DataArray, reference: YearReference, block: Block, kept: Kept | None
-) -> tuple[BoolArray, BoolArray, BoolArray]:
-    """Decide one block of a year: active (rows, columns), disturbed and with data (pairs, rows, columns)."""
-    ready, inner = prepare_block(coh, block, reference, kept)
-    if ready is None:
-        nothing = np.zeros((reference.pairs.size, *block.shape), np.bool_)
-        return np.zeros(block.shape, np.bool_), nothing, nothing
-    tables = reference.tables
-    found, codes, _ = decide(
-        ready.mean, ready.scores, ready.stable, reference.spans, ready.ratio, tables.expected,
-        tables.true, reference.critical, reference.min_loss,
-    )  # fmt: skip
-    everywhere = (slice(None), *inner)
-    mine = mine_in(coh, block)
-    # a local mean is finite where the cell's own value is
-    return (
-        found[inner] & mine,
-        disturbed_in(codes, found)[everywhere] & mine,
-        np.isfinite(ready.mean[everywhere]) & mine,
-    )
+    yield from in_order(decided, blocks)
 
 
 def _decided_year(
-    coh: xr.DataArray,
-    reference: YearReference,
-    min_pairs: int,
-    block_bytes: int | None,
-    prepared: list[Kept | None] | None,
-) -> _Layers:
-    """Decide a whole year."""
+    coh: xr.DataArray, reference: YearReference, method: YearMethod, min_pairs: int
+) -> dict[str, np.ndarray]:
+    """Decide a whole year: maps by name, and the shares of control that are called active."""
     shape = coh.sizes["y"], coh.sizes["x"]
-    layers = _Layers(np.full(shape, NO_DECISION, np.uint8), np.zeros(shape, np.int16), np.zeros(shape, np.int16))
-    blocks = blocks_of_year(coh, reference.pairs.size, block_bytes)
+    maps: dict[str, np.ndarray] = {
+        "active": np.full(shape, NO_DECISION, np.uint8),
+        "disturbed": np.zeros(shape, np.int16),
+        "n_pairs": np.zeros(shape, np.int16),
+        "states": np.full(shape, State.OUTSIDE, np.uint8),
+        "seen": np.full(shape, 255, np.uint8),
+        "contrast": np.full(shape, 255, np.uint8),
+    }
+    control = reference.expectation.grounds.control
+    deep = called = 0
+    for part in method.decide(reference):
+        _enter(maps, part, min_pairs)
+        here = control[part.block.rows, part.block.cols]
+        deep += int((part.deep & here).sum())
+        called += int((part.active & here).sum())
+    cells = int(control.sum())
+    share = np.array([deep, called - deep]) / cells if cells else np.full(2, np.nan)
+    return {**maps, "placebo": share}
 
-    def decided(number: int) -> None:
-        block = blocks[number]
-        where = block.rows, block.cols
-        if prepared is not None and prepared[number] is None:
-            return  # without data
-        active, disturbed, finite = _decide_block(coh, reference, block, prepared[number] if prepared else None)
-        layers.n_pairs[where] = finite.sum(axis=0)
-        layers.disturbed[where] = disturbed.sum(axis=0)
-        layers.active[where] = np.where(layers.n_pairs[where] >= max(min_pairs, 1), active, NO_DECISION)
 
-    for _ in in_order(decided, range(len(blocks))):
-        pass
-    if prepared is not None:
-        prepared.clear()
-    return layers
+def _enter(maps: dict[str, np.ndarray], part: DecidedBlock, min_pairs: int) -> None:
+    """Enter the decisions of a block in the maps of its year."""
+    where = part.block.rows, part.block.cols
+    count = part.finite.sum(axis=0)
+    known = (count >= max(min_pairs, 1)) & (part.states != State.OUTSIDE)
+    active = part.active & known
+    maps["n_pairs"][where] = count
+    maps["disturbed"][where] = np.where(active, part.disturbed.sum(axis=0), 0)
+    maps["active"][where] = np.where(known, active, NO_DECISION)
+    maps["states"][where] = np.where(known, part.states, np.uint8(State.OUTSIDE))
+    maps["seen"][where] = part.seen
+    maps["contrast"][where] = part.contrast
 
 
 def _significance(
-    coh: xr.DataArray, references: Mapping[int, YearReference], layers: Mapping[int, _Layers], scenes: pd.DataFrame
+    coh: xr.DataArray,
+    references: Mapping[int, YearReference],
+    layers: list[dict[str, np.ndarray]],
+    placebo: list[np.ndarray],
+    scenes: pd.DataFrame,
 ) -> Significance:
     years = np.array(list(references))
     coords = {
         "year": ("year", years),
         "pairs_in_year": ("year", np.array([reference.pairs.size for reference in references.values()])),
     }
-    attrs = {"long_name": "disturbed in at least one pair of the year", "nodata": NO_DECISION, "method": "significant"}
+    active = {"long_name": "disturbed in at least one pair of the year", "nodata": NO_DECISION, "method": "significant"}
+    states = {
+        "long_name": "state of the ground in the year",
+        "nodata": NO_DECISION,
+        "flag_values": [int(state) for state in State if state != State.OUTSIDE],
+        "flag_meanings": " ".join(state.name.lower() for state in State if state != State.OUTSIDE),
+    }
 
-    def of(field: str, said: Mapping[str, object]) -> xr.DataArray:
-        values = np.stack([getattr(layers[int(year)], field) for year in years])
-        return on_cells_of(coh, ("year", "y", "x"), values, field, said, coords)
+    def of(name: str, attrs: Mapping[str, object]) -> xr.DataArray:
+        values = np.stack([maps[name] for maps in layers])
+        return on_cells_of(coh, ("year", "y", "x"), values, name, attrs, coords)
 
+    shares = xr.DataArray(
+        np.stack(placebo), dims=("year", "kind"), coords={"year": years, "kind": ["deep", "shallow"]}, name="placebo"
+    )
     return Significance(
-        of("active", attrs),
+        of("active", active),
         of("disturbed", {"long_name": "pairs in which the ground was disturbed"}),
         of("n_pairs", {"long_name": "pairs with data"}),
+        of("states", states),
+        of("seen", {"long_name": "percent of the pairs that would show a full loss", "nodata": 255}),
+        of("contrast", {"long_name": "percent of the coherence of the most coherent ground", "nodata": 255}),
+        shares,
         references,
-        scenes[list(SCENE_COLUMNS)],
+        scenes,
     )
+
+
+__all__ = [
+    "DisturbedBlock",
+    "Significance",
+    "duty_cycle",
+    "few_pairs",
+    "find_references",
+    "significant_activity",
+    "walk_disturbed",
+]

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import xarray as xr
-from scipy import ndimage
 
 from insar_mining.activity import (
     annual_ndai,
@@ -26,8 +25,7 @@ from insar_mining.activity import (
     to_zarr,
 )
 from insar_mining.activity.cube.blocks import is_lazy
-from insar_mining.activity.significant.decision import HALO
-from insar_mining.activity.significant.significance import NO_DECISION, significant_activity
+from insar_mining.activity.significant.significance import significant_activity
 from insar_mining.errors import OutputError, RasterError, SkippedInputWarning
 
 Cubes = Callable[..., xr.DataArray]
@@ -108,41 +106,6 @@ def test_the_real_stack_gives_the_same_for_any_chunks(mexico: Path, tmp_path: Pa
         found = significant_to_zarr(chunked, tmp_path / f"{number}.zarr", block_bytes=4 * 30 * rows * cols)
         np.testing.assert_array_equal(found.maps["active"].values, expected.active.values)
         np.testing.assert_array_equal(found.maps["disturbed"].values, expected.disturbed.values)
-
-
-@pytest.mark.parametrize("every_pair", [True, False])
-def test_a_corner_without_data_of_the_real_stack_changes_nothing_beyond_its_reach(
-    mexico: Path, every_pair: bool
-) -> None:
-    """Corners without a stable point, one of them with active cells: what is decided against stays as it was."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SkippedInputWarning)
-        cube = open_stack(mexico, hold_bytes=0).compute()
-    whole = significant_activity(cube)
-    reference = whole.references[2018]
-    pair = int(reference.pairs[3])
-    for corner in ((slice(0, 10), slice(-10, None)), (slice(-10, None), slice(-10, None))):
-        assert not reference.stable.values[corner].any()
-        holed = cube.copy(deep=True)
-        holed.values[(slice(None) if every_pair else pair, *corner)] = np.nan
-        found = significant_activity(holed)
-        near = np.zeros(cube.shape[1:], np.bool_)
-        near[corner] = True
-        gone = near & (whole.n_pairs.values[0] > 0 if every_pair else np.isfinite(cube.values[pair]))
-        assert gone.sum() > 80
-        np.testing.assert_array_equal(found.n_pairs.values[0][near & every_pair], 0)
-        np.testing.assert_array_equal(whole.n_pairs.values[0] - found.n_pairs.values[0] > 0, gone)
-        np.testing.assert_array_equal((found.active.values[0] == NO_DECISION)[near], found.n_pairs.values[0][near] == 0)
-        beyond = ~ndimage.binary_dilation(near, np.ones((3, 3)), iterations=HALO)
-        assert (whole.active.values[0][beyond] == 1).any()
-        for name in ("active", "disturbed", "n_pairs"):
-            ours, theirs = getattr(found, name).values[0], getattr(whole, name).values[0]
-            np.testing.assert_array_equal(ours[beyond], theirs[beyond])
-        kept = cube.isel(pair=reference.pairs), holed.isel(pair=reference.pairs)
-        before, after = (annual_ndai(ndai(part, reference.stable)).values[0] for part in kept)
-        # cell by cell, so that it reaches nowhere
-        np.testing.assert_array_equal(after[~near], before[~near])
-        assert np.isnan(after[near]).all() == every_pair
 
 
 def test_a_store_appears_whole_or_not_at_all(

@@ -39,7 +39,7 @@ from insar_mining.activity.cube.blocks import (
     usual_bytes,
 )
 from insar_mining.activity.cube.scratch import Scratch
-from insar_mining.activity.significant.intervals import DrawnTile, area_intervals
+from insar_mining.activity.significant.intervals import area_intervals
 from insar_mining.simulate.mine_stack import WorkedZone, simulate_mine_stack
 
 PAIRS, HEIGHT, WIDTH = 5, 70, 90
@@ -74,11 +74,12 @@ def everything(cube: xr.DataArray, block_bytes: int) -> list[Any]:
     numbers: list[Any] = [found.active.values, found.disturbed.values, found.n_pairs.values, stable.values]
     numbers += [timeline.first_active.values, timeline.stop.values, annual.values, annual["n_pairs"].values]
     for reference in (*found.references.values(), *find_references(cube, block_bytes=block_bytes)[0].values()):
-        numbers += [reference.stable.values, reference.stable_true, reference.looks, reference.critical]
-    drawn: dict[int, list[DrawnTile]] = {}
-    areas = area_intervals(cube, found, draws=3, drawn=drawn)
+        expected = reference.expectation
+        numbers += [reference.stable.values, reference.weather, reference.looks, reference.critical]
+        numbers += [expected.classes.centres, expected.classes.mean, expected.classes.spread, reference.low]
+    areas = area_intervals(cube, found)
     assert (areas["area_low_m2"] < areas["area_high_m2"]).all()
-    classes = class_intervals(found, drawn, found.years)
+    classes = class_intervals(found, areas, found.years)
     assert (classes["area_high_m2"] > classes["area_low_m2"]).sum() >= 2
     tables: tuple[pd.DataFrame, ...] = found.scenes, timeline.pairs, timeline.monthly, table, history, areas, classes
     return [*numbers, *(frame.to_csv(float_format="%.17g") for frame in tables)]

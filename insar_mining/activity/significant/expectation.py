@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from insar_mining.activity.control.anchor import GroundSample, make_classes
-from insar_mining.activity.control.baseline import give_back
-from insar_mining.activity.control.classes import Classes
-from insar_mining.activity.control.level import (
+from insar_mining.activity.cube.blocks import Block
+from insar_mining.activity.significant.anchor import GroundSample, make_classes
+from insar_mining.activity.significant.baseline import give_back
+from insar_mining.activity.significant.classes import Classes
+from insar_mining.activity.significant.level import (
     UP,
     Looks,
     dark_cells,
@@ -20,8 +21,7 @@ from insar_mining.activity.control.level import (
     tables_of,
     upper_of,
 )
-from insar_mining.activity.control.sample import Grounds, chosen_of, grounds_of, mine_of, samples_of
-from insar_mining.activity.cube.blocks import Block
+from insar_mining.activity.significant.sample import Grounds, chosen_of, grounds_of, mine_of, samples_of
 from insar_mining.arrays import BoolArray, Float32Array, FloatArray, IntArray
 
 # single cells that are never coherent are work if less than this share of control is so; and pairs from which they show

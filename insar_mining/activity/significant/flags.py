@@ -10,7 +10,7 @@ import numpy as np
 from insar_mining.arrays import BoolArray, FloatArray
 
 if TYPE_CHECKING:
-    from insar_mining.activity.control.method import YearReference
+    from insar_mining.activity.significant.method import YearReference
 
 # shares from which a flag is raised
 OWN_SHARE, SEEN_SHARE = 0.05, 0.95

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from insar_mining.activity.control.classes import (
+from insar_mining.activity.significant.classes import (
     CLASS_CELLS,
     CLASS_WIDTH,
     DECILE,
@@ -25,8 +25,8 @@ from insar_mining.activity.control.classes import (
     rising,
     usual_of,
 )
-from insar_mining.activity.control.level import Looks
-from insar_mining.activity.control.quantiles import row_quantiles
+from insar_mining.activity.significant.level import Looks
+from insar_mining.activity.significant.quantiles import row_quantiles
 from insar_mining.arrays import BoolArray, Float32Array, FloatArray, IntArray
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import xarray as xr
 from scipy import ndimage
 
-from insar_mining.activity.control.baseline import give_back
-from insar_mining.activity.control.decide import (
+from insar_mining.activity.cube.blocks import Block, in_order
+from insar_mining.activity.significant.baseline import give_back
+from insar_mining.activity.significant.decide import (
     HALO,
     border_cells,
     depths,
@@ -20,8 +21,8 @@ from insar_mining.activity.control.decide import (
     draw_border,
     find_cores,
 )
-from insar_mining.activity.control.expectation import Expectation, nearest_class
-from insar_mining.activity.control.kernels import (
+from insar_mining.activity.significant.expectation import Expectation, nearest_class
+from insar_mining.activity.significant.kernels import (
     WEATHER_CELLS,
     block_medians,
     class_scores,
@@ -33,12 +34,12 @@ from insar_mining.activity.control.kernels import (
     weather_around,
     wide_scores,
 )
-from insar_mining.activity.control.level import (
+from insar_mining.activity.significant.level import (
     UP,
     dark_cells,
     levels_of,
 )
-from insar_mining.activity.control.limits import (
+from insar_mining.activity.significant.limits import (
     LEAST_STEPS,
     SCORE_LOW,
     SCORE_STEP,
@@ -50,17 +51,16 @@ from insar_mining.activity.control.limits import (
     scatter_of,
     score_alone,
 )
-from insar_mining.activity.control.low_ground import DOUBT_SHARE, natural_ground
-from insar_mining.activity.control.power import pairs_that_see
-from insar_mining.activity.control.sample import (
+from insar_mining.activity.significant.low_ground import DOUBT_SHARE, natural_ground
+from insar_mining.activity.significant.power import pairs_that_see
+from insar_mining.activity.significant.sample import (
     ALIGNED,
     blocks_of,
     mine_of,
     read,
     widened,
 )
-from insar_mining.activity.control.states import State
-from insar_mining.activity.cube.blocks import Block, in_order
+from insar_mining.activity.significant.states import State
 from insar_mining.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
 from insar_mining.geo.cells import on_cells_of
 

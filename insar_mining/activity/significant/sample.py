@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from insar_mining.activity.control.kernels import local_means
 from insar_mining.activity.cube.blocks import Block, in_order, may_hold_data
+from insar_mining.activity.significant.kernels import local_means
 from insar_mining.arrays import BoolArray, Float32Array, IntArray
 from insar_mining.geo.cells import inside
 

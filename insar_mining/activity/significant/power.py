@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from insar_mining.activity.control.classes import Classes
-from insar_mining.activity.control.level import Looks
-from insar_mining.activity.control.limits import Scatter
+from insar_mining.activity.significant.classes import Classes
+from insar_mining.activity.significant.level import Looks
+from insar_mining.activity.significant.limits import Scatter
 from insar_mining.arrays import BoolArray
 
 POWER = 0.8

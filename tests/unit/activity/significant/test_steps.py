@@ -9,10 +9,11 @@ import pytest
 from scipy import ndimage, special
 from scipy.stats import false_discovery_control
 
-from insar_mining.activity.control.anchor import own_tables
-from insar_mining.activity.control.baseline import baseline_losses
-from insar_mining.activity.control.classes import edges_of
-from insar_mining.activity.control.kernels import (
+from insar_mining.activity import estimate_looks
+from insar_mining.activity.significant.anchor import own_tables
+from insar_mining.activity.significant.baseline import baseline_losses
+from insar_mining.activity.significant.classes import edges_of
+from insar_mining.activity.significant.kernels import (
     block_medians,
     local_means,
     lowest_third,
@@ -21,10 +22,10 @@ from insar_mining.activity.control.kernels import (
     weather_around,
     wide_scores,
 )
-from insar_mining.activity.control.level import estimate_looks, tables_of
-from insar_mining.activity.control.limits import LEAST_LOW, LEAST_STEP, LEAST_STEPS, critical_score
-from insar_mining.activity.control.low_ground import natural_ground
-from insar_mining.activity.control.quantiles import row_quantiles
+from insar_mining.activity.significant.level import tables_of
+from insar_mining.activity.significant.limits import LEAST_LOW, LEAST_STEP, LEAST_STEPS, critical_score
+from insar_mining.activity.significant.low_ground import natural_ground
+from insar_mining.activity.significant.quantiles import row_quantiles
 
 
 def holed(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:  # type: ignore[type-arg]

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from insar_mining.activity.control.intervals import area_intervals
-from insar_mining.activity.control.significance import significant_activity
+from insar_mining.activity import area_intervals, significant_activity
 from insar_mining.errors import InsarMiningWarning
 from insar_mining.simulate.control_rows import (
     Row,

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from insar_mining.activity.control.kernels import own_levels, upper_halves, weak_ground
-from insar_mining.activity.control.quantiles import row_quantiles
+from insar_mining.activity.significant.kernels import own_levels, upper_halves, weak_ground
+from insar_mining.activity.significant.quantiles import row_quantiles
 from insar_mining.arrays import BoolArray, Float32Array, FloatArray
 from insar_mining.coherence.estimators.statistics import expected_coherence, sample_cdf, unbias
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from insar_mining.activity.control.quantiles import row_quantiles
+from insar_mining.activity.significant.quantiles import row_quantiles
 from insar_mining.arrays import BoolArray, Float32Array, FloatArray, IntArray
 
 # least width of a class, in coherence, and least number of control cells

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from insar_mining.activity.control.kernels import at_class
+from insar_mining.activity.significant.kernels import at_class
 from insar_mining.arrays import BoolArray, ByteArray, Float32Array, FloatArray
 
 # bits of a cell in a pair: certain with its neighbours, beyond the border, close to a certain cell
@@ -49,7 +49,7 @@ def _at(table, x):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _flag_seeds(mean, scores, wide, place, usual, p, floor, limits, flags):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+def _flag_seeds(mean, scores, wide, place, usual, p, floor, limits, flags):  # type: ignore[no-untyped-def]
     """Flag the cells of a pair that are significant and below the border; their number."""
     rows, cols = mean.shape
     seeds = 0
@@ -229,7 +229,7 @@ def border_cells(codes: ByteArray) -> npt.NDArray[np.int32]:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def draw_border(  # type: ignore[no-untyped-def]  # noqa: PLR0913
+def draw_border(  # type: ignore[no-untyped-def]
     mean: Float32Array, codes: ByteArray, inmost: BoolArray, place: Float32Array, levels: Float32Array,
     usual: FloatArray, expected: FloatArray, true: FloatArray, min_loss: float,
 ):  # fmt: skip
