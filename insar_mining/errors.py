@@ -188,6 +188,10 @@ class FewObservationsWarning(InsarMiningWarning):
     """A statistic rests on fewer observations than it should."""
 
 
+class UnusedOptionWarning(InsarMiningWarning):
+    """An option was given that has no effect on what was asked for."""
+
+
 class DriftWarning(InsarMiningWarning):
     """Ground that is taken for stable changed while it was watched."""
 

@@ -14,14 +14,16 @@ Flag = Literal["layover", "shadow", "low-signal", "water"]
 
 # what the significant method does instead of an option of the published one
 NOT_SIGNIFICANT = {
-    "span_correction": "expects of every cell the power of its own level that the span asks for",
+    "span_correction": "compares every pair with ground of the same kind in the same pair",
     "elevation": "takes what the baseline costs a cell from the cell's own pairs",
     "incidence": "compares every cell with its own level",
     "black_below": "decides by false_discovery_rate and min_loss which ground is not active",
     "black_sigma": "decides by false_discovery_rate and min_loss which ground is not active",
     "white_saturation": "decides every year by itself, so that no hue tells which years are active",
 }
-# and the other way round
+# limits of stable points and of scenes: no limit of the significant method, which keeps every scene
+OF_STABLE_POINTS = ("stable_method", "stable_mean_min", "stable_std_max", "scene_mean_min", "scene_std_max")
+# what the published method does instead of an option of the significant one
 NOT_PUBLISHED = {
     "false_discovery_rate": "decides by the hue of three years (black_below, black_sigma, white_saturation)",
     "min_loss": "decides by the hue of three years (black_below, black_sigma, white_saturation)",
@@ -57,19 +59,25 @@ class ActivityOptions(Options):
     interval_level: float = Field(0.95, gt=0, lt=1, description="Confidence of that interval.")
     stable_method: Literal["iterated", "published"] = Field(
         "iterated",
-        description="Stable points on kept pairs, found again until both settle, or once over all pairs as published.",
+        description="Stable points on kept pairs, found again until both settle, or once over all pairs (published).",
     )
     stable_mean_min: float = Field(
-        0.8, ge=0, le=1, description="Least mean coherence over time of a stable point (inclusive)."
+        0.8, ge=0, le=1, description="Least mean coherence over time of a stable point, inclusive (published)."
     )
     stable_std_max: float = Field(
-        0.2, ge=0, le=1, description="Largest standard deviation over time of a stable point (inclusive)."
+        0.2, ge=0, le=1, description="Largest standard deviation over time of a stable point, inclusive (published)."
     )
     scene_mean_min: float = Field(
-        0.8, ge=0, le=1, description="Least mean coherence over the stable points of a pair that is kept (inclusive)."
+        0.8,
+        ge=0,
+        le=1,
+        description="Least mean coherence over the stable points of a pair that is kept, inclusive (published).",
     )
     scene_std_max: float = Field(
-        0.2, ge=0, le=1, description="Largest standard deviation over the stable points of a pair that is kept."
+        0.2,
+        ge=0,
+        le=1,
+        description="Largest standard deviation over the stable points of a pair that is kept (published).",
     )
     ceiling: float = Field(0.45, gt=0, le=1, description="NDAI shown at full colour: the stretch of the composite.")
     black_below: float | None = Field(

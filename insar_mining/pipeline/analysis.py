@@ -32,8 +32,9 @@ from insar_mining.activity.published.composite import NO_CLASS, classes_of_years
 from insar_mining.activity.significant.intervals import area_intervals
 from insar_mining.activity.significant.significance import Significance, significant_activity
 from insar_mining.activity.timeline import activity_timeline
-from insar_mining.errors import ActivityError, FewObservationsWarning
+from insar_mining.errors import ActivityError, FewObservationsWarning, UnusedOptionWarning
 from insar_mining.geo.mines import Mine
+from insar_mining.options.activity import OF_STABLE_POINTS
 from insar_mining.options.models import ActivityOptions, MapOptions
 from insar_mining.pipeline.ground import (
     Ground,
@@ -205,6 +206,7 @@ def _significant(coh: xr.DataArray, mine: Mine, options: ActivityOptions, contro
         baseline_loss=options.baseline_correction,
         min_pairs=options.min_pairs,
     )
+    notes = [*_unused(options), *([BASELINE_NOTE] if options.baseline_correction else [])]
     years = [
         annual_ndai(ndai(coh.isel(pair=reference.pairs), reference.stable), min_pairs=options.min_pairs)
         for reference in found.references.values()
@@ -227,8 +229,20 @@ def _significant(coh: xr.DataArray, mine: Mine, options: ActivityOptions, contro
         found,
         activity_timeline(coh, found),
         class_areas=pd.concat(classes, ignore_index=True) if classes else None,
-        notes=(BASELINE_NOTE,) if options.baseline_correction else (),
+        notes=tuple(notes),
     )
+
+
+def _unused(options: ActivityOptions) -> list[str]:
+    """Name, in a warning and a note, limits of the published method that were given and change nothing."""
+    fields = type(options).model_fields
+    given = [name for name in OF_STABLE_POINTS if getattr(options, name) != fields[name].default]
+    if not given:
+        return []
+    said = ", ".join(f"{name}={getattr(options, name)}" for name in given)
+    note = f"{said}: of the published method only; against control ground no scene is rejected, and no number changed."
+    warnings.warn(note, UnusedOptionWarning, stacklevel=4)
+    return [note]
 
 
 def _stable_throughout(found: Significance) -> xr.DataArray:

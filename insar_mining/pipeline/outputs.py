@@ -30,7 +30,7 @@ NO_VALUE = 255
 # names of everything that a result's folder can hold, beside its maps: nothing else in it is ever deleted
 _YEAR, _YEARS = r"\d{4}", r"\d{4}(?:_\d{4})+"
 FILES = re.compile(
-    rf"(?:ndai|active|duty)_{_YEAR}\.(?:tif|qml)|(?:rgb|classes|class_bands)_{_YEARS}\.(?:tif|qml)|"
+    rf"(?:ndai|active|duty|states)_{_YEAR}\.(?:tif|qml)|(?:rgb|classes|class_bands)_{_YEARS}\.(?:tif|qml)|"
     r"(?:stable|active_dates)\.(?:tif|qml)|"
     r"(?:activity|scenes|class_counts|class_areas|strata|adjusted|zones|zone_shares|rejected|rejections|monthly|"
     r"seasonality)\.csv|coherence\.zarr|report\.html|run\.yaml|collection\.json",
@@ -51,8 +51,8 @@ def write_analysis(folder: Path, analysis: Analysis, method: str) -> list[Path]:
     ``class_counts.csv`` of every map of classes; ``activity.csv``; ``strata.csv`` and ``adjusted.csv`` where kinds of
     ground or a reference sample were given; ``rejected.csv``; ``rejections.csv`` where pairs were rejected. With the
     significant method also ``classes_<first>_<last>.tif`` of all years where these are two or more and not one
-    window, ``active_<year>.tif``, ``duty_<year>.tif``, ``active_dates.tif``, ``monthly.csv``, ``seasonality.csv``,
-    ``zones.csv``, ``zone_shares.csv`` and, where three years were drawn again, ``class_areas.csv``.
+    window, ``active_<year>.tif``, ``duty_<year>.tif``, ``states_<year>.tif``, ``active_dates.tif``, ``monthly.csv``,
+    ``seasonality.csv``, ``zones.csv``, ``zone_shares.csv`` and, where intervals were asked for, ``class_areas.csv``.
     """
     tags = {"MINE_ID": str(analysis.coh.attrs["mine_id"]), "METHOD": method, "SOFTWARE": f"insar_mining {__version__}"}
     files = [

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
 from insar_mining.arrays import BoolArray, FloatArray
 
 # ground goes on outside where so much of what lies there within so far is always low too
 NATURAL_SHARE, NATURAL_REACH_M = 0.15, 200.0
+# ground so near the mine may be worked as well, for outlines are drawn tightly: it tells nothing of what is natural
+BESIDE_M = 60.0
+# and so little ground outside, as a share of the square looked at, tells nothing either
+LEAST_OUTSIDE = 0.05
 # with more than this share of the control ground always low, such ground of the mine is in doubt
 DOUBT_SHARE = 0.01
 
 
-def natural_ground(low: BoolArray, control: BoolArray, cell_m: float) -> BoolArray:
+def natural_ground(low: BoolArray, control: BoolArray, mine: BoolArray, cell_m: float) -> BoolArray:
     """Return the always-low cells around which control ground is often low as well.
 
     Parameters
     ----------
-    low, control : ndarray of bool (y, x)
-        Cells with data that are never coherent; cells of control ground.
+    low, control, mine : ndarray of bool (y, x)
+        Cells with data that are never coherent; cells of control ground; cells of the mine.
     cell_m : float
         Side of a cell.
     """
@@ -26,13 +31,17 @@ def natural_ground(low: BoolArray, control: BoolArray, cell_m: float) -> BoolArr
     if not (low & control).any():
         return out
     reach = max(round(NATURAL_REACH_M / cell_m), 1)
+    beside = round(BESIDE_M / cell_m)
+    if beside:
+        control = control & ~ndimage.binary_dilation(mine, np.ones((3, 3), np.bool_), iterations=beside)
+    least = LEAST_OUTSIDE * (2 * reach + 1) ** 2
     rows = np.flatnonzero(low.any(axis=1))
     for top in range(int(rows[0]), int(rows[-1]) + 1, 256):
         part = slice(top, min(top + 256, int(rows[-1]) + 1))
         wide = slice(max(part.start - reach, 0), min(part.stop + reach, low.shape[0]))
         there = _box_sums(control[wide], reach, part.start - wide.start, part.stop - part.start)
         gone = _box_sums(control[wide] & low[wide], reach, part.start - wide.start, part.stop - part.start)
-        out[part] = low[part] & (there > 0) & (gone >= NATURAL_SHARE * there)
+        out[part] = low[part] & (there >= least) & (gone >= NATURAL_SHARE * there)
     return out
 
 

@@ -80,8 +80,8 @@ PARTIAL_SHARE, PARTIAL_STEP = 0.001, 0.3
 DEEP = 0.75
 # a pair is one of weather where classes fell that hold so much of the mine's ground
 WEATHER_SHARE = 0.05
-# level of the most coherent control ground, of which annual NDAI is taken
-STABLE_QUANTILE = 0.85
+# level of the most coherent control ground, and how far below it ground is as coherent, of which annual NDAI is taken
+STABLE_QUANTILE, STABLE_WIDTH = 0.85, 0.05
 
 
 class Prepared(NamedTuple):
@@ -269,7 +269,8 @@ class YearMethod:
             medians[:, top : top + found.shape[1], left : left + found.shape[2]] = found
             self.low[block.rows, block.cols] = low
         self.weather = weather_around(medians, WEATHER_REACH, WEATHER_LIMIT)
-        self.natural = natural_ground(self.low, self.expected.grounds.control, _cell_m(self.coh))
+        grounds = self.expected.grounds
+        self.natural = natural_ground(self.low, grounds.control, grounds.mine, _cell_m(self.coh))
 
     def count(self) -> tuple[IntArray, IntArray, IntArray]:
         """Count the scores, the mean scores and the means of the lowest third on undisturbed ground, in even steps."""
@@ -347,23 +348,24 @@ class YearMethod:
             float(self.low[control].mean()) if expected.grounds.has_control else np.nan,
             scatter, critical, alone, limits, partial,
             pairs_that_see(expected.classes, expected.tables, scatter, max(critical, alone)),
-            self.stable(), rate, min_loss,
+            self.stable(limits), rate, min_loss,
         )  # fmt: skip
 
-    def stable(self) -> xr.DataArray:
-        """Return the most coherent cells of the reference set, (y, x) of bool."""
+    def stable(self, limits: FloatArray) -> xr.DataArray:
+        """Return the most coherent cells of the reference set that no pair shows disturbed, (y, x) of bool."""
         grounds = self.expected.grounds
         reference = grounds.control if grounds.has_control else grounds.mine
         levels = np.full(self.shape, -np.inf, np.float32)
         for block in self.blocks:
             ready, inner = self.prepare(block)
-            levels[block.rows, block.cols] = np.where(np.isnan(ready.levels[inner]), -np.inf, ready.levels[inner])
+            level = np.where(np.isnan(ready.levels[inner]), -np.inf, ready.levels[inner])
+            lost = (ready.scores[(slice(None), *inner)] < limits[:, :1, None]).any(axis=0)
+            levels[block.rows, block.cols] = np.where(lost, -np.inf, level)
         known = reference & np.isfinite(levels)
-        chosen = reference
-        if known.any():
-            chosen = known & (levels >= np.quantile(levels[known], STABLE_QUANTILE))
-        limits = {"mean_min": STABLE_QUANTILE, "std_max": np.nan, "n_stable": int(chosen.sum())}
-        attrs = {"long_name": "the most coherent control ground", **limits}
+        least = float(np.quantile(levels[known], STABLE_QUANTILE)) - STABLE_WIDTH if known.any() else np.nan
+        chosen = known & (levels >= least) if known.any() else reference
+        attrs = {"mean_min": least, "std_max": np.nan, "n_stable": int(chosen.sum())}
+        attrs["long_name"] = "the most coherent control ground"
         return on_cells_of(self.coh, ("y", "x"), chosen, "stable", attrs)
 
     def _weather(self) -> Float32Array:

@@ -23,16 +23,20 @@ def test_duty_dates_and_months_are_those_simulated() -> None:
     stack = simulate_mine_stack(
         np.random.default_rng(12), [zone], cells=(44, 46), years=(2021, 2022), pairs_per_year=14, snow=0.0
     )
-    found = significant_activity(stack.coh)
-    timeline = activity_timeline(stack.coh, found)
-    inside = stack.active[2021] >= 1
+    # the mine is the middle, the ground around it is control
+    cover = np.zeros(stack.coh.shape[1:], np.float32)
+    cover[9:38, 7:36] = 1
+    coh = stack.coh.assign_coords(cover=(("y", "x"), cover)).assign_attrs(min_cover=0.5)
+    found = significant_activity(coh)
+    timeline = activity_timeline(coh, found)
+    inside = (stack.active[2021] >= 1) & (cover > 0)
     inside[: inside.shape[0] // 4] = False
-    in_2021 = stack.coh["year"].values == 2021
+    in_2021 = coh["year"].values == 2021
     worked = np.flatnonzero(stack.worked[:, 0])
     assert float(np.median(timeline.duty.sel(year=2021).values[inside])) == pytest.approx(worked.size / in_2021.sum())
     assert np.nanmax(timeline.duty.sel(year=2022).values) <= 0.2
-    first = stack.coh["reference_date"].values[worked[0]]
-    last = stack.coh["secondary_date"].values[worked[-1]]
+    first = coh["reference_date"].values[worked[0]]
+    last = coh["secondary_date"].values[worked[-1]]
     assert (timeline.first_active.values[inside] == first).mean() > 0.95
     assert (timeline.last_active.values[inside] == last).mean() > 0.95
     assert (timeline.stop.values[inside] == last).mean() > 0.9
@@ -42,12 +46,12 @@ def test_duty_dates_and_months_are_those_simulated() -> None:
     of_2021 = timeline.monthly[timeline.monthly["year"] == 2021]
     assert of_2021["n_pairs"].sum() == in_2021.sum()
     assert of_2021["area_m2"].max() == pytest.approx(stack.active_m2[2021], rel=0.06)
-    shares = zone_shares(stack.coh, found, {"pit": inside, "idle": ~(stack.active[2021] > 0)})
+    shares = zone_shares(coh, found, {"pit": inside, "idle": ~(stack.active[2021] > 0)})
     changes = zone_changes(shares)
     assert (shares.loc[worked, "pit"] > 0.9).all()
     assert not changes.loc[changes["zone"] == "idle", "worked"].any()
     with pytest.raises(ActivityError, match="its cells"):
-        zone_shares(stack.coh, found, {"pit": inside[1:]})
+        zone_shares(coh, found, {"pit": inside[1:]})
 
 
 def test_start_and_stop_of_a_zone_lie_within_a_pair() -> None:

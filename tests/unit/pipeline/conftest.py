@@ -14,6 +14,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from shapely.geometry import box, mapping
 
 from insar_mining.coherence.engine import Engine
@@ -110,14 +111,22 @@ def scene_table(years: int = 3, of_each: int = 7, every: int = 12, track: int = 
 
 
 def coherence_of(plan_: DoublePlan) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Stable 0.9 in the west; the east is worked in its third (north) in 2021, all in 2022, nowhere in 2023."""
+    """Stable 0.9; the east of the mine is worked in its third (north) in 2021, all in 2022, nowhere in 2023."""
     rng = np.random.default_rng(int(plan_.pair[:8]))
-    height, width = plan_.grid.shape
-    values = rng.normal(0.9, 0.02, (height, width))
-    year = int(plan_.pair[:4])
-    rows = {2021: slice(0, height // 3), 2022: slice(0, height)}.get(year, slice(0, 0))
-    values[rows, width // 2 :] = 0.3
+    values = rng.normal(0.9, 0.02, plan_.grid.shape)
+    mine = values[cells_of_mine(plan_.grid.transform)]
+    height, width = mine.shape
+    worked = {2021: height // 3, 2022: height}.get(int(plan_.pair[:4]), 0)
+    mine[:worked, width // 2 :] = 0.3
     return values.clip(0, 1).astype(np.float32)
+
+
+def cells_of_mine(transform: Affine) -> tuple[slice, slice]:
+    """Rows and columns of the mine's own box on cells that may reach beyond it."""
+    bare = MapGrid.around(AREA)
+    top = max(round((transform.f - bare.transform.f) / -transform.e), 0)
+    left = max(round((bare.transform.c - transform.c) / transform.a), 0)
+    return slice(top, top + bare.height), slice(left, left + bare.width)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import rasterio
 import yaml
+from affine import Affine
 from shapely.geometry import box
 
 from insar_mining.errors import (
@@ -40,7 +41,7 @@ from insar_mining.pipeline.maps import MAP_FILES
 from insar_mining.pipeline.outputs import FILES
 from insar_mining.pipeline.quality import COLUMNS, remarks_on_dates, with_quality
 
-from .conftest import AREA, Bench, scene_table
+from .conftest import AREA, Bench, cells_of_mine, scene_table
 
 PAIRS = 18  # seven scenes in each of three years
 
@@ -55,7 +56,7 @@ def test_a_run_leaves_every_file_of_the_design(bench: Bench) -> None:
         "coherence",
         "coherence.zarr",
         "stable.tif",
-        *(f"{name}_{year}.tif" for name in ("active", "duty") for year in (2021, 2022, 2023)),
+        *(f"{name}_{year}.tif" for name in ("active", "duty", "states") for year in (2021, 2022, 2023)),
         "active_dates.tif",
         "monthly.csv",
         "seasonality.csv",
@@ -97,11 +98,13 @@ def test_a_run_leaves_every_file_of_the_design(bench: Bench) -> None:
     assert list(shares["pair"]) == list(result.scenes["pair"])
     # the north of the east is Yellow, its rest Green, and no other class is there beyond its interval
     classes = pd.read_csv(bench.out / "class_areas.csv").set_index("class")
-    whole = mine_from_geometry(AREA).area_m2()
-    for name, part in {"Yellow": 1 / 6, "Green": 1 / 3, "Black": 1 / 2}.items():
-        assert classes.loc[name, "area_low_m2"] < part * whole * 1.03, name
-        assert classes.loc[name, "area_high_m2"] > part * whole * 0.97, name
-        assert classes.loc[name, "area_m2"] == pytest.approx(part * whole, rel=0.06), name
+    ground = result.stable["cover"].values * float(result.stable["cell_area_m2"])
+    ground = ground[cells_of_mine(Affine(*result.stable.attrs["transform"]))]
+    east, north = ground.shape[1] // 2, ground.shape[0] // 3
+    truth = {"Yellow": ground[:north, east:], "Green": ground[north:, east:], "Black": ground[:, :east]}
+    for name, part in truth.items():
+        assert classes.loc[name, "area_low_m2"] < part.sum() < classes.loc[name, "area_high_m2"], name
+        assert classes.loc[name, "area_m2"] == pytest.approx(part.sum(), rel=0.03), name
     page = result.report.read_text("utf-8")
     for words_ in ("Starts and stops", "From when to when", "What the baseline takes", "What could have been missed",
                    "Area of each class and its interval", "parts that the ground was divided into"):  # fmt: skip
@@ -124,9 +127,12 @@ def test_the_maps_of_a_result_tell_what_they_are(bench: Bench) -> None:
         assert counts[value] / total == pytest.approx(share, abs=0.02), value
     with rasterio.open(bench.out / "stable.tif") as source:
         stable = source.read(1)
+        mine = cells_of_mine(source.transform)
     assert set(np.unique(stable)) <= {0, 1, 255}
-    # a point of the reference lies at least two cells off disturbed ground
-    assert (stable == 1).sum() == pytest.approx((stable != 255).sum() / 2, rel=0.1)
+    # ground around the mine alone is the reference, and all of it is as coherent
+    outside = stable != 255
+    outside[mine] = False
+    assert (stable == 1).sum() == pytest.approx(outside.sum(), rel=0.02)
     with rasterio.open(bench.out / "rgb_2021_2022_2023.tif") as source:
         assert source.descriptions == ("red 2021", "green 2022", "blue 2023")
         assert source.tags()["CEILING"] == "0.45"
@@ -187,8 +193,8 @@ def test_all_years_have_one_map_of_classes(bench: Bench, years: int) -> None:
 def test_the_numbers_behind_every_rejection_are_written(bench: Bench) -> None:
     """Three quarters of the stable ground lost in one pair: the scene goes, and its row says what it lost."""
     bench.snowy_pairs = {"20230215_20230227"}
-    draws = bench.options.activity.replace(interval_draws=0)
-    result = bench.run(start="2023-01-01", options=bench.options.replace(activity=draws))
+    published = bench.options.activity.replace(method="published")
+    result = bench.run(start="2023-01-01", options=bench.options.replace(activity=published))
     scenes = result.scenes
     out = scenes.loc[~scenes["kept"].astype(bool), "pair"].tolist()
     assert out == ["20230215_20230227"]
@@ -546,26 +552,26 @@ def test_a_result_says_nothing_of_the_machine_but_the_inputs(bench: Bench) -> No
     assert Path(bench.out / "run.yaml").read_text("utf-8").count(".part") == 0
 
 
-def test_a_run_maps_the_ground_around_the_mine_where_stable_points_may_lie_there(bench: Bench) -> None:
-    """The double works the east of whatever it maps: the west of the margin is stable."""
-    activity = {"margin_m": 300, "stable_ground": "around", "interval_draws": 0}
+@pytest.mark.parametrize(("given", "margin_m"), [({}, 3000), ({"margin_m": 300}, 300), ({"margin_m": 0}, 0)])
+def test_a_run_maps_the_ground_around_the_mine_as_its_control(
+    bench: Bench, given: dict[str, float], margin_m: int
+) -> None:
+    activity = {**given, "interval_draws": 0}
     result = bench.run(options=bench.options.replace(activity=activity))
     bare = MapGrid.around(AREA)
     (first, *_) = sorted((bench.out / "coherence").glob("*.tif"))
+    cells = margin_m // 20
     with rasterio.open(first) as source:
-        # fifteen cells of 20 m on every side, and a part of one more
-        assert 2 * 15 <= source.width - bare.width <= 2 * 16
-        assert 2 * 15 <= source.height - bare.height <= 2 * 16
+        # so many cells of 20 m on every side, and a part of one more
+        assert 2 * cells <= source.width - bare.width <= 2 * (cells + 1)
+        assert 2 * cells <= source.height - bare.height <= 2 * (cells + 1)
     outside = result.stable["cover"].values == 0
-    assert (result.stable.values & outside).sum() == result.stable.values.sum() > 1000
+    assert (result.stable.values & outside).sum() == (result.stable.values.sum() if margin_m else 0)
     inside = (result.stable["cover"].values >= 0.5).sum()
     assert list(result.activity["n_pixels"]) == [inside] * 3
     shares = result.activity["area_m2"] / mine_from_geometry(AREA).area_m2()
-    # a third of the height that is mapped, in half of the mine; all of it; nothing
-    rows = bare.height + 2 * 15.5
-    assert shares[0] == pytest.approx((rows / 3 - 15.5) / bare.height / 2, abs=0.02)
-    assert shares[1] == pytest.approx(0.5, abs=0.02)
-    assert shares[2] == pytest.approx(0, abs=0.002)
+    np.testing.assert_allclose(shares, [1 / 6, 1 / 2, 0], atol=0.02)
+    assert all(("NO_CONTROL" in flags) == (margin_m == 0) for flags in result.activity["flags"])
     # the same again makes no map again
     bench.run(options=bench.options.replace(activity=activity))
     assert bench.mapped == []

@@ -29,7 +29,7 @@ def test_a_dry_run_chooses_the_pairs_of_the_run(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, margin_m: float
 ) -> None:
     own = MINE.representative_point()
-    around = mapped_ground(mine_from_geometry(MINE), MARGIN_M).geometry.representative_point()
+    around = mapped_ground(mine_from_geometry(MINE), ActivityOptions(margin_m=MARGIN_M)).geometry.representative_point()
     assert own.distance(around) > 1e-4
     near = around if margin_m else own
 

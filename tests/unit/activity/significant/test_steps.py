@@ -147,17 +147,29 @@ def test_local_weather_is_taken_off_and_work_is_not() -> None:
 
 
 def test_always_low_ground_is_natural_where_it_goes_on_outside() -> None:
-    control = np.zeros((60, 60), np.bool_)
-    control[:, :20] = True
+    mine = np.ones((60, 60), np.bool_)
+    mine[:, :20] = False
+    control = ~mine
     low = np.zeros_like(control)
-    low[20:40, 10:26] = True  # a wood across the edge
+    low[20:40, 6:26] = True  # a wood across the edge
     low[45:55, 45:55] = True  # a pit
-    natural = natural_ground(low, control, 20.0)
+    natural = natural_ground(low, control, mine, 20.0)
     assert natural[25:35, 20:26].all()
     assert not natural[45:55, 45:55].any()
-    by_filter = ndimage.uniform_filter((low & control).astype(float), 21, mode="constant")
-    there = ndimage.uniform_filter(control.astype(float), 21, mode="constant")
-    np.testing.assert_array_equal(natural, low & (there > 1e-9) & (by_filter >= 0.15 * there - 1e-12))
+    # 60 m beside the mine tell nothing: a square of 21 cells counts what lies beyond
+    beyond = control.copy()
+    beyond[:, 17:] = False
+    gone = ndimage.uniform_filter((low & beyond).astype(float), 21, mode="constant")
+    there = ndimage.uniform_filter(beyond.astype(float), 21, mode="constant")
+    np.testing.assert_array_equal(natural, low & (there > 0.05) & (gone >= 0.15 * there - 1e-12))
+
+
+def test_work_that_spills_over_the_outline_does_not_make_a_pit_natural() -> None:
+    mine = np.zeros((100, 100), np.bool_)
+    mine[20:80, 20:80] = True
+    low = np.zeros_like(mine)
+    low[18:50, 18:82] = True  # worked up to two cells beyond a tight outline
+    assert not natural_ground(low, ~mine, mine, 20.0).any()
 
 
 def test_the_lowest_third_by_hand() -> None:
