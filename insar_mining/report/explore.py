@@ -66,7 +66,7 @@ def explorer(content: ReportContent, mean: xr.DataArray) -> dict[str, object]:
     mean : DataArray (y, x)
         Mean coherence of the kept pairs.
     """
-    frame = MapFrame.of(content.analysis.coh)
+    frame = MapFrame.of(content.analysis.coh).around(content.mine.geometry, 0.25)
     script = resources.files("insar_mining.report").joinpath("templates", "explore.js").read_text("utf-8").strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     tables = [

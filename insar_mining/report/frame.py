@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,9 @@ class MapFrame:
         Number of cells.
     km_per_x, km_per_y : float
         Kilometres on the ground per unit of the CRS.
+    window : (int, int, int, int), optional
+        Rows and columns of the raster on each side of the frame and its shape (top, left, height, width), where it
+        shows a part of one.
     """
 
     crs: CRS
@@ -66,6 +69,7 @@ class MapFrame:
     height: int
     km_per_x: float
     km_per_y: float
+    window: tuple[int, int, int, int] | None = None
 
     @classmethod
     def of(cls, raster: xr.DataArray) -> MapFrame:
@@ -88,6 +92,32 @@ class MapFrame:
         km_x, km_y = _ground_scale(crs, west, north, step_x * width, step_y * height)
         return cls(crs, west, north, step_x, step_y, width, height, km_x, km_y)
 
+    def around(self, area: BaseGeometry, border: float = 0.1) -> MapFrame:
+        """Return the part of the frame that holds an area with a border, a share of its longer side.
+
+        Parameters
+        ----------
+        area : shapely geometry in longitude and latitude
+        border : float
+        """
+        to_map = Transformer.from_crs(4326, self.crs, always_xy=True)
+        x, y = to_map.transform(*get_coordinates(area.segmentize(1e-3)).T)
+        step = np.array([self.step_x, self.step_y])
+        first = np.array([x.min() - self.west, self.north - y.max()]) / step
+        last = np.array([x.max() - self.west, self.north - y.min()]) / step
+        edge = border * (last - first).max()
+        full = np.array([self.width, self.height])
+        left, top = (int(value) for value in np.clip(np.floor(first - edge), 0, full - 1))
+        right, bottom = (int(value) for value in np.clip(np.ceil(last + edge), [left + 1, top + 1], full))
+        return replace(
+            self,
+            west=self.west + left * self.step_x,
+            north=self.north - top * self.step_y,
+            width=right - left,
+            height=bottom - top,
+            window=(top, left, self.height, self.width),
+        )
+
     @property
     def size_km(self) -> tuple[float, float]:
         """(width, height) of the map on the ground, kilometres."""
@@ -100,24 +130,25 @@ class MapFrame:
         return 0.0, width, 0.0, height
 
     def north_up(self, raster: xr.DataArray) -> npt.NDArray[Any]:
-        """Return the values with the first row in the north and the first column in the west.
+        """Return the values of the frame, the first row in the north and the first column in the west.
 
         Raises
         ------
         ReportError
             The raster has another shape than the frame.
         """
-        if (raster.sizes["y"], raster.sizes["x"]) != (self.height, self.width):
+        top, left, height, width = self.window or (0, 0, self.height, self.width)
+        if (raster.sizes["y"], raster.sizes["x"]) != (height, width):
             raise ReportError(
                 f"raster {raster.name!r} has {raster.sizes['y']} x {raster.sizes['x']} cells, the map has "
-                f"{self.height} x {self.width}: bring all rasters of a report to one grid"
+                f"{height} x {width}: bring all rasters of a report to one grid"
             )
         values = raster.transpose(..., "y", "x").values
-        if self.height > 1 and raster["y"].values[0] < raster["y"].values[-1]:
+        if height > 1 and raster["y"].values[0] < raster["y"].values[-1]:
             values = values[..., ::-1, :]
-        if self.width > 1 and raster["x"].values[0] > raster["x"].values[-1]:
+        if width > 1 and raster["x"].values[0] > raster["x"].values[-1]:
             values = values[..., ::-1]
-        return np.asarray(values)
+        return np.asarray(values[..., top : top + self.height, left : left + self.width])
 
     def rings_km(self, area: BaseGeometry) -> list[FloatArray]:
         """Return the rings of polygons given in longitude and latitude as (n, 2) arrays of kilometres."""

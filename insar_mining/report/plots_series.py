@@ -286,8 +286,8 @@ def plot_scene_quality(
     scenes: pd.DataFrame,
     axes: tuple[Axes, Axes] | None = None,
     *,
-    mean_min: float = 0.8,
-    sd_max: float = 0.2,
+    mean_min: float | None = 0.8,
+    sd_max: float | None = 0.2,
 ) -> tuple[Axes, Axes]:
     """Draw the scene test: mean and standard deviation of coherence over the stable points.
 
@@ -297,8 +297,8 @@ def plot_scene_quality(
         Columns pair, kept, stable_mean, stable_sd (as in ``scenes.csv``).
     axes : (Axes, Axes), optional
         For the mean and for the standard deviation; by default in a new figure, one above the other.
-    mean_min, sd_max : float
-        The thresholds of the test, drawn as lines.
+    mean_min, sd_max : float or None
+        The thresholds of the test, drawn as lines; None where there is no test.
 
     Returns
     -------
@@ -313,8 +313,8 @@ def plot_scene_quality(
     middle = middle_dates(first, second)
     kept = kept_mask(scenes)
     panels = (
-        ("stable_mean", mean_min, f"threshold: at least {mean_min:g}", "mean coherence"),
-        ("stable_sd", sd_max, f"threshold: at most {sd_max:g}", "standard deviation"),
+        ("stable_mean", mean_min, "threshold: at least", "mean coherence"),
+        ("stable_sd", sd_max, "threshold: at most", "standard deviation"),
     )
     for ax, (column, limit, limit_label, label) in zip(axes, panels, strict=True):
         _dress(ax)
@@ -333,20 +333,26 @@ def plot_scene_quality(
                     markersize=6,
                     label=name,
                 )
-        ax.axhline(limit, color=LIMIT_COLOUR, linestyle="--", linewidth=1.2, label="threshold")
         ax.set_ylabel(label, fontsize=9)
         ax.margins(y=0.12)
-        ax.annotate(
-            limit_label,
-            (1.0, limit),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="right",
-            fontsize=8.5,
-            color=LIMIT_COLOUR,
-        )
+        if limit is not None:
+            _draw_limit(ax, limit, f"{limit_label} {limit:g}")
     date_axis(axes[1])
     handles, _ = axes[1].get_legend_handles_labels()
     legend_below(axes[1], handles, inches=0.35, columns=3)
     return axes
+
+
+def _draw_limit(ax: Axes, limit: float, said: str) -> None:
+    """Draw a threshold, named at the right."""
+    ax.axhline(limit, color=LIMIT_COLOUR, linestyle="--", linewidth=1.2, label="threshold")
+    ax.annotate(
+        said,
+        (1.0, limit),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8.5,
+        color=LIMIT_COLOUR,
+    )

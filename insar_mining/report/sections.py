@@ -46,13 +46,16 @@ from insar_mining.report.sections_activity import often_section
 from insar_mining.report.sections_ground import ground_section
 from insar_mining.report.sections_images import images_section
 from insar_mining.report.sections_reference import reference_parts
+from insar_mining.report.sections_states import flags_of_row, states_section
 
 Section = dict[str, object]
 
 
 def report_sections(content: ReportContent) -> dict[str, object]:
     """Return the variables of the template, one per section."""
-    frame = MapFrame.of(content.analysis.coh)
+    whole = MapFrame.of(content.analysis.coh)
+    # ground around the mine is control: shown where it matters, left out where it would make the mine small
+    frame = whole.around(content.mine.geometry)
     mean = mean_coherence(content.analysis.coh)
     return {
         "mine": content.mine,
@@ -61,9 +64,10 @@ def report_sections(content: ReportContent) -> dict[str, object]:
         "areas": _areas(content),
         "explore": explorer(content, mean),
         "truth": _truth(content, frame),
-        "place": _place(content, frame, mean),
+        "states": states_section(content, frame),
+        "place": _place(content, whole, mean),
         "images": images_section(content),
-        "stable": _stable(content, frame, mean),
+        "stable": _stable(content, whole, mean),
         "annual": _annual(content, frame),
         "often": often_section(content, frame),
         "ground": ground_section(content),
@@ -93,9 +97,10 @@ def _head(content: ReportContent) -> Section:
             "change": None if place == 0 else words.change(area, areas[place - 1]),
             "before": None if place == 0 else int(rows["year"].iloc[place - 1]),
             "interval": _interval(words.number(low), words.number(high), digits),
+            "flags": flags,
         }
-        for place, (year, area, low, high) in enumerate(
-            zip(rows["year"], areas, rows["area_low_m2"], rows["area_high_m2"], strict=True)
+        for place, (year, area, low, high, flags) in enumerate(
+            zip(rows["year"], areas, rows["area_low_m2"], rows["area_high_m2"], _flags(rows), strict=True)
         )
     ]
     return {
@@ -105,6 +110,11 @@ def _head(content: ReportContent) -> Section:
         "cards": cards,
         "sentence": _headline_sentence(content, digits),
     }
+
+
+def _flags(rows: pd.DataFrame) -> list[list[str]]:
+    """Return the flags of each row."""
+    return [flags_of_row(row) for row in rows.to_dict("records")]
 
 
 def _interval(low: float, high: float, digits: int) -> str | None:
@@ -159,8 +169,7 @@ def _areas(content: ReportContent) -> Section:
                 "active_pixels": words.whole(words.number(row["active_pixels"])),
                 "n_pixels": words.whole(words.number(row["n_pixels"])),
                 "n_pairs": words.whole(words.number(row["n_pairs"])),
-                "nominal_m2": words.number(row["area_nominal_m2"]),
-                "nominal_km2": words.fixed(words.number(row["area_nominal_m2"]) / SQUARE_KM, digits),
+                "flags": "; ".join(flags_of_row(row)),
             }
         )
         before[method] = area

@@ -45,9 +45,10 @@ def images_section(content: ReportContent) -> dict[str, object]:
                 "baseline": words.signed(baseline, 1),
             }
         )
-    quality, _ = plot_scene_quality(
-        scenes, mean_min=content.options.scene_mean_min, sd_max=content.options.scene_std_max
-    )
+    # against control ground no scene is tested
+    tested = content.options.method == "published"
+    limits = (content.options.scene_mean_min, content.options.scene_std_max) if tested else (None, None)
+    quality, _ = plot_scene_quality(scenes, mean_min=limits[0], sd_max=limits[1])
     rejected = int(np.count_nonzero(~kept))
     reasons = None
     if rejected:
@@ -65,8 +66,8 @@ def images_section(content: ReportContent) -> dict[str, object]:
         ),
         "quality": as_svg(
             figure_of(quality),
-            f"Mean and standard deviation of coherence over the stable points in time; {rejected} of {len(rows)} pairs "
-            "fail the thresholds.",
+            "Mean and standard deviation of coherence over the stable points in time"
+            + (f"; {rejected} of {len(rows)} pairs fail the thresholds." if tested else "."),
         ),
         "reasons": reasons,
         "tells": tells_rows(content),

@@ -16,7 +16,7 @@ MINUS = "\N{MINUS SIGN}"
 
 METHOD_NAMES = {
     "published": "published method (relative to the other years)",
-    "significant": "significance method (each year on its own)",
+    "significant": "control ground (each year on its own)",
 }
 
 METHOD_WORDS = {
@@ -26,8 +26,8 @@ METHOD_WORDS = {
         "which years it counts as active."
     ),
     "significant": (
-        "A cell counts as active in a year when it changed more, compared with stable ground in the same images, than "
-        "chance can explain. Each year is decided on its own, so that the other years shown make no difference."
+        "A cell counts as active in a year when it lost more coherence than ground around the mine that is usually as "
+        "coherent as it did in the same pair, by more than chance can explain. Each year is decided on its own."
     ),
 }
 
@@ -39,8 +39,10 @@ METHOD_CAVEATS = {
         "area is exact.",
     ),
     "significant": (
-        "The interval covers chance in the radar data. It does not cover activity of a kind that radar cannot see, "
-        "or an outline that misses part of the mine.",
+        "The interval covers chance in the radar data and ground that these pairs could not tell. It does not cover "
+        "an outline that misses part of the mine.",
+        "Ground that is never coherent may be worked throughout, or water, forest or wet tailings. Coherence cannot "
+        "tell them apart; a mask of water, a vegetation index or a map of land cover can.",
     ),
 }
 

@@ -364,8 +364,8 @@ class YearMethod:
         known = reference & np.isfinite(levels)
         least = float(np.quantile(levels[known], STABLE_QUANTILE)) - STABLE_WIDTH if known.any() else np.nan
         chosen = known & (levels >= least) if known.any() else reference
-        attrs = {"mean_min": least, "std_max": np.nan, "n_stable": int(chosen.sum())}
-        attrs["long_name"] = "the most coherent control ground"
+        limits_of = {"mean_min": least, "std_max": np.nan, "n_stable": int(chosen.sum())}
+        attrs = {"long_name": "the most coherent control ground", **limits_of}
         return on_cells_of(self.coh, ("y", "x"), chosen, "stable", attrs)
 
     def _weather(self) -> Float32Array:
