@@ -24,16 +24,16 @@ SUPPORT, FEWER_SUPPORT, SUPPORT_PAIRS = 7, 5, 4
 REACH, LEVEL_REACH = 2, 3
 # levels that differ by less are of the same ground
 NEARLY = 0.05
-# cells around a border cell in which undisturbed ground is sought, and how many of them make it
-BESIDE_REACH, BESIDE_CELLS = 4, 4
+# undisturbed ground beside a border cell: so many cells away from the work around it, so many aside
+BESIDE_REACH, BESIDE_FROM, BESIDE_TO, BESIDE_WIDTH = 4, 1.5, 3.0, 1.2
+# work lies to one side of a cell where its cells around it are so far off in the mean
+LEAST_SLOPE = 0.4
 # pairs from which a border that stays is drawn by their mean alone; what is added to losses of fewer
 POOLED_PAIRS, FEW_SLACK = 4, 0.15
-# losses noisy enough to pass in some pair draw a border too far out: their mean must say so much more
-BORDER_BIAS = 0.03
-# loss that varies so much between pairs is that of a moving border
+# a core reads a little more than the ground within it, so that half-way to it lies so much further out, in losses
+BORDER_BIAS = 0.015
+# loss that varies so much more between pairs than that of undisturbed ground is that of a moving border
 SWINGING_SD = 0.25
-# mean loss of a core in the pairs in which it is near work
-CORE_LOSS = 0.4
 SEAM = 2
 CORE_WEIGHT = 16.0
 # cells that a decision looks at: 1 core, 2 border, 4 undisturbed ground near work itself, 2 seams; rounded up
@@ -168,23 +168,38 @@ def _level_near(mean, codes, inmost, p, y, x):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _place_beside(place, levels, often, y, x):  # type: ignore[no-untyped-def]
-    """Place of the undisturbed ground around a cell: of cells seldom near work, else of the highest near it."""
+def _place_beside(place, levels, inner, y, x):  # type: ignore[no-untyped-def]
+    """Place of the undisturbed ground beside a cell: just beyond the mixed windows, away from the work near it."""
     rows, cols = place.shape
+    down = 0.0
+    right = 0.0
+    n = 0
+    for v in range(max(y - LEVEL_REACH, 0), min(y + LEVEL_REACH + 1, rows)):
+        for u in range(max(x - LEVEL_REACH, 0), min(x + LEVEL_REACH + 1, cols)):
+            if inner[v, u]:
+                down += y - v
+                right += x - u
+                n += 1
+    length = np.sqrt(down * down + right * right)
     total = 0.0
     count = 0
-    top = -1.0
+    if length >= LEAST_SLOPE * max(n, 1):
+        down /= length
+        right /= length
+        for v in range(max(y - BESIDE_REACH, 0), min(y + BESIDE_REACH + 1, rows)):
+            for u in range(max(x - BESIDE_REACH, 0), min(x + BESIDE_REACH + 1, cols)):
+                away = (v - y) * down + (u - x) * right
+                aside = abs((v - y) * right - (u - x) * down)
+                if BESIDE_FROM <= away <= BESIDE_TO and aside <= BESIDE_WIDTH and levels[v, u] > -np.inf and not inner[v, u]:
+                    total += place[v, u]
+                    count += 1
+    if count > 0:
+        return total / count
+    top = np.float32(-np.inf)
     for v in range(max(y - BESIDE_REACH, 0), min(y + BESIDE_REACH + 1, rows)):
         for u in range(max(x - BESIDE_REACH, 0), min(x + BESIDE_REACH + 1, cols)):
             if levels[v, u] > top:
-                top = np.float64(levels[v, u])
-            if levels[v, u] > -np.inf and not often[v, u]:
-                total += place[v, u]
-                count += 1
-    if count >= BESIDE_CELLS:
-        return total / count
-    total = 0.0
-    count = 0
+                top = levels[v, u]
     for v in range(max(y - LEVEL_REACH, 0), min(y + LEVEL_REACH + 1, rows)):
         for u in range(max(x - LEVEL_REACH, 0), min(x + LEVEL_REACH + 1, cols)):
             if levels[v, u] >= top - NEARLY:
@@ -194,8 +209,8 @@ def _place_beside(place, levels, often, y, x):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _often_near(mean, codes):  # type: ignore[no-untyped-def]
-    """Whether each cell is near work in more than half of its pairs."""
+def _often_core(mean, codes):  # type: ignore[no-untyped-def]
+    """Whether each cell is certain in more than half of its pairs."""
     pairs, rows, cols = mean.shape
     out = np.zeros((rows, cols), np.bool_)
     for y in range(rows):
@@ -205,7 +220,7 @@ def _often_near(mean, codes):  # type: ignore[no-untyped-def]
             for p in range(pairs):
                 if mean[p, y, x] == mean[p, y, x]:
                     data += 1
-                    n += 1 if codes[p, y, x] & NEAR else 0
+                    n += 1 if codes[p, y, x] & CORE else 0
             out[y, x] = 2 * n > data
     return out
 
@@ -231,7 +246,7 @@ def border_cells(codes: ByteArray) -> npt.NDArray[np.int32]:
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def draw_border(  # type: ignore[no-untyped-def]
     mean: Float32Array, codes: ByteArray, inmost: BoolArray, place: Float32Array, levels: Float32Array,
-    usual: FloatArray, expected: FloatArray, true: FloatArray, min_loss: float,
+    usual: FloatArray, spread: FloatArray, expected: FloatArray, true: FloatArray, min_loss: float,
 ):  # fmt: skip
     """Draw the border around the cores half-way between undisturbed and disturbed ground.
 
@@ -241,6 +256,8 @@ def draw_border(  # type: ignore[no-untyped-def]
         As of `find_cores`; codes with NEAR of `border_cells`, and changed here.
     levels : ndarray of float32 (rows, columns)
         Own levels; -inf where a cell has none of its own.
+    spread : ndarray (pairs, classes)
+        Scatter of atanh of undisturbed ground.
     expected, true : ndarray
         Expectation of coherence for true coherence 0..1, and its inverse.
     min_loss : float
@@ -255,7 +272,7 @@ def draw_border(  # type: ignore[no-untyped-def]
     active = np.zeros((rows, cols), np.bool_)
     low_once = np.zeros((rows, cols), np.bool_)
     mean_loss = np.zeros((rows, cols), np.float32)
-    often = _often_near(mean, codes)
+    inner = _often_core(mean, codes)
     for y in range(rows):
         for x in range(cols):
             if place[y, x] != place[y, x]:
@@ -274,9 +291,10 @@ def draw_border(  # type: ignore[no-untyped-def]
                 continue
             own = np.float64(place[y, x])
             if levels[y, x] == -np.inf or 2 * border > data:
-                own = _place_beside(place, levels, often, y, x)
+                own = _place_beside(place, levels, inner, y, x)
             total = 0.0
             squares = 0.0
+            noise = 0.0
             lows = 0
             for p in range(pairs):
                 m = np.float64(mean[p, y, x])
@@ -293,16 +311,17 @@ def draw_border(  # type: ignore[no-untyped-def]
                 loss = min(max(loss, -1.0), 2.0)
                 total += loss
                 squares += loss * loss
-                if loss >= min_loss:
+                noise += ((1 - whole * whole) * at_class(spread, p, own) / range_) ** 2
+                if loss >= min_loss + BORDER_BIAS:
                     codes[p, y, x] |= LOW
                     lows += 1
             mean_loss[y, x] = total / n
             low_once[y, x] = lows > 0
             slack = FEW_SLACK if n < POOLED_PAIRS else 0.0
             within = total >= (min_loss + BORDER_BIAS) * n - slack
-            swings = lows >= 2 and squares / n - (total / n) ** 2 > SWINGING_SD**2
-            # a core of the noisiest of many pairs lies beyond a border that stays
-            certain = certain and (n < POOLED_PAIRS or swings or total >= CORE_LOSS * n)
+            swings = lows >= 2 and squares - total * total / n > SWINGING_SD**2 * n + noise
+            # a core of the noisiest of many pairs may lie beyond a border that stays
+            certain = certain and (n < POOLED_PAIRS or swings)
             active[y, x] = certain or (lows > 0 and (within or n < 2 or swings))
     return _closed(active, low_once), mean_loss
 

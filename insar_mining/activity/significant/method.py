@@ -395,8 +395,8 @@ class YearMethod:
         )  # fmt: skip
         border_cells(codes)
         active, _ = draw_border(
-            ready.mean, codes, inmost, ready.place, ready.levels, classes.mean, tables.expected, tables.true,
-            reference.min_loss,
+            ready.mean, codes, inmost, ready.place, ready.levels, classes.mean, classes.spread, tables.expected,
+            tables.true, reference.min_loss,
         )  # fmt: skip
         disturbed = disturbed_in(codes, active)
         # a patch of a few cells that is never coherent is too small to be a core of means over 3 x 3
