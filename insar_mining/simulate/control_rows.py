@@ -26,6 +26,10 @@ GROUNDS: Mapping[str, tuple[Mapping[str, float], float]] = {
 }
 
 
+# most of a random mine that is not rock
+MOST_SHARE = 0.95
+
+
 class Row(NamedTuple):
     """A kind of scene: its name, and how one is made of a random generator."""
 
@@ -145,6 +149,8 @@ def random_world(*, worked: bool = True, forest: bool = False) -> Row:
         shares = {name: float(rng.uniform(0.05, 0.35)) for name in names if rng.random() < 0.6}
         if forest:
             shares["forest"] = float(rng.uniform(0.05, 0.25))
+        # some rock is left
+        shares = {name: share * min(1.0, MOST_SHARE / sum(shares.values())) for name, share in shares.items()}
         rain = {int(p): float(rng.uniform(0.2, 0.8)) for p in rng.choice(pairs, int(rng.integers(0, 5)), False)}
         snow = [int(p) for p in rng.choice(pairs, int(rng.integers(0, 3)), False)]
         weather = Weather(rain, float(rng.uniform(0, 0.5)), snow)

@@ -48,7 +48,7 @@ def flags_of(
         flags.append(f"PLACEBO {100 * deep:.1f} %")
     if _number(row["doubt_m2"]) > 0:
         flags.append(f"DOUBT {_number(row['doubt_m2']):.0f} m2")
-    always = float(weights[active & reference.low].sum()) - _number(row["doubt_m2"])
+    always = 0.0 if reference.doubts_low else float(weights[active & reference.low & ~reference.natural].sum())
     if always > 0:
         flags.append(f"ALWAYS {always:.0f} m2")
     if _number(row["weather_only_m2"]) > 0:

@@ -93,7 +93,7 @@ def area_intervals(
         ``area_loose_m2`` and ``area_strict_m2``, mapped with the border a tenth further out or in;
         ``smallest_area_m2``, the smallest square that is found when it is fully disturbed in a single pair (NaN
         without any), ``smallest_duty``, one pair's share of the year; ``partial_m2`` (partly disturbed), ``blind_m2``
-        (seen by no pair), ``doubt_m2`` (never coherent: worked throughout, or natural) and ``weather_only_m2``;
+        (seen by no pair), ``doubt_m2`` (never coherent, or beside it: worked throughout, or natural) and ``weather_only_m2``;
         ``seen``, mean share of the pairs that show a full loss; ``placebo``, share of the control ground that is
         called active; ``flags``; ``method_version``.
 
@@ -133,7 +133,7 @@ def cell_weights_m2(cells: xr.DataArray) -> FloatArray:
 
 def _row(year: _Year, level: float, intervals: bool) -> dict[str, object]:
     area = float(year.weights[year.active].sum())
-    doubt = float(year.weights[year.active & (year.states == State.DOUBT)].sum())
+    doubt = year.area(State.DOUBT, State.NATURAL)
     known = np.isfinite(year.seen) & (year.weights > 0)
     smallest = _smallest_area(year)
     row: dict[str, object] = {
@@ -153,17 +153,20 @@ def _row(year: _Year, level: float, intervals: bool) -> dict[str, object]:
     }
     row["flags"] = "; ".join(flags_of(year.reference, row, float(year.placebo[0]), year.weights, year.active))
     if intervals:
-        row["area_low_m2"], row["area_high_m2"] = _bounds(year, area, doubt, smallest, level)
+        row["area_low_m2"], row["area_high_m2"] = _bounds(year, area, smallest, level)
     return row
 
 
-def _bounds(year: _Year, area: float, doubt: float, smallest: float, level: float) -> tuple[float, float]:
+def _bounds(year: _Year, area: float, smallest: float, level: float) -> tuple[float, float]:
     """Lower and upper bound: errors of the border and of chance, then what is not known one-sidedly."""
     factor = float(stats.norm.ppf((1 + level) / 2))
     half = factor * _standard_error(year, area)
     # the only pair of a year shows nothing for certain
+    doubtful = np.isin(year.states, [State.DOUBT, State.NATURAL])
+    doubt = float(year.weights[doubtful & year.active].sum())
     low = max(area - half - doubt, 0.0) if year.reference.pairs.size > 1 else 0.0
     unseen = year.area(State.BLIND, State.PARTIAL, State.WEATHER_ONLY) + _hidden(year)
+    unseen += float(year.weights[doubtful & ~year.active].sum())
     whole = float(year.weights[year.states != State.OUTSIDE].sum())
     high = area + half + unseen
     if year.reference.pairs.size == 1:

@@ -78,6 +78,8 @@ GONE = 0.35
 PARTIAL_SHARE, PARTIAL_STEP = 0.001, 0.3
 # share of the way to the floor from which a loss is that of work rather than of leftover weather
 DEEP = 0.75
+# cells around ground that may be natural as well as worked that are in doubt with it
+DOUBT_REACH = 2
 # a pair is one of weather where classes fell that hold so much of the mine's ground
 WEATHER_SHARE = 0.05
 # level of the most coherent control ground, and how far below it ground is as coherent, of which annual NDAI is taken
@@ -452,11 +454,13 @@ class YearMethod:
         limit = self.expected.tables.floor + GONE * (self.expected.upper - self.expected.tables.floor)
         gone = classes.gone[:, kind] & (kind >= 0) & (ready.mean < limit[:, None, None])
         states[known & gone.any(axis=0)] = State.WEATHER_ONLY
+        natural = self.natural[wide.rows, wide.cols] & low
         states[active] = State.ACTIVE
-        states[active & low] = State.DOUBT if reference.doubts_low else State.ACTIVE
+        # means over 3 x 3 cells carry what is not known of such ground to the cells beside it
+        states[active & _grown(low if reference.doubts_low else natural, DOUBT_REACH)] = State.DOUBT
         states[only] = State.WEATHER_ONLY
         states[low & ~active] = State.DOUBT
-        states[self.natural[wide.rows, wide.cols] & low] = State.NATURAL
+        states[natural] = State.NATURAL
         return states
 
 
