@@ -143,7 +143,8 @@ def make_classes(
     own = np.flatnonzero(lacking)
     if own.size >= OWN_CELLS or (not parts and own.size):
         groups = [own[cells] for cells in edges_of(inside[0][own], OWN_WIDTH, OWN_CELLS)]
-        parts.append((_centres(inside[0], groups), own_tables(inside[1], inside[2], groups, days), True))
+        tables = own_tables(inside[1], inside[2], groups, days)
+        parts.append((_centres(inside[0], groups), (*tables, np.zeros_like(tables[3])), True))
     share = own.size / max(inside[0].size, 1)
     return _joined(parts, days, looks, upper), share
 
@@ -159,7 +160,7 @@ def _centres(levels: FloatArray, groups: list[IntArray]) -> FloatArray:
 
 
 def _joined(
-    parts: list[tuple[FloatArray, tuple[FloatArray, FloatArray, FloatArray, BoolArray], bool]],
+    parts: list[tuple[FloatArray, tuple[FloatArray, FloatArray, FloatArray, BoolArray, BoolArray], bool]],
     days: FloatArray,
     looks: Looks,
     upper: FloatArray,
@@ -186,20 +187,21 @@ def _joined(
             np.full((days.size, 2), looks.floor_atanh),
             np.full((days.size, 2), floor_spread),
             np.zeros((days.size, 2), np.bool_),
+            np.zeros((days.size, 2), np.bool_),
         ]
     )
     own.append(np.zeros(2, np.bool_))
     order = np.argsort(np.concatenate(centres), kind="stable")
     is_own = np.concatenate(own)[order]
-    mean, usual, spread, fell = (np.concatenate([t[i] for t in tables], axis=1)[:, order] for i in range(4))
+    mean, usual, spread, fell, unsettled = (np.concatenate([t[i] for t in tables], axis=1)[:, order] for i in range(5))
     # a pair without data of a class says nothing of it
     usual = np.where(np.isfinite(usual), usual, looks.floor_atanh)
     mean = np.where(np.isfinite(mean), mean, looks.floor)
     spread = np.where(np.isfinite(spread), np.maximum(spread, SMALLEST_SPREAD), 1e6)
-    fell = fell.astype(np.bool_)
+    fell, unsettled = fell.astype(np.bool_), unsettled.astype(np.bool_)
     standing = ~_below_usual(upper[:, None], looks, days, STANDING_SHARE)
     gone = fell & is_own & standing & _below_usual(mean, looks, days, GONE_SHARE)
-    return Classes(np.concatenate(centres)[order], rising(mean), usual, spread, fell, is_own, gone)
+    return Classes(np.concatenate(centres)[order], rising(mean), usual, spread, fell, unsettled, is_own, gone)
 
 
 def _below_usual(mean: FloatArray, looks: Looks, days: FloatArray, share: float) -> BoolArray:

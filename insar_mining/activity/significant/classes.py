@@ -17,6 +17,8 @@ DECILE = 1.2816
 # a class fell where its upper decile lies so many spreads below its usual
 FELL = 1.5
 LEAST_SPREAD, UPPER_WEIGHT = 0.85, 0.8
+# a part of a class fell where its spread is so many times the usual, and its lower decile so many spreads below its usual
+PART_SPREAD, PART_FELL = 1.25, 0.5
 # pairs of the same span within this factor are compared
 ALIKE_SPANS = 1.5
 
@@ -33,6 +35,8 @@ class Classes:
         Median coherence; median of atanh d and its lower spread.
     fell : ndarray of bool (pairs, classes)
         Pairs in which the whole class reads less than usual.
+    unsettled : ndarray of bool (pairs, classes)
+        Pairs in which a part of the control ground of a class reads less than usual: rain that takes some of it.
     own : ndarray of bool (classes,)
         Classes of the mine's own ground, because control has none like it.
     gone : ndarray of bool (pairs, classes)
@@ -45,6 +49,7 @@ class Classes:
     usual: FloatArray
     spread: FloatArray
     fell: BoolArray
+    unsettled: BoolArray
     own: BoolArray
     gone: BoolArray
 
@@ -112,7 +117,7 @@ def quantiles_of(scaled: Float32Array) -> tuple[FloatArray, FloatArray, FloatArr
 
 def control_tables(
     mean: Float32Array, scaled: Float32Array, groups: list[IntArray], days: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
+) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray, BoolArray]:
     """Return what the classes of control ground read in each pair.
 
     Parameters
@@ -126,7 +131,7 @@ def control_tables(
     Returns
     -------
     mean, usual, spread : ndarray (pairs, classes)
-    fell : ndarray of bool (pairs, classes)
+    fell, unsettled : ndarray of bool (pairs, classes)
     """
     shape = len(mean), len(groups)
     level, low, middle, high = (np.full(shape, np.nan) for _ in range(4))
@@ -137,4 +142,5 @@ def control_tables(
     usual_spread = usual_of(wide, days)
     spread = np.fmax(wide, LEAST_SPREAD * usual_spread)
     fell = high < usual_of(high, days) - FELL * usual_spread
-    return level, middle, spread, fell
+    unsettled = (wide > PART_SPREAD * usual_spread) & (low < usual_of(low, days) - PART_FELL * usual_spread)
+    return level, middle, spread, fell, unsettled

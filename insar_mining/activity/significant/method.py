@@ -447,9 +447,10 @@ class YearMethod:
         states = np.full(active.shape, State.QUIET, np.uint8)
         states[known & ~near & (_lowest(ready.scores) < reference.partial)] = State.PARTIAL
         states[known & (reference.seen_of_class[kind] == 0)] = State.BLIND
-        # what shows only in pairs in which all ground like it fell, and control has none of it
-        fallen = classes.fell | reference.weather_pairs[:, None]
-        weather = (fallen & classes.own)[:, kind] & (kind >= 0)
+        # what shows only in pairs in which all ground like it fell, and control has none of it; or in which a part of
+        # control ground like it fell
+        fallen = ((classes.fell | reference.weather_pairs[:, None]) & classes.own) | classes.unsettled
+        weather = fallen[:, kind] & (kind >= 0)
         only = active & ~(disturbed & ~weather).any(axis=0)
         limit = self.expected.tables.floor + GONE * (self.expected.upper - self.expected.tables.floor)
         gone = classes.gone[:, kind] & (kind >= 0) & (ready.mean < limit[:, None, None])
