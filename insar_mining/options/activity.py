@@ -28,6 +28,7 @@ NOT_PUBLISHED = {
     "false_discovery_rate": "decides by the hue of three years (black_below, black_sigma, white_saturation)",
     "min_loss": "decides by the hue of three years (black_below, black_sigma, white_saturation)",
     "interval_draws": "gives no interval of an area",
+    "land_cover": "takes all ground that is never coherent for worked (activity.masks leaves ground out)",
 }
 
 
@@ -120,6 +121,18 @@ class ActivityOptions(Options):
     )
     ndvi_max: float | None = Field(
         None, gt=-1, le=1, description="Ground of a higher index is left out; by default strata.csv tells it apart."
+    )
+    land_cover: Path | None = Field(
+        None,
+        description="Raster of land cover, by which ground that is never coherent is natural or worked (significant).",
+    )
+    natural_codes: tuple[int, ...] = Field(
+        (10, 70, 80, 90, 95),
+        description="Its values of ground that is never coherent by nature; by default ESA WorldCover's trees, snow, "
+        "water, wetland and mangroves.",
+    )
+    bare_codes: tuple[int, ...] = Field(
+        (60,), description="Its values of ground without water and plants, never coherent only where it is worked."
     )
     surfaces: Path | None = Field(
         None, description="Polygons of kinds of ground (pit, dump, tailings, road), of which strata.csv tells."

@@ -30,12 +30,14 @@ from insar_mining.activity.analysis import Analysis, ThreeYears
 from insar_mining.activity.cube.blocks import held
 from insar_mining.activity.published.composite import NO_CLASS, classes_of_years
 from insar_mining.activity.significant.intervals import area_intervals
+from insar_mining.activity.significant.settled import cover_from
 from insar_mining.activity.significant.significance import Significance, significant_activity
 from insar_mining.activity.timeline import activity_timeline
 from insar_mining.errors import ActivityError, FewObservationsWarning, UnusedOptionWarning
 from insar_mining.geo.mines import Mine
 from insar_mining.options.activity import OF_STABLE_POINTS
 from insar_mining.options.models import ActivityOptions, MapOptions
+from insar_mining.pipeline.cover import cover_notes
 from insar_mining.pipeline.ground import (
     Ground,
     control_ground,
@@ -88,7 +90,8 @@ def analyse_maps(
     coh = _of_years(stack, years)
     ground = known_ground(coh, _files_of(coh, maps), options)
     if options.method == "significant":
-        analysis = _significant(ground.coh, mine, options, control_ground(ground.coh, options, others))
+        control = control_ground(ground.coh, options, others)
+        analysis = _significant(ground, mine, options, control)
     else:
         analysis = _published(ground.coh, mine, options)
     analysis = replace(analysis, notes=(*analysis.notes, *_lost_years(coh, analysis)))
@@ -195,18 +198,20 @@ def _published(coh: xr.DataArray, mine: Mine, options: ActivityOptions) -> Analy
     return Analysis(coh, stable, scenes, annual, rgb, classes, activity, notes=notes)
 
 
-def _significant(coh: xr.DataArray, mine: Mine, options: ActivityOptions, control: xr.DataArray | None) -> Analysis:
+def _significant(ground: Ground, mine: Mine, options: ActivityOptions, control: xr.DataArray | None) -> Analysis:
     """Every year from its own pairs, so that none depends on the others."""
-    coh = held(coh)
+    coh = held(ground.coh)
     found = significant_activity(
         coh,
         false_discovery_rate=options.false_discovery_rate,
         min_loss=options.min_loss,
         where=control,
+        cover=cover_from(coh, ground.evidence),
         baseline_loss=options.baseline_correction,
         min_pairs=options.min_pairs,
     )
-    notes = [*_unused(options), *([BASELINE_NOTE] if options.baseline_correction else [])]
+    notes = [*_unused(options), *cover_notes(found, ground.evidence)]
+    notes += [BASELINE_NOTE] if options.baseline_correction else []
     years = [
         annual_ndai(ndai(coh.isel(pair=reference.pairs), reference.stable), min_pairs=options.min_pairs)
         for reference in found.references.values()

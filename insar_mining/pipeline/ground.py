@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from pyproj import Transformer
-from rasterio.errors import RasterioError
 from shapely import box, unary_union
 
 from insar_mining.activity import (
@@ -35,12 +34,14 @@ from insar_mining.activity import (
 )
 from insar_mining.activity.corrections import BaselineFit, DecayFit
 from insar_mining.activity.cube.blocks import layers_of
+from insar_mining.activity.significant.settled import Evidence
 from insar_mining.activity.strata import INCIDENCE_EDGES_DEG, NDVI_EDGES, NDVI_NAMES, NO_STRATUM, SLOPE_EDGES_DEG
-from insar_mining.doors import LAYER_FORMATS, open_raster
-from insar_mining.errors import ActivityError, PartialCoverageWarning, RasterError
+from insar_mining.errors import ActivityError, PartialCoverageWarning
 from insar_mining.geo.cells import RasterGrid
 from insar_mining.geo.mines import Mine, read_mines
-from insar_mining.options.activity import ActivityOptions, Flag
+from insar_mining.options.activity import ActivityOptions
+from insar_mining.pipeline.cover import evidence_of
+from insar_mining.pipeline.flagged import flagged
 
 # what rasters are called; every other file that is to mask ground holds polygons
 RASTER_ENDS = (".tif", ".tiff", ".vrt", ".img", ".jp2", ".nc", ".dim")
@@ -48,9 +49,6 @@ RASTER_ENDS = (".tif", ".tiff", ".vrt", ".img", ".jp2", ".nc", ".dim")
 # stable points of a class of slope whose loss is fitted by itself; the others lose what all stable ground does
 ENOUGH_ON_SLOPE = 30
 ALL_SLOPES = 1000
-
-# of the band mask: a cell's own layover or shadow, and that cast on it by others
-BITS: Mapping[Flag, int] = {"layover": 1 + 2, "shadow": 4 + 8, "low-signal": 16, "water": 32}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +61,15 @@ class Ground:
         NaN where ground is left out.
     kinds : mapping of str to DataArray (y, x)
         ``surfaces`` and ``vegetation``, as far as they were given.
+    evidence : mapping of str to Evidence
+        What each source says of the cover (significant).
     notes : sequence of str
         What was done, for the report.
     """
 
     coh: xr.DataArray
     kinds: Mapping[str, xr.DataArray] = field(default_factory=dict)
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -89,8 +90,9 @@ def known_ground(coh: xr.DataArray, files: Sequence[Path], options: ActivityOpti
     """
     masks = [_mask_of(path, coh) for path in options.masks]
     if options.mask_flags:
-        masks.append(_flagged(coh, files, options.mask_flags))
+        masks.append(flagged(coh, files, options.mask_flags))
     kinds: dict[str, xr.DataArray] = {}
+    index = None
     if options.surfaces is not None:
         kinds["surfaces"] = read_surfaces(options.surfaces, coh, field=options.surface_field)
     if options.ndvi:
@@ -99,12 +101,13 @@ def known_ground(coh: xr.DataArray, files: Sequence[Path], options: ActivityOpti
         kinds["vegetation"] = classes_by(index, NDVI_EDGES, NDVI_NAMES)
         if options.ndvi_max is not None:
             masks.append(index > options.ndvi_max)
+    evidence = evidence_of(coh, files, options, index) if options.method == "significant" else {}
     if not masks:
-        return Ground(coh, kinds)
+        return Ground(coh, kinds, evidence)
     masked = mask_out(coh, *masks)
     cells = int(masked.attrs["masked_cells"])
     note = f"{cells:,} cells of the mine were left out by masks and count in no number."
-    return Ground(masked, kinds, (note,))
+    return Ground(masked, kinds, evidence, (note,))
 
 
 def _mask_of(path: Path, coh: xr.DataArray) -> xr.DataArray:
@@ -113,39 +116,6 @@ def _mask_of(path: Path, coh: xr.DataArray) -> xr.DataArray:
         return read_mask(path, coh)
     cover = cover_fraction(coh, unary_union([one.geometry for one in read_mines(path)]))
     return cover.copy(data=cover.values >= 0.5)
-
-
-def _flagged(coh: xr.DataArray, files: Sequence[Path], flags: Sequence[Flag]) -> xr.DataArray:
-    """Cells that half or more of the pairs of a year flag which say anything of them, (year, y, x).
-
-    Each year by its own pairs, so that no year's area depends on which others are shown.
-    """
-    bits = sum({BITS[flag] for flag in flags})
-    years = np.unique(coh["year"].values)
-    said, count = (np.zeros((years.size, *coh.shape[1:]), np.int64) for _ in range(2))
-    for path, year in zip(files, np.searchsorted(years, coh["year"].values), strict=True):
-        with warnings.catch_warnings():
-            # the maps need not reach over all of the mine; that was said when they were read
-            warnings.simplefilter("ignore", PartialCoverageWarning)
-            layer = read_layer(path, coh, band=_band_of_flags(path), categories=True)
-        known = np.isfinite(layer.values)
-        said[year] += known
-        count[year] += known & (np.where(known, layer.values, 0).astype(np.int64) & bits > 0)
-    return xr.DataArray((count > 0) & (2 * count >= said), dims=("year", "y", "x"), coords={"year": years})
-
-
-def _band_of_flags(path: Path) -> int:
-    try:
-        with open_raster(path, LAYER_FORMATS) as source:
-            names = list(source.descriptions)
-    except RasterioError as error:
-        raise RasterError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
-    if "mask" not in names:
-        raise RasterError(
-            f"{path}: has no band 'mask' for activity.mask_flags; make the maps with coherence.bands mask, or give "
-            "activity.masks"
-        )
-    return names.index("mask") + 1
 
 
 def without_losses(

@@ -30,6 +30,7 @@ STATE_COLOURS = {
     State.WEATHER_ONLY: "#56b4e9",
     State.BLIND: "#666666",
     State.NATURAL: "#009e73",
+    State.SETTLED: "#0072b2",
 }
 STATE_WORDS = {
     State.QUIET: "quiet",
@@ -38,7 +39,8 @@ STATE_WORDS = {
     State.PARTIAL: "partly disturbed",
     State.WEATHER_ONLY: "low only when all like ground was",
     State.BLIND: "no pair could show work",
-    State.NATURAL: "natural: as low outside",
+    State.NATURAL: "as low outside: natural, or worked as well",
+    State.SETTLED: "natural by a mask",
 }
 
 

@@ -17,7 +17,8 @@ DECILE = 1.2816
 # a class fell where its upper decile lies so many spreads below its usual
 FELL = 1.5
 LEAST_SPREAD, UPPER_WEIGHT = 0.85, 0.8
-# a part of a class fell where its spread is so many times the usual, and its lower decile so many spreads below its usual
+# a part of a class fell where its spread is so many times the usual, and its lower decile so many spreads below the
+# usual one
 PART_SPREAD, PART_FELL = 1.25, 0.5
 # pairs of the same span within this factor are compared
 ALIKE_SPANS = 1.5

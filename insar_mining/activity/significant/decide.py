@@ -190,7 +190,12 @@ def _place_beside(place, levels, inner, y, x):  # type: ignore[no-untyped-def]
             for u in range(max(x - BESIDE_REACH, 0), min(x + BESIDE_REACH + 1, cols)):
                 away = (v - y) * down + (u - x) * right
                 aside = abs((v - y) * right - (u - x) * down)
-                if BESIDE_FROM <= away <= BESIDE_TO and aside <= BESIDE_WIDTH and levels[v, u] > -np.inf and not inner[v, u]:
+                if (
+                    BESIDE_FROM <= away <= BESIDE_TO
+                    and aside <= BESIDE_WIDTH
+                    and levels[v, u] > -np.inf
+                    and not inner[v, u]
+                ):
                     total += place[v, u]
                     count += 1
     if count > 0:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from insar_mining.activity.significant.settled import Cover
 from insar_mining.arrays import BoolArray, FloatArray
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ def flags_of(
     always = 0.0 if reference.doubts_low else float(weights[active & reference.low & ~reference.natural].sum())
     if always > 0:
         flags.append(f"ALWAYS {always:.0f} m2")
+    settled = [float(weights[reference.low & (reference.cover == kind)].sum()) for kind in (Cover.NATURAL, Cover.BARE)]
+    if any(settled):
+        flags.append(f"MASK {settled[0]:.0f} m2 natural, {settled[1]:.0f} m2 bare")
     if _number(row["weather_only_m2"]) > 0:
         flags.append(f"WEATHER_ONLY {_number(row['weather_only_m2']):.0f} m2")
     if reference.weather_pairs.any():

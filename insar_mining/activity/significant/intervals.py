@@ -93,9 +93,9 @@ def area_intervals(
         ``area_loose_m2`` and ``area_strict_m2``, mapped with the border a tenth further out or in;
         ``smallest_area_m2``, the smallest square that is found when it is fully disturbed in a single pair (NaN
         without any), ``smallest_duty``, one pair's share of the year; ``partial_m2`` (partly disturbed), ``blind_m2``
-        (seen by no pair), ``doubt_m2`` (never coherent, or beside it: worked throughout, or natural) and ``weather_only_m2``;
-        ``seen``, mean share of the pairs that show a full loss; ``placebo``, share of the control ground that is
-        called active; ``flags``; ``method_version``.
+        (seen by no pair), ``doubt_m2`` (never coherent, or beside it: worked throughout, or natural) and
+        ``weather_only_m2``; ``seen``, mean share of the pairs that show a full loss; ``placebo``, share of the
+        control ground that is called active; ``flags``; ``method_version``.
 
     Raises
     ------

@@ -60,6 +60,7 @@ from insar_mining.activity.significant.sample import (
     read,
     widened,
 )
+from insar_mining.activity.significant.settled import Cover
 from insar_mining.activity.significant.states import State
 from insar_mining.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
 from insar_mining.geo.cells import on_cells_of
@@ -105,7 +106,9 @@ class YearReference:
     weather : ndarray of float32 (pairs, blocks down, blocks across)
         Local weather, score.
     low, natural : ndarray of bool (y, x)
-        Ground that is never coherent; the part of it that goes on outside the mine.
+        Ground that is never coherent; the part of it that goes on outside the mine, or is natural by a mask.
+    cover : ndarray of uint8 (y, x)
+        What is known of the cover, of `Cover`.
     low_outside : float
         Share of the control ground that is never coherent; NaN without control.
     scatter : Scatter
@@ -127,6 +130,7 @@ class YearReference:
     weather: Float32Array
     low: BoolArray
     natural: BoolArray
+    cover: ByteArray
     low_outside: float
     scatter: Scatter
     critical: float
@@ -208,11 +212,14 @@ class DecidedBlock(NamedTuple):
 class YearMethod:
     """Prepares a year in a few passes over its blocks, and decides it."""
 
-    def __init__(self, coh: xr.DataArray, expected: Expectation, blocks: list[Block]) -> None:
+    def __init__(
+        self, coh: xr.DataArray, expected: Expectation, blocks: list[Block], cover: ByteArray | None = None
+    ) -> None:
         self.coh, self.expected, self.blocks = coh, expected, blocks
         self.shape = coh.sizes["y"], coh.sizes["x"]
         self.low = np.zeros(self.shape, np.bool_)
         self.natural = np.zeros(self.shape, np.bool_)
+        self.cover = np.zeros(self.shape, np.uint8) if cover is None else cover
         self.weather: Float32Array | None = None
         size = 8 * expected.pairs.size * sum(block.shape[0] * block.shape[1] for block in blocks)
         self._kept: dict[tuple[int, int], Prepared] | None = {} if size <= KEEP_BYTES else None
@@ -272,7 +279,9 @@ class YearMethod:
             self.low[block.rows, block.cols] = low
         self.weather = weather_around(medians, WEATHER_REACH, WEATHER_LIMIT)
         grounds = self.expected.grounds
-        self.natural = natural_ground(self.low, grounds.control, grounds.mine, _cell_m(self.coh))
+        outside = natural_ground(self.low, grounds.control, grounds.mine, _cell_m(self.coh))
+        known = self.low & (self.cover == Cover.NATURAL)
+        self.natural = (outside & (self.cover != Cover.BARE)) | known
 
     def count(self) -> tuple[IntArray, IntArray, IntArray]:
         """Count the scores, the mean scores and the means of the lowest third on undisturbed ground, in even steps."""
@@ -346,7 +355,7 @@ class YearMethod:
             expected.classes.centres.size - 2, critical,
         )  # fmt: skip
         return YearReference(
-            expected, self._weather(), self.low, self.natural,
+            expected, self._weather(), self.low, self.natural, self.cover,
             float(self.low[control].mean()) if expected.grounds.has_control else np.nan,
             scatter, critical, alone, limits, partial,
             pairs_that_see(expected.classes, expected.tables, scatter, max(critical, alone)),
@@ -377,7 +386,7 @@ class YearMethod:
     @classmethod
     def of(cls, coh: xr.DataArray, reference: YearReference, blocks: list[Block]) -> YearMethod:
         """Take a year up again that was prepared before."""
-        method = cls(coh, reference.expectation, blocks)
+        method = cls(coh, reference.expectation, blocks, reference.cover)
         method.low, method.natural, method.weather = reference.low, reference.natural, reference.weather
         method._kept = None
         return method
@@ -458,10 +467,13 @@ class YearMethod:
         natural = self.natural[wide.rows, wide.cols] & low
         states[active] = State.ACTIVE
         # means over 3 x 3 cells carry what is not known of such ground to the cells beside it
-        states[active & _grown(low if reference.doubts_low else natural, DOUBT_REACH)] = State.DOUBT
+        cover = self.cover[wide.rows, wide.cols]
+        unknown = (low if reference.doubts_low else natural) & (cover != Cover.BARE)
+        states[active & _grown(unknown, DOUBT_REACH)] = State.DOUBT
         states[only] = State.WEATHER_ONLY
         states[low & ~active] = State.DOUBT
         states[natural] = State.NATURAL
+        states[natural & (cover == Cover.NATURAL)] = State.SETTLED
         return states
 
 

@@ -25,6 +25,7 @@ from insar_mining.activity.significant.method import (
     mine_of_block,
     year_blocks,
 )
+from insar_mining.activity.significant.settled import cover_in
 from insar_mining.activity.significant.states import State
 from insar_mining.arrays import BoolArray, IntArray
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError
@@ -105,6 +106,7 @@ def significant_activity(
     false_discovery_rate: float = FALSE_DISCOVERY_RATE,
     min_loss: float = MIN_LOSS,
     where: xr.DataArray | None = None,
+    cover: xr.DataArray | None = None,
     baseline_loss: bool = False,
     min_pairs: int = 1,
     block_bytes: int | None = None,
@@ -122,6 +124,8 @@ def significant_activity(
         Share of the way from undisturbed to disturbed ground at which the border of a disturbed patch is drawn.
     where : DataArray (y, x) of bool, optional
         Cells around the mine that may be control; default all of them.
+    cover : DataArray (year, y, x) of uint8, optional
+        Of `cover_from`: what is known of ground that is never coherent.
     baseline_loss : bool
         Whether every cell is given back what its own pairs say that the square of the perpendicular baseline takes:
         faces that the elevation model does not know are then not taken for worked ground.
@@ -148,7 +152,7 @@ def significant_activity(
     """
     coh = held(coh)
     layers, scenes, references, placebo = [], [], {}, []
-    for reference, method in _years(coh, false_discovery_rate, min_loss, where, baseline_loss, block_bytes):
+    for reference, method in _years(coh, false_discovery_rate, min_loss, where, cover, baseline_loss, block_bytes):
         references[reference.year] = reference
         scenes.append(_scenes_of(coh, reference, block_bytes))
         # decided at once, so that what was prepared of a year can go before the next
@@ -164,6 +168,7 @@ def find_references(
     false_discovery_rate: float = FALSE_DISCOVERY_RATE,
     min_loss: float = MIN_LOSS,
     where: xr.DataArray | None = None,
+    cover: xr.DataArray | None = None,
     baseline_loss: bool = False,
     block_bytes: int | None = None,
 ) -> tuple[dict[int, YearReference], pd.DataFrame]:
@@ -178,7 +183,7 @@ def find_references(
         As of `scene_table`.
     """
     coh = held(coh)
-    years = _years(coh, false_discovery_rate, min_loss, where, baseline_loss, block_bytes)
+    years = _years(coh, false_discovery_rate, min_loss, where, cover, baseline_loss, block_bytes)
     references = {reference.year: reference for reference, _ in years}
     scenes = [_scenes_of(coh, reference, block_bytes) for reference in references.values()]
     return references, pd.concat(scenes, ignore_index=True)[list(SCENE_COLUMNS)]
@@ -189,6 +194,7 @@ def _years(
     rate: float,
     min_loss: float,
     where: xr.DataArray | None,
+    cover: xr.DataArray | None,
     baseline_loss: bool,
     block_bytes: int | None,
 ) -> Iterator[tuple[YearReference, YearMethod]]:
@@ -209,7 +215,8 @@ def _years(
             warnings.warn(few_pairs(year, pairs.size), FewObservationsWarning, stacklevel=3)
         some = True
         squares = squares_of(coh, pairs) if baseline_loss else None
-        method = YearMethod(coh, expectation_of(coh, year, pairs, control, blocks, squares), blocks)
+        known = None if cover is None else cover_in(cover, year)
+        method = YearMethod(coh, expectation_of(coh, year, pairs, control, blocks, squares), blocks, known)
         yield method.reference(rate, min_loss), method
     if not some:
         raise ActivityError(

@@ -17,4 +17,5 @@ class State(IntEnum):
     WEATHER_ONLY = 4
     BLIND = 5
     NATURAL = 6
+    SETTLED = 7
     OUTSIDE = 255
