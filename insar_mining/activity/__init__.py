@@ -65,13 +65,16 @@ if TYPE_CHECKING:
     from insar_mining.activity.significant.class_areas import class_intervals as class_intervals
     from insar_mining.activity.significant.intervals import area_intervals as area_intervals
     from insar_mining.activity.significant.level import estimate_looks as estimate_looks
-    from insar_mining.activity.significant.method import YearReference as YearReference
+    from insar_mining.activity.significant.settled import Cover as Cover
+    from insar_mining.activity.significant.settled import Evidence as Evidence
+    from insar_mining.activity.significant.settled import cover_from as cover_from
     from insar_mining.activity.significant.significance import Significance as Significance
     from insar_mining.activity.significant.significance import duty_cycle as duty_cycle
     from insar_mining.activity.significant.significance import find_references as find_references
     from insar_mining.activity.significant.significance import significant_activity as significant_activity
     from insar_mining.activity.significant.significance import walk_disturbed as walk_disturbed
     from insar_mining.activity.significant.states import State as State
+    from insar_mining.activity.significant.year import YearReference as YearReference
     from insar_mining.activity.strata import activity_by_stratum as activity_by_stratum
     from insar_mining.activity.strata import classes_by as classes_by
     from insar_mining.activity.strata import mask_out as mask_out
@@ -113,7 +116,7 @@ _HOMES = {
     "activity.timeline": ("Timeline", "activity_timeline", "seasonality", "zone_shares"),
     "activity.significant.intervals": ("area_intervals",),
     "activity.significant.level": ("estimate_looks",),
-    "activity.significant.method": ("YearReference",),
+    "activity.significant.year": ("YearReference",),
     "activity.significant.states": ("State",),
     "activity.large": ("LargeActivity", "annual_to_zarr", "significant_to_zarr"),
     "activity.cube.layers": ("read_layer", "read_mask", "read_ndvi"),
@@ -121,6 +124,7 @@ _HOMES = {
     "activity.sample": ("adjusted_activity", "error_adjusted_areas", "read_sample"),
     "activity.published.ndai": ("annual_ndai", "ndai"),
     "activity.published.scenes": ("filter_scenes", "scene_table"),
+    "activity.significant.settled": ("Cover", "Evidence", "cover_from"),
     "activity.significant.significance": (
         "Significance",
         "duty_cycle",

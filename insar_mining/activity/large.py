@@ -18,12 +18,12 @@ from insar_mining.activity.cube.blocks import held
 from insar_mining.activity.cube.store import CHUNK, open_maps, written_store
 from insar_mining.activity.published.area import ACTIVITY_COLUMNS, nominal_area_m2
 from insar_mining.activity.published.ndai import annual_blocks, ndai, years_of_pairs
-from insar_mining.activity.significant.method import YearReference
 from insar_mining.activity.significant.significance import (
     NO_DECISION,
     find_references,
     walk_disturbed,
 )
+from insar_mining.activity.significant.year import YearReference
 from insar_mining.geo.cells import CELL_ATTRIBUTES, MAP_COORDINATES, ground_area_m2, on_cells_of
 
 

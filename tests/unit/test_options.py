@@ -101,7 +101,12 @@ FOREIGN = {
         "black_sigma": 2.0,
         "white_saturation": 0.2,
     },
-    "significant": {"false_discovery_rate": 0.05, "min_loss": 0.4, "interval_draws": 0},
+    "significant": {
+        "false_discovery_rate": 0.05,
+        "min_loss": 0.4,
+        "interval_draws": 0,
+        "land_cover": Path("cover.tif"),
+    },
 }
 
 

@@ -11,7 +11,7 @@ from insar_mining.activity.significant.settled import Cover
 from insar_mining.arrays import BoolArray, FloatArray
 
 if TYPE_CHECKING:
-    from insar_mining.activity.significant.method import YearReference
+    from insar_mining.activity.significant.year import YearReference
 
 # shares from which a flag is raised
 OWN_SHARE, SEEN_SHARE = 0.05, 0.95

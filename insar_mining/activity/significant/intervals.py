@@ -12,10 +12,11 @@ from scipy import ndimage, stats
 
 from insar_mining.activity.cube.blocks import held
 from insar_mining.activity.significant.flags import flags_of
-from insar_mining.activity.significant.method import YearMethod, YearReference, year_blocks
+from insar_mining.activity.significant.method import YearMethod, year_blocks
 from insar_mining.activity.significant.power import smallest_side
 from insar_mining.activity.significant.significance import Significance
 from insar_mining.activity.significant.states import METHOD_VERSION, State
+from insar_mining.activity.significant.year import YearReference
 from insar_mining.arrays import BoolArray, FloatArray
 from insar_mining.errors import OptionError
 from insar_mining.geo.cells import mine_cells

@@ -19,14 +19,13 @@ from insar_mining.activity.published.scenes import SCENE_COLUMNS, scene_table
 from insar_mining.activity.significant.baseline import squares_of
 from insar_mining.activity.significant.expectation import expectation_of
 from insar_mining.activity.significant.method import (
-    DecidedBlock,
     YearMethod,
-    YearReference,
     mine_of_block,
     year_blocks,
 )
 from insar_mining.activity.significant.settled import cover_in
 from insar_mining.activity.significant.states import State
+from insar_mining.activity.significant.year import DecidedBlock, YearReference
 from insar_mining.arrays import BoolArray, IntArray
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError
 from insar_mining.geo.cells import on_cells_of
