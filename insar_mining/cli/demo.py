@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 app = parameters.new_app()
 
 SIMULATED = "simulated"
+# ground around the mine that is simulated, and so can be its control
+SIMULATED_MARGIN_M = 200.0
 
 
 @app.command()
@@ -42,6 +44,7 @@ def demo(
     Three years of a dozen dates each; what is found is printed beside what was put in.  The
     simulated scenes are deleted at the end unless --keep-scenes is given; nothing else is.
     """
+    from insar_mining.options.models import ActivityOptions
     from insar_mining.pipeline import Truth, run
     from insar_mining.pipeline.lock import folder_lock
     from insar_mining.simulate.demo import delete_scenes, write_demo
@@ -59,6 +62,7 @@ def demo(
             dem=scene.dem,
             out=out,
             engine=options.coherence.engine,
+            activity=ActivityOptions(margin_m=SIMULATED_MARGIN_M),
             progress=show,
             truth=Truth.read(scene.truth, scene.active_area_m2),
         )

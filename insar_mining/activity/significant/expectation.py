@@ -14,18 +14,23 @@ from insar_mining.activity.significant.classes import Classes
 from insar_mining.activity.significant.level import (
     UP,
     Looks,
+    better_pairs,
+    coherent_from,
     dark_cells,
     estimate_looks,
     levels_of,
     short_pairs,
     tables_of,
+    telling_pairs,
     upper_of,
 )
-from insar_mining.activity.significant.sample import Grounds, chosen_of, grounds_of, mine_of, samples_of
+from insar_mining.activity.significant.sample import Grounds, Sample, chosen_of, grounds_of, mine_of, samples_of
 from insar_mining.arrays import BoolArray, Float32Array, FloatArray, IntArray
 
 # single cells that are never coherent are work if less than this share of control is so; and pairs from which they show
 DARK_SHARE, DARK_PAIRS = 0.002, 8
+# quantile of all cells that stands for the most coherent ground, and coherent control cells that are enough
+BEST, ENOUGH_STANDING = 0.95, 200
 # ground that is hardly ever up is known only where more than this share of control is such
 WEAK_SHARE = 0.01
 
@@ -100,7 +105,8 @@ def expectation_of(
     grounds = grounds_of(coh, pairs, control, blocks, mine_of(coh))
     reference = grounds.control if grounds.has_control else grounds.mine
     around, mine = samples_of(coh, pairs, [chosen_of(reference), chosen_of(grounds.mine)], blocks)
-    tables = tables_of(estimate_looks(around.single))
+    of, standing = _standing(around, mine)
+    tables = tables_of(estimate_looks((around, mine)[of].single[:, standing]))
     days = coh["days"].values[pairs].astype(np.float64) if "days" in coh.coords else np.ones(pairs.size)
     short = short_pairs(days)
     parts = []
@@ -110,11 +116,12 @@ def expectation_of(
         if not tables.averaged:
             scaled = np.arctanh(np.minimum(sample.single, np.float32(0.995))).astype(np.float32)
         parts.append((mean, scaled))
-    upper = upper_of(parts[0][0])
+    upper = upper_of(parts[of][0][:, standing])
     if squares is not None:
         for mean, scaled in parts:
             give_back(mean[:, None, :], scaled[:, None, :], upper, squares, tables.floor, UP)
-        upper = upper_of(parts[0][0])
+        upper = upper_of(parts[of][0][:, standing])
+    short &= telling_pairs(upper, short, tables.floor)
     # single cells of a sample have no neighbours that show whether weak ground is wide
     strict, weak = (
         levels_of(parts[0][0][:, None, :], upper, short, tables.floor, weak_known=known)[0] for known in (False, True)
@@ -150,6 +157,21 @@ def expectation_of(
         dark,
         weak_known,
     )
+
+
+def _standing(around: Sample, mine: Sample) -> tuple[int, BoolArray]:
+    """Return which sample (0: control, 1: mine) shows coherent ground, and its cells that are coherent.
+
+    Where nearly all of control is forest or water, its quantiles are those of decorrelated ground.
+    """
+    better = [better_pairs(sample.mean) for sample in (around, mine)]
+    every = np.concatenate(better)
+    if not np.isfinite(every).any():
+        return 0, np.ones(around.mean.shape[1], np.bool_)
+    best = float(np.nanquantile(every, BEST))
+    masks = [np.asarray(value >= coherent_from(best)) for value in better]
+    of = 0 if masks[0].sum() >= min(ENOUGH_STANDING, int(masks[1].sum())) else 1
+    return of, masks[of]
 
 
 def nearest_class(place: Float32Array, classes: Classes) -> IntArray:

@@ -21,6 +21,10 @@ MOST_LOOKS = 150.0
 COHERENT = 0.9
 # cells and pairs from which the looks are estimated
 ENOUGH_CELLS, ENOUGH_PAIRS = 30, 3
+# of the pairs, those from here on are a cell's better ones; and decorrelated ground reads this with seven looks
+BETTER, FLOOR_OF_FEW_LOOKS = 0.75, 0.34
+# a pair tells levels where the most coherent ground keeps this share of what it stands above the floor
+TELLING = 0.5
 # quantile of the reference set that stands for the most coherent ground of a pair
 UPPER_QUANTILE = 0.85
 # part of the way from floor to the most coherent ground from which a cell is up, and wide ground known as weak
@@ -112,6 +116,22 @@ def tables_of(looks: float) -> Looks:
     return _tables(max(round(looks * 4) / 4 if looks < MANY_LOOKS else float(round(looks)), 1.75))
 
 
+def coherent_from(best: float) -> float:
+    """Return what a coherent cell reads at least in its better pairs, whatever the looks.
+
+    Parameters
+    ----------
+    best : float
+        What the most coherent ground reads in its better pairs (`better_pairs`).
+    """
+    return FLOOR_OF_FEW_LOOKS + UP * (best - FLOOR_OF_FEW_LOOKS)
+
+
+def better_pairs(mean: Float32Array) -> FloatArray:
+    """Return what each cell reads in the better quarter of its pairs, (cells,)."""
+    return np.asarray(row_quantiles(np.ascontiguousarray(mean.T), (BETTER,))[0])
+
+
 def upper_of(mean: Float32Array) -> FloatArray:
     """Return what the most coherent ground of a reference set (pairs, cells) reads in each pair; NaN without data."""
     return np.asarray(row_quantiles(mean, (UPPER_QUANTILE,))[0])
@@ -120,6 +140,14 @@ def upper_of(mean: Float32Array) -> FloatArray:
 def short_pairs(days: FloatArray) -> BoolArray:
     """Return the pairs of at most twice the shortest span."""
     return np.asarray(days <= SHORT_SPANS * days.min())
+
+
+def telling_pairs(upper: FloatArray, short: BoolArray, floor: float) -> BoolArray:
+    """Return the pairs in which the most coherent ground stands: under snow all ground reads alike, (pairs,)."""
+    standing = upper - floor
+    usual = np.nanquantile(standing[short], BETTER) if np.isfinite(standing[short]).any() else np.nan
+    telling = standing >= TELLING * usual
+    return np.asarray(telling if (telling & short).any() else np.ones_like(telling))
 
 
 def dark_cells(values: Float32Array, upper: FloatArray, short: BoolArray, looks: Looks) -> BoolArray:

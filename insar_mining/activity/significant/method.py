@@ -320,7 +320,7 @@ class YearMethod:
             np.where(grounds.mine[where], states[inner], np.uint8(State.OUTSIDE)),
             seen,
             contrast,
-            (active & (depth >= DEEP))[inner] & here,
+            (active & (depth >= DEEP) & (states != State.WEATHER_ONLY))[inner] & here,
         )
 
     def _states(
