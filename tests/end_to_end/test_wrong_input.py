@@ -60,12 +60,13 @@ class Stack:
 
     def run_arguments(self, out: Path, *more: str) -> list[str]:
         period = ["--start", "2023-09-01", "--end", "2023-12-31"]
-        return ["run", str(self.mine), *period, "--scenes", str(self.scenes), "--dem", str(self.dem), "--out", str(out),
-                *more]  # fmt: skip
+        elevation = () if "--dem" in more else ("--dem", str(self.dem))
+        return ["run", str(self.mine), *period, "--scenes", str(self.scenes), *elevation, "--out", str(out), *more]
 
     def pair_arguments(self, out: Path, *more: str) -> list[str]:
         first, second = self.products[:2]
-        return ["coherence", str(first), str(second), "--dem", str(self.dem), "-o", str(out), *more]
+        elevation = () if "--dem" in more else ("--dem", str(self.dem))  # several would all be used
+        return ["coherence", str(first), str(second), *elevation, "-o", str(out), *more]
 
 
 @pytest.fixture(scope="session")
@@ -148,9 +149,9 @@ def test_two_scenes_of_different_tracks(stack: Stack, tmp_path: Path) -> None:
     manifest = other.products[1] / "manifest.safe"
     text = manifest.read_text("utf-8")
     assert ">52</" in text
-    manifest.write_text(text.replace(">52</", ">53</"), encoding="utf-8")
+    manifest.write_text(text.replace(">52</", ">60</"), encoding="utf-8")
     said = error_of(call(*other.pair_arguments(tmp_path / "c.tif", "--mine", str(stack.mine))))
-    assert "different tracks (relative orbit 52 and 53)" in said
+    assert re.search(r"different tracks \(relative orbit 52\D+60", said)
     result = call("pairs", str(other.scenes), "--json")
     assert [row["pair"] for row in json.loads(result.stdout)] == [
         "20230904_20230928",  # the date of the other track is bridged
@@ -266,7 +267,7 @@ def test_a_folder_without_dates(stack: Stack, tmp_path: Path) -> None:
     assert "no coherence raster with two dates among 1 file(s)" in said
     (tmp_path / "empty").mkdir()
     said = error_of(call("analyse", str(tmp_path / "empty"), "--mine", str(stack.mine), "-o", str(tmp_path / "out")))
-    assert "holds no GeoTIFF" in said
+    assert "holds no raster" in said
 
 
 def test_years_that_the_maps_do_not_hold(stack: Stack, foreign_maps: Path, tmp_path: Path) -> None:
