@@ -29,7 +29,7 @@ BESIDE_REACH, BESIDE_FROM, BESIDE_TO, BESIDE_WIDTH = 4, 1.5, 3.0, 1.2
 # work lies to one side of a cell where its cells around it are so far off in the mean
 LEAST_SLOPE = 0.4
 # pairs from which a border that stays is drawn by their mean alone; what is added to losses of fewer
-POOLED_PAIRS, FEW_SLACK = 4, 0.15
+POOLED_PAIRS, FEW_SLACK = 4, 0.05
 # a core reads a little more than the ground within it, so that half-way to it lies so much further out, in losses
 BORDER_BIAS = 0.015
 # loss that varies so much more between pairs than that of undisturbed ground is that of a moving border
@@ -152,19 +152,51 @@ def _near(codes, p, reach, y, x):  # type: ignore[no-untyped-def]
     return False
 
 
+@numba.njit(cache=True, nogil=True)
+def _mostly_cores(codes):  # type: ignore[no-untyped-def]
+    """Grade each cell: 1 certain in most of the pairs in which it is near work, of some pairs; 2 its neighbours too."""
+    pairs, rows, cols = codes.shape
+    out = np.zeros((rows, cols), np.uint8)
+    for y in range(rows):
+        for x in range(cols):
+            near = 0
+            core = 0
+            for p in range(pairs):
+                near += 1 if codes[p, y, x] & NEAR else 0
+                core += 1 if codes[p, y, x] & CORE else 0
+            if near >= POOLED_PAIRS and 2 * core > near:
+                out[y, x] = 1
+    for y in range(1, rows - 1):
+        for x in range(1, cols - 1):
+            if out[y, x] > 0 and out[y - 1 : y + 2, x - 1 : x + 2].min() > 0:
+                out[y, x] = 2
+    return out
+
+
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _level_near(mean, codes, inmost, p, y, x):  # type: ignore[no-untyped-def]
-    """Mean of the cores of a pair around a cell, the inmost ones weighted."""
+def _level_near(mean, codes, inmost, mostly, p, y, x):  # type: ignore[no-untyped-def]
+    """Mean of the cores of a pair around a cell, the inmost ones weighted; of those of most pairs where there are."""
     rows, cols = codes.shape[1:]
     weight = 0.0
     total = 0.0
+    pooled_weight = 0.0
+    pooled = 0.0
     for v in range(max(y - LEVEL_REACH, 0), min(y + LEVEL_REACH + 1, rows)):
         for u in range(max(x - LEVEL_REACH, 0), min(x + LEVEL_REACH + 1, cols)):
+            m = np.float64(mean[p, v, u])
+            if m != m:
+                continue
             if codes[p, v, u] & CORE:
                 w = CORE_WEIGHT if inmost[p, v, u] else 1.0
                 weight += w
-                total += w * np.float64(mean[p, v, u])
-    return total / weight
+                total += w * m
+            if mostly[v, u] > 0 and codes[p, v, u] & NEAR:
+                # cells beside others of the border read a little of the ground beyond it
+                w = 1.0 if mostly[v, u] == 2 else 1e-3
+                pooled_weight += w
+                pooled += w * m
+    # cells that happen to read low in this pair are more often cores of it
+    return pooled / pooled_weight if pooled_weight > 0 else total / weight
 
 
 @numba.njit(cache=True, nogil=True)
@@ -278,6 +310,7 @@ def draw_border(  # type: ignore[no-untyped-def]
     low_once = np.zeros((rows, cols), np.bool_)
     mean_loss = np.zeros((rows, cols), np.float32)
     inner = _often_core(mean, codes)
+    mostly = _mostly_cores(codes)
     for y in range(rows):
         for x in range(cols):
             if place[y, x] != place[y, x]:
@@ -306,7 +339,7 @@ def draw_border(  # type: ignore[no-untyped-def]
                 if not codes[p, y, x] & NEAR or m != m:
                     continue
                 whole = at_class(usual, p, own)
-                level = min(_level_near(mean, codes, inmost, p, y, x), whole - 1e-3)
+                level = min(_level_near(mean, codes, inmost, mostly, p, y, x), whole - 1e-3)
                 range_ = whole - level
                 loss = (whole - m) / range_
                 # of three rows on a straight edge the middle one holds windows that mix both grounds: they average

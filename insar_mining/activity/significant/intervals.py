@@ -30,6 +30,8 @@ UNKNOWN_PLACEBO = 0.005
 # so many of the smallest squares that can be seen may lie in a mine in which nothing is found
 UNSEEN_SQUARES = 3.75
 LEAST_CONTRAST = 0.2
+# idle ground that a smaller share of the pairs sees is in the upper bound
+LEAST_SEEN = 1 / 3
 # how far the border is moved for the sensitivity columns
 LOOSER, STRICTER = -0.1, 0.1
 
@@ -227,10 +229,12 @@ def _contrast(year: _Year) -> FloatArray:
 
 
 def _hidden(year: _Year) -> float:
-    """Area like that found in one pair which the pairs that do not see it would hide, m2."""
-    once = year.active & (year.disturbed == 1) & np.isfinite(year.seen) & (year.seen > 0)
+    """Area that pairs which do not see their ground would hide, m2: like that found in one pair, or most pairs blind."""
+    sees = np.isfinite(year.seen) & (year.seen > 0)
+    once = year.active & (year.disturbed == 1) & sees
     share = year.seen[once]
-    return float((year.weights[once] * (1 - share) / share).sum())
+    hardly = (year.states == State.QUIET) & sees & (year.seen < LEAST_SEEN)
+    return float((year.weights[once] * (1 - share) / share).sum() + year.weights[hardly].sum())
 
 
 def _smallest_area(year: _Year) -> float:

@@ -180,9 +180,9 @@ class YearMethod:
             where[inner] = reference[block.rows, block.cols]
             where &= np.isfinite(ready.levels)
             parts = tuple(np.zeros((rows, SCORE_STEPS), np.int64) for rows in (pairs, pairs, 1))
-            for values, counts in zip(
-                (ready.scores, wide_scores(ready.scores), _lowest(ready.scores)[None]), parts, strict=True
-            ):
+            # ground that is its own control may be worked: its highest scores stand for the lowest of undisturbed ground
+            lowest = _lowest(ready.scores if grounds.has_control else -ready.scores)
+            for values, counts in zip((ready.scores, wide_scores(ready.scores), lowest[None]), parts, strict=True):
                 count_scores(values, where, SCORE_LOW, SCORE_STEP, counts)
             return parts[0], parts[1], parts[2]
 
@@ -231,7 +231,7 @@ class YearMethod:
             axis=1,
         )
         partial = -np.inf
-        if expected.grounds.has_control and lowest.sum() > 0:
+        if lowest.sum() > 0:
             partial = float(quantile_of(lowest, PARTIAL_SHARE)[0]) - PARTIAL_STEP
         control = expected.grounds.control
         logger.info(
