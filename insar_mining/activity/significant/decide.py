@@ -154,9 +154,10 @@ def _near(codes, p, reach, y, x):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _mostly_cores(codes):  # type: ignore[no-untyped-def]
-    """Grade each cell: 1 certain in most of the pairs in which it is near work, of some pairs; 2 its neighbours too."""
+    """Whether a cell and all its neighbours are certain in most of the pairs in which each is near work."""
     pairs, rows, cols = codes.shape
-    out = np.zeros((rows, cols), np.uint8)
+    mostly = np.zeros((rows, cols), np.bool_)
+    out = np.zeros((rows, cols), np.bool_)
     for y in range(rows):
         for x in range(cols):
             near = 0
@@ -164,22 +165,20 @@ def _mostly_cores(codes):  # type: ignore[no-untyped-def]
             for p in range(pairs):
                 near += 1 if codes[p, y, x] & NEAR else 0
                 core += 1 if codes[p, y, x] & CORE else 0
-            if near >= POOLED_PAIRS and 2 * core > near:
-                out[y, x] = 1
+            mostly[y, x] = near >= POOLED_PAIRS and 2 * core > near
     for y in range(1, rows - 1):
         for x in range(1, cols - 1):
-            if out[y, x] > 0 and out[y - 1 : y + 2, x - 1 : x + 2].min() > 0:
-                out[y, x] = 2
+            out[y, x] = mostly[y, x] and mostly[y - 1 : y + 2, x - 1 : x + 2].all()
     return out
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _level_near(mean, codes, inmost, mostly, p, y, x):  # type: ignore[no-untyped-def]
-    """Mean of the cores of a pair around a cell, the inmost ones weighted; of those of most pairs where there are."""
+    """Mean around a cell of the cells that are inmost in most pairs; else of the pair's cores, the inmost weighted."""
     rows, cols = codes.shape[1:]
     weight = 0.0
     total = 0.0
-    pooled_weight = 0.0
+    count = 0
     pooled = 0.0
     for v in range(max(y - LEVEL_REACH, 0), min(y + LEVEL_REACH + 1, rows)):
         for u in range(max(x - LEVEL_REACH, 0), min(x + LEVEL_REACH + 1, cols)):
@@ -190,13 +189,11 @@ def _level_near(mean, codes, inmost, mostly, p, y, x):  # type: ignore[no-untype
                 w = CORE_WEIGHT if inmost[p, v, u] else 1.0
                 weight += w
                 total += w * m
-            if mostly[v, u] > 0 and codes[p, v, u] & NEAR:
-                # cells beside others of the border read a little of the ground beyond it
-                w = 1.0 if mostly[v, u] == 2 else 1e-3
-                pooled_weight += w
-                pooled += w * m
+            if mostly[v, u] and codes[p, v, u] & NEAR:
+                count += 1
+                pooled += m
     # cells that happen to read low in this pair are more often cores of it
-    return pooled / pooled_weight if pooled_weight > 0 else total / weight
+    return pooled / count if count > 0 else total / weight
 
 
 @numba.njit(cache=True, nogil=True)
