@@ -1,7 +1,7 @@
 """The default method on the scenes of :mod:`insar_mining.simulate.control_rows`, with surroundings and without.
 
-``python benchmarks/bench_control.py [seeds] [name ...]``: seeds of each row (20), rows whose names hold a word.
-Results are kept in benchmarks/results/control.md.
+``python benchmarks/bench_control.py [seeds] [worlds] [name ...]``: seeds of each row (20) and of the random worlds
+(200), rows whose names hold a word. Results are kept in benchmarks/results/control.md.
 """
 
 from __future__ import annotations
@@ -23,40 +23,44 @@ def measured(coh: xr.DataArray) -> tuple[float, float, float]:
     return row.area_m2, row.area_low_m2, row.area_high_m2
 
 
-def line(row: Row, seeds: int, *, surroundings: bool) -> str:
-    """One line of the table."""
-    truth, found = [], []
+def lines(row: Row, seeds: int, *, alone: bool) -> list[str]:
+    """Lines of the table: with surroundings, and without."""
+    truth, found, without = [], [], []
     for seed in range(seeds):
         world = row.make(np.random.default_rng([2026, seed]))
         truth.append(world.worked_m2)
-        found.append(measured(world.coh if surroundings else without_surroundings(world.coh)))
-    true, (area, low, high) = np.array(truth), np.array(found).T
+        found.append(measured(world.coh))
+        if alone:
+            without.append(measured(without_surroundings(world.coh)))
+    out = [_line(row.name, "with", np.array(truth), np.array(found))]
+    return [*out, _line(row.name, "without", np.array(truth), np.array(without))] if alone else out
+
+
+def _line(name: str, where: str, true: np.ndarray, found: np.ndarray) -> str:
+    area, low, high = found.T
     held = int(((low <= true) & (true <= high)).sum())
-    where = "with" if surroundings else "without"
     if not true.any():
         clean = int(((area <= 5000) & (low == 0)).sum())
-        cells = f"0 | at most {area.max():,.0f} m2, low 0 in {int((low == 0).sum())}, both in {clean} of {seeds}"
-    else:
-        error = 100 * (area / true - 1)
-        cells = (
-            f"{true.mean():,.0f} m2 | {error.mean():+.1f} +- {error.std():.1f} % ({error[np.abs(error).argmax()]:+.1f})"
-        )
-    half = np.median((high - low) / 2 / np.maximum(true, 1)) if true.any() else np.nan
-    width = "" if np.isnan(half) else f"{100 * half:.1f} %"
-    return f"| {row.name} | {where} | {cells} | {held} of {seeds} | {width} |"
+        cells = f"0 | at most {area.max():,.0f} m2, low 0 in {int((low == 0).sum())}, both in {clean} of {true.size}"
+        return f"| {name} | {where} | {cells} | {held} of {true.size} | |"
+    error = 100 * (area / true - 1)
+    cells = f"{true.mean():,.0f} m2 | {error.mean():+.1f} +- {error.std():.1f} % ({error[np.abs(error).argmax()]:+.1f})"
+    width = 100 * np.median((high - low) / 2 / true)
+    return f"| {name} | {where} | {cells} | {held} of {true.size} | {width:.1f} % |"
 
 
-def main(seeds: int, words: list[str]) -> None:
+def main(seeds: int, worlds: int, words: list[str]) -> None:
     """Print the table."""
     print("| scene | surroundings | truth | error: mean +- sd (worst), or false area | interval holds | half-width |")
     print("|---|---|---|---|---|---|")
     for row in every_row():
         if words and not any(word in row.name for word in words):
             continue
-        for surroundings in (True, False):
-            print(line(row, seeds, surroundings=surroundings), flush=True)
+        random = row.name.startswith("random worlds")
+        print("\n".join(lines(row, worlds if random else seeds, alone=not random)), flush=True)
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore", InsarMiningWarning)
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20, sys.argv[2:])
+    seeds, worlds = (int(sys.argv[place]) if len(sys.argv) > place else usual for place, usual in ((1, 20), (2, 200)))
+    main(seeds, worlds, sys.argv[3:])
