@@ -229,7 +229,7 @@ def _contrast(year: _Year) -> FloatArray:
 
 
 def _hidden(year: _Year) -> float:
-    """Area that pairs which do not see their ground would hide, m2: like that found in one pair, or most pairs blind."""
+    """Area that pairs which do not see their ground would hide, m2: seen in one pair, or where most are blind."""
     sees = np.isfinite(year.seen) & (year.seen > 0)
     once = year.active & (year.disturbed == 1) & sees
     share = year.seen[once]

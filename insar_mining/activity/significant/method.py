@@ -180,7 +180,7 @@ class YearMethod:
             where[inner] = reference[block.rows, block.cols]
             where &= np.isfinite(ready.levels)
             parts = tuple(np.zeros((rows, SCORE_STEPS), np.int64) for rows in (pairs, pairs, 1))
-            # ground that is its own control may be worked: its highest scores stand for the lowest of undisturbed ground
+            # ground that is its own control may be worked: its highest scores stand for the lowest of quiet ground
             lowest = _lowest(ready.scores if grounds.has_control else -ready.scores)
             for values, counts in zip((ready.scores, wide_scores(ready.scores), lowest[None]), parts, strict=True):
                 count_scores(values, where, SCORE_LOW, SCORE_STEP, counts)
