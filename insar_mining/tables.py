@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from insar_mining.files import write_text
+from insar_mining.files import appears_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 # what a spreadsheet takes for a formula (OWASP, CSV injection); a number may begin with a sign
 # (apostrophes before it count, so that `unescaped` gives every text back)
 FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+QUOTED = re.compile(r'[,"\r\n]')
+ROWS_AT_ONCE = 10_000
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
@@ -27,18 +31,99 @@ def csv_text(table: pd.DataFrame, *, digits: int | None = 10) -> str:
     digits : int, optional
         Significant digits of floating-point numbers; None writes every number so that it reads back the same.
     """
-    safe = table.copy(deep=False)
-    for number, kind in enumerate(table.dtypes):
-        if kind.kind not in "biufcmM":
-            safe.isetitem(number, list(table.iloc[:, number].map(harmless)))
-    safe.columns = [harmless(name) for name in table.columns]
-    float_format = None if digits is None else f"%.{digits}g"
-    return str(safe.to_csv(index=False, float_format=float_format, lineterminator="\n"))
+    return "".join(_csv_parts(table, digits))
 
 
 def write_table(path: Path, table: pd.DataFrame, *, digits: int | None = 10) -> Path:
     """Write a table as CSV, whole or not at all, and return the path; see `csv_text`."""
-    return write_text(path, csv_text(table, digits=digits))
+    with _opened(path) as handle:
+        handle.writelines(_csv_parts(table, digits))
+    return path
+
+
+def write_in_parts(folder: Path, parts: Iterable[Mapping[str, pd.DataFrame]], *, digits: int | None = 10) -> list[Path]:
+    """Write tables that come part by part, each whole or not at all, and return their paths.
+
+    Parameters
+    ----------
+    folder : Path
+    parts : iterable of mappings
+        Rows of every table by its name; the first part has the columns of all.
+    digits : int, optional
+        See `csv_text`.
+    """
+    handles: dict[str, TextIO] = {}
+    with ExitStack() as stack:
+        for part in parts:
+            for name, table in part.items():
+                is_first = name not in handles
+                if is_first:
+                    handles[name] = stack.enter_context(_opened(folder / f"{name}.csv"))
+                handles[name].writelines(_csv_parts(table, digits, header=is_first))
+    return [folder / f"{name}.csv" for name in handles]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    with appears_whole(path) as partial, partial.open("w", encoding="utf-8", newline="") as handle:
+        yield handle
+
+
+def _csv_parts(table: pd.DataFrame, digits: int | None, *, header: bool = True) -> Iterator[str]:
+    """Yield a table as CSV, some rows at a time: what pandas writes, without its copies of the whole table."""
+    if any(kind.kind not in "biufOU" or not _is_plain(kind) for kind in table.dtypes):
+        safe = table.copy(deep=False)
+        for number, kind in enumerate(table.dtypes):
+            if kind.kind not in "biufcmM":
+                safe.isetitem(number, list(table.iloc[:, number].map(harmless)))
+        safe.columns = [harmless(name) for name in table.columns]
+        float_format = None if digits is None else f"%.{digits}g"
+        yield str(safe.to_csv(index=False, header=header, float_format=float_format, lineterminator="\n"))
+        return
+    if header:
+        yield ",".join(_quoted(str(harmless(name))) for name in table.columns) + "\n"
+    for start in range(0, len(table), ROWS_AT_ONCE):
+        part = table.iloc[start : start + ROWS_AT_ONCE]
+        columns = [_cells(part.iloc[:, number], digits) for number in range(part.shape[1])]
+        if len(columns) == 1:  # an empty line would be no row
+            columns = [[cell or '""' for cell in columns[0]]]
+        yield "\n".join(map(",".join, zip(*columns, strict=True))) + "\n"
+
+
+def _is_plain(kind: Any) -> bool:
+    """Tell whether a type of column is one of numpy's or text, and no other of pandas' own."""
+    import numpy as np
+    import pandas as pd
+
+    return isinstance(kind, (np.dtype, pd.StringDtype)) and kind != np.dtype("float16")
+
+
+def _cells(column: pd.Series[Any], digits: int | None) -> list[str]:
+    """Return the cells of a column as CSV has them."""
+    import pandas as pd
+
+    kind = column.dtype.kind
+    if kind in "biu":
+        return list(map(str, column.tolist()))
+    if kind == "f":
+        missing = column.isna().to_numpy()
+        if digits is None:
+            texts = column.to_numpy().astype(str).tolist()
+        else:
+            texts = [f"%.{digits}g" % value for value in column.tolist()]
+        return ["" if gone else text for gone, text in zip(missing, texts, strict=True)] if missing.any() else texts
+    if isinstance(column.dtype, pd.StringDtype) or pd.api.types.infer_dtype(column, skipna=True) == "string":
+        # most columns of text hold few texts, often
+        codes, texts = pd.factorize(column.to_numpy(object))
+        known = [_quoted(harmless(text)) for text in texts]
+        known.append("")  # number -1: missing
+        return [known[code] for code in codes.tolist()]
+    return ["" if pd.isna(value) else _quoted(str(harmless(value))) for value in column.tolist()]
+
+
+def _quoted(text: str) -> str:
+    """Return a cell as CSV has it: in quotes if it holds a comma, a quote or an end of a line."""
+    return '"' + text.replace('"', '""') + '"' if QUOTED.search(text) else text
 
 
 def harmless(value: Any) -> Any:

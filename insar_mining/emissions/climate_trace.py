@@ -6,7 +6,7 @@ keys carries ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ import pandas as pd
 from insar_mining.emissions.confidence import lower_of
 from insar_mining.emissions.tabular import TEXTS, read_back, shipped, write_table
 from insar_mining.errors import EmissionsError
+from insar_mining.tables import write_in_parts
 
 SCHEMAS = ("v5", "2024")
+ROWS_AT_ONCE = 5_000  # assets and years that are in memory as rows of a file
 SECTOR = "mineral-extraction"
 OTHER = "other-mining-quarrying"
 CAPACITY = "Metal resource contained in the mine"
@@ -91,15 +93,25 @@ def export(assets: pd.DataFrame, folder: Path | str, schema: str, *, gwp_set: st
     folder = Path(folder)
     subsectors = shipped("subsectors").set_index("mineral")
     known = assets.assign(subsector=assets["mineral"].map(subsectors["subsector"]).fillna(OTHER))
-    written = []
+    known = known.sort_values(["asset_id", "year"], kind="stable", ignore_index=True)
     if schema == "2024":
-        for name, table in _wide(known, gwp_set).items():
-            written.append(write_table(folder / f"{SECTOR}_{name}.csv", table))
-        return written
+        named = ({f"{SECTOR}_{name}": table for name, table in _wide(part, gwp_set).items()} for part in _parts(known))
+        return write_in_parts(folder, named, digits=None)
+    written = []
     for subsector, rows in known.groupby("subsector", sort=True):
-        for name, table in _long(rows, subsectors, gwp_set, date).items():
-            written.append(write_table(folder / f"{subsector}_{name}.csv", table))
+        named = (
+            {f"{subsector}_{name}": table for name, table in _long(part, subsectors, gwp_set, date).items()}
+            for part in _parts(rows)
+        )
+        written += write_in_parts(folder, named, digits=None)
+        written.append(write_table(folder / f"{subsector}_country_emissions.csv", _countries(rows)))
     return written
+
+
+def _parts(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Cut a sorted table of assets and years, so that no file is in memory as a whole."""
+    for start in range(0, max(len(rows), 1), ROWS_AT_ONCE):
+        yield rows.iloc[start : start + ROWS_AT_ONCE]
 
 
 def _long(rows: pd.DataFrame, subsectors: pd.DataFrame, gwp_set: str, date: str) -> Mapping[str, pd.DataFrame]:
@@ -177,7 +189,6 @@ def _long(rows: pd.DataFrame, subsectors: pd.DataFrame, gwp_set: str, date: str)
         "emissions_sources": sources[V5_COLUMNS],
         "emissions_sources_confidence": confidence[CONFIDENCE_COLUMNS],
         "emissions_sources_uncertainty": uncertainty,
-        "country_emissions": _countries(sources),
     }
 
 
@@ -198,15 +209,21 @@ def _confidence(rows: pd.DataFrame) -> dict[str, pd.Series[str]]:
     }
 
 
-def _countries(sources: pd.DataFrame) -> pd.DataFrame:
-    keys = ["iso3_country", "start_time", "end_time", "sector", "subsector", "gas"]
-    sums = sources.groupby(keys, sort=True)["emissions_quantity"].sum(min_count=1).reset_index()
-    return sums.assign(emissions_quantity_units="tonnes", temporal_granularity="annual")[COUNTRY_COLUMNS]
+def _countries(rows: pd.DataFrame) -> pd.DataFrame:
+    """Sum the sources of a subsector by country, year and gas."""
+    sums = rows.groupby(["iso3", "year", "subsector"], sort=True)[list(GASES.values())].sum(min_count=1)
+    sums.columns = pd.Index(list(GASES), name="gas")
+    table = sums.stack(future_stack=True).rename("emissions_quantity").reset_index()
+    year = table["year"].astype(int).astype(str)
+    table = table.rename(columns={"iso3": "iso3_country"}).assign(
+        sector=SECTOR, start_time=year + "-01-01 00:00:00", end_time=year + "-12-31 00:00:00",
+        emissions_quantity_units="tonnes", temporal_granularity="annual",
+    )  # fmt: skip
+    return table.sort_values(["iso3_country", "start_time", "gas"], ignore_index=True)[COUNTRY_COLUMNS]
 
 
 def _wide(rows: pd.DataFrame, gwp_set: str) -> dict[str, pd.DataFrame]:
     """Return the three files of 2024: a row per asset and year."""
-    rows = rows.sort_values(["asset_id", "year"], kind="stable", ignore_index=True)
     year = rows["year"].astype(int).astype(str)
     table = pd.DataFrame(
         {"sector": SECTOR, "sub-sector": rows["subsector"], "start_date": year + "-01-01", "end_date": year + "-12-31"}

@@ -280,12 +280,16 @@ def look_up(keys: pd.DataFrame, factors: pd.DataFrame, activities: Sequence[pd.S
         of_level = index.get(level, {})
         names = _folded(keys[level], level) if level != "world" else [""] * len(keys)
         numbers, tied = [-1] * len(keys), {}
-        if of_level:
-            for row, (name, day, activity) in enumerate(zip(names, days, words, strict=True)):
-                if name in of_level:
-                    numbers[row], other = _nearest(of_level[name], activity, day)
-                    if other >= 0:
-                        tied[row] = other
+        known: dict[tuple[Any, ...], tuple[int, int]] = {}  # many rows ask for the same
+        for row, asked in enumerate(zip(names, days, words, strict=True) if of_level else ()):
+            name, day, activity = asked
+            if name not in of_level:
+                continue
+            if asked not in known:
+                known[asked] = _nearest(of_level[name], activity, day)
+            numbers[row], other = known[asked]
+            if other >= 0:
+                tied[row] = other
         found[level] = numbers
         ties.append(tied)
     table = pd.DataFrame(found, index=keys.index).assign(chosen=-1)
