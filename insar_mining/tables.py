@@ -114,8 +114,8 @@ def _cells(column: pd.Series[Any], digits: int | None) -> list[str]:
         return ["" if gone else text for gone, text in zip(missing, texts, strict=True)] if missing.any() else texts
     if isinstance(column.dtype, pd.StringDtype) or pd.api.types.infer_dtype(column, skipna=True) == "string":
         # most columns of text hold few texts, often
-        codes, texts = pd.factorize(column.to_numpy(object))
-        known = [_quoted(harmless(text)) for text in texts]
+        codes, different = pd.factorize(column.to_numpy(object))
+        known = [_quoted(harmless(text)) for text in different]
         known.append("")  # number -1: missing
         return [known[code] for code in codes.tolist()]
     return ["" if pd.isna(value) else _quoted(str(harmless(value))) for value in column.tolist()]

@@ -211,9 +211,10 @@ def _confidence(rows: pd.DataFrame) -> dict[str, pd.Series[str]]:
 
 def _countries(rows: pd.DataFrame) -> pd.DataFrame:
     """Sum the sources of a subsector by country, year and gas."""
-    sums = rows.groupby(["iso3", "year", "subsector"], sort=True)[list(GASES.values())].sum(min_count=1)
-    sums.columns = pd.Index(list(GASES), name="gas")
-    table = sums.stack(future_stack=True).rename("emissions_quantity").reset_index()
+    keys = ["iso3", "year", "subsector"]
+    sums = rows.groupby(keys, sort=True)[list(GASES.values())].sum(min_count=1).reset_index()
+    by_gas = sums.rename(columns={column: gas for gas, column in GASES.items()})
+    table = by_gas.melt(id_vars=keys, var_name="gas", value_name="emissions_quantity")
     year = table["year"].astype(int).astype(str)
     table = table.rename(columns={"iso3": "iso3_country"}).assign(
         sector=SECTOR, start_time=year + "-01-01 00:00:00", end_time=year + "-12-31 00:00:00",
