@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 from affine import Affine
 
 from insar_mining.errors import OutputError
@@ -24,7 +25,13 @@ VALUES = np.arange(64.0 * 64.0, dtype=np.float32).reshape(64, 64)
 def one_map(task: Task, folder: Path, steps: object) -> Finished:
     out = folder / "mines" / task.id
     write_cog(out / "map.tif", VALUES, crs="EPSG:32629", transform=Affine(20, 0, 5e5, 0, -20, 3e6), names=["coherence"])
+    xr.Dataset({"coherence": (("y", "x"), VALUES)}).to_zarr(out / "coherence.zarr", consolidated=False)
     return Finished(out)
+
+
+def count(portfolio: Portfolio) -> int:
+    """Files of the result, and the plan."""
+    return 1 + sum(path.is_file() for path in (portfolio.folder / "mines").rglob("*"))
 
 
 @pytest.fixture
@@ -62,7 +69,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.mark.filterwarnings("ignore")  # those of boto and of the server
 def test_s3(portfolio: Portfolio, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = {"endpoint_url": bucket, "skip_instance_cache": True}
-    assert publish(portfolio, "s3://mines/all", **storage) == 2
+    assert publish(portfolio, "s3://mines/all", **storage) == count(portfolio)
     assert publish(portfolio, "s3://mines/all", **storage) == 1  # the plan may have changed at the same size, a map not
     for name, value in {
         "AWS_S3_ENDPOINT": bucket.removeprefix("http://"),
@@ -72,11 +79,14 @@ def test_s3(portfolio: Portfolio, bucket: str, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv(name, value)
     with rasterio.Env(), rasterio.open("/vsis3/mines/all/mines/mine-000/map.tif") as source:
         np.testing.assert_array_equal(source.read(1), VALUES)
+    store = "s3://mines/all/mines/mine-000/coherence.zarr"
+    with xr.open_zarr(store, storage_options=storage, consolidated=False) as cube:
+        np.testing.assert_array_equal(cube["coherence"], VALUES)
     with pytest.raises(OutputError):
         publish(portfolio, "s3://nowhere/all", **storage)
 
 
 def test_a_folder(portfolio: Portfolio, tmp_path: Path) -> None:
-    assert publish(portfolio, f"file://{tmp_path}/copy") == 2
+    assert publish(portfolio, f"file://{tmp_path}/copy") == count(portfolio)
     source = portfolio.folder / "mines" / "mine-000" / "map.tif"
     assert (tmp_path / "copy" / "mines" / "mine-000" / "map.tif").read_bytes() == source.read_bytes()
