@@ -19,8 +19,8 @@ from insar_mining.simulate.control_rows import Row, every_row, without_surroundi
 
 def measured(coh: xr.DataArray) -> tuple[float, float, float]:
     """Area and its bounds, m2."""
-    (row,) = area_intervals(coh, significant_activity(coh)).itertuples()
-    return row.area_m2, row.area_low_m2, row.area_high_m2
+    row = area_intervals(coh, significant_activity(coh)).iloc[0]
+    return float(row["area_m2"]), float(row["area_low_m2"]), float(row["area_high_m2"])
 
 
 def lines(row: Row, seeds: int, *, alone: bool) -> list[str]:
