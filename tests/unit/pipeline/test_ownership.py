@@ -60,7 +60,7 @@ def test_the_names_are_those_of_a_result(bench: Bench) -> None:
     tested = {pattern(name) for name in NAMES}
     assert {name for name in written if name.endswith((".csv", ".html", ".json", ".yaml", ".zarr"))} <= tested
     assert {name for name in written if name.endswith((".tif", ".qml"))} - tested <= {
-        *("duty_N.qml", "classes_N.qml", "active_dates.qml", "rgb_N.qml"),
+        *("states_N.tif", "duty_N.qml", "classes_N.qml", "active_dates.qml", "rgb_N.qml"),
     }
 
 

@@ -351,8 +351,9 @@ def test_a_foreign_record_decides_nothing(bench: Bench) -> None:
     before = {path for path in bench.out.parent.rglob("*") if ".dates" not in path.parts}
     bench.run(end="2022-12-31")
     gone = before - set(bench.out.parent.rglob("*"))
-    maps = ("active_2023", "duty_2023", "rgb_2021_2022_2023", "classes_2021_2022_2023", "class_bands_2021_2022_2023")
-    styled = {"active_2023.qml", "duty_2023.qml", "ndai_2023.qml", "classes_2021_2022_2023.qml"}
+    maps = [f"{name}_2023" for name in ("active", "duty", "states")]
+    maps += [f"{name}_2021_2022_2023" for name in ("rgb", "classes", "class_bands")]
+    styled = {f"{name}.qml" for name in (*maps, "ndai_2023") if not name.startswith(("states", "class_bands"))}
     assert {path.name for path in gone} == {"class_areas.csv", *styled, *(f"{name}.tif" for name in maps)}
     assert bench.out.with_name("user.txt").read_text("utf-8") == "keep me"
     assert (bench.out / "ndai_2023.tif").read_bytes() == b"changed by the user"

@@ -14,7 +14,7 @@ from insar_mining.errors import OutputError
 from insar_mining.portfolio import monitor
 from insar_mining.portfolio.monitor import update
 from tests.unit.pipeline import conftest
-from tests.unit.pipeline.conftest import Bench, DoublePlan, scene_table
+from tests.unit.pipeline.conftest import Bench, DoublePlan, cells_of_mine, scene_table
 
 STARTS, STOPS = "20210601", "20210707"  # first dates of the first worked pair and of the first idle one
 # of few pairs the method says so
@@ -25,7 +25,8 @@ def coherence_of(plan: DoublePlan) -> np.ndarray[Any, np.dtype[np.float32]]:
     """A quarter of the mine is worked between two dates; the rest is stable."""
     values = np.random.default_rng(int(plan.pair[:8])).normal(0.9, 0.015, plan.grid.shape)
     if STARTS <= plan.pair[:8] < STOPS:
-        values[: plan.grid.height // 2, plan.grid.width // 2 :] = 0.25
+        mine = values[cells_of_mine(plan.grid.transform)]
+        mine[: mine.shape[0] // 2, mine.shape[1] // 2 :] = 0.25
     return values.clip(0, 1).astype(np.float32)
 
 
