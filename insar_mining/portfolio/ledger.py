@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -18,6 +19,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 from insar_mining.doors import parse_json
 from insar_mining.errors import OutputError
@@ -89,6 +92,12 @@ class Record:
     format: int = FORMAT
 
 
+@functools.cache
+def _reader() -> TypeAdapter[Record]:
+    """Return what reads a record from plain values, each of its type."""
+    return TypeAdapter(Record)
+
+
 class Ledger:
     """The records and locks of a portfolio's folder."""
 
@@ -102,10 +111,11 @@ class Ledger:
             values = parse_json((self.folder / f"{task_id}.json").read_bytes())
             if not isinstance(values, dict) or values.get("format") != FORMAT:
                 return None
-            outputs = {name: (int(size), str(digest)) for name, (size, digest) in values.pop("outputs").items()}
-            return Record(**{**values, "outputs": outputs, "lost": tuple(values["lost"])})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            record: Record = _reader().validate_python(values)
+        except (OSError, ValueError):  # what does not validate is a ValueError
             return None
+        told = {"type", "message"} <= set(record.error) if record.state == "failed" else True
+        return record if told and all({"what", "reason"} <= set(one) for one in record.lost) else None
 
     def write(self, record: Record) -> None:
         """Write a record, whole or not at all.

@@ -11,6 +11,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter
 
 from insar_mining.doors import parse_json
 from insar_mining.errors import OptionError, OutputError
@@ -149,7 +150,7 @@ def open_portfolio(folder: Path | str) -> Portfolio:
                 f"{path}: was written by another version (format {said['format']}, this one reads {FORMAT}). Plan the "
                 "portfolio again into the same folder: finished maps are kept"
             )
-        tasks = [Task(**task) for task in said["tasks"]]
+        tasks = TypeAdapter(list[Task]).validate_python(said["tasks"])
         _check_rows(said["mines"])
         return Portfolio(folder, said["mines"], tasks, said["made_from"], said["totals"])
     except OSError as error:

@@ -11,6 +11,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -46,7 +47,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         crs=4326,
     )
     frame.to_file(folder / "mines.gpkg")
-    write_records(records([("b", 30, day, square(-180, -70, 360)) for day in (0, 12)]), folder / "records.geojson")
+    world = shapely.box(-180, -70, 180, 70)
+    write_records(records([("b", 30, day, world) for day in (0, 12)]), folder / "records.geojson")
     made = plan_portfolio(folder / "mines.gpkg", folder / "out", OPTIONS, catalogue=folder / "records.geojson")
     by_name = {task.inputs["mine"]["name"]: task for task in made.tasks}
     failed, done = by_name["pit 0007 <i>&"], by_name["pit 0123 <i>&"]
