@@ -137,6 +137,23 @@ def html_table(cells: dict[str, nbformat.NotebookNode], name: str) -> pd.DataFra
 
 
 @pytest.mark.slow
+def test_the_notebook_of_what_fools_it_is_not_fooled(offline: Path) -> None:
+    cells = executed(
+        NOTEBOOKS / "what_fools_it.ipynb", offline, ("rain-map", "tight-look", "weather-look", "woods-look")
+    )
+    table = html_table(cells, "table")
+    assert len(table) == 7
+    for name, row in table.iterrows():
+        assert row["area_low_m2"] <= row["true_m2"] <= row["area_high_m2"], name
+        assert row["area_high_m2"] > 0, name
+        if "wood" not in str(name):
+            assert row["area_m2"] == pytest.approx(row["true_m2"], rel=0.05, abs=5000), name
+    assert "WEATHER" in table.loc["rain on soil", "flags"]
+    assert "NO_CONTROL" in table.loc["tight, without", "flags"]
+    assert "DOUBT" in table.loc["woods inside and outside", "flags"]
+
+
+@pytest.mark.slow
 def test_the_notebook_of_tracks_and_pairs_finds_what_the_record_holds(offline: Path) -> None:
     record = NOTEBOOKS / "recorded_search.geojson"
     shutil.copy(record, offline)
