@@ -138,9 +138,8 @@ def html_table(cells: dict[str, nbformat.NotebookNode], name: str) -> pd.DataFra
 
 @pytest.mark.slow
 def test_the_notebook_of_what_fools_it_is_not_fooled(offline: Path) -> None:
-    cells = executed(
-        NOTEBOOKS / "what_fools_it.ipynb", offline, ("rain-map", "tight-look", "weather-look", "woods-look")
-    )
+    figures = ("rain-map", "tight-look", "weather-look", "woods-look")
+    cells = executed(NOTEBOOKS / "what_fools_it.ipynb", offline, figures)
     table = html_table(cells, "table")
     assert len(table) == 7
     for name, row in table.iterrows():
