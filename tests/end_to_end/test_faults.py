@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+import rasterio.mask
 from shapely.geometry import box, mapping
 from typer.testing import CliRunner
 
@@ -190,8 +192,7 @@ def orbit_elsewhere(product: Path) -> str:
         for element in vectors(root):
             element.text = str(float(element.text or 0) + 80_000.0)
 
-    edit_annotation(product, edit)
-    return "beyond the limit of 250 m"
+    return edit_annotation(product, edit)  # its tie points contradict the orbit
 
 
 def no_bursts(product: Path) -> str:
@@ -212,8 +213,7 @@ def other_bursts(product: Path) -> str:
         assert bursts is not None
         bursts.append(bursts[0])
 
-    edit_annotation(product, edit)
-    return measurement(product).name
+    return edit_annotation(product, edit)
 
 
 def burst_too_few(product: Path) -> str:
@@ -457,8 +457,15 @@ def test_a_stack_is_run_within_a_gigabyte(stack: Stack, tmp_path: Path) -> None:
     assert peak_bytes(2**30, "run", str(mine), *period, *places) < 2**30
     maps = sorted((out / "coherence").glob("2*.tif"))
     assert len(maps) == 3
-    assert min(np.nanmean(read(path)) for path in maps) > 0.8
+    assert min(np.nanmean(within_the_mine(path)) for path in maps) > 0.8
     assert (out / "report.html").exists()
+
+
+def within_the_mine(path: Path) -> np.ndarray:
+    """Read the cells of the mine: the simulated ground ends at its edge, the map goes on."""
+    with rasterio.open(path) as source:
+        inside = gpd.GeoSeries([AREA], crs=4326).to_crs(source.crs)
+        return np.asarray(rasterio.mask.mask(source, inside, nodata=np.nan)[0])
 
 
 def peak_bytes(limit: int, *arguments: str) -> int:
