@@ -44,6 +44,7 @@ def analyse(
     options: AnalyseOptions,
     out: parameters.ResultFolder = None,
     as_json: parameters.Json = False,
+    wide: parameters.Wide = False,
 ) -> None:
     """Turn a folder of coherence maps, whoever made them, into yearly activity and a report.
 
@@ -62,4 +63,4 @@ def analyse(
     target = out or Path(f"{options.mine.stem}-result")
     with speech.progress() as show:
         result = do(options.folder, options.mine, out=target, options=options, progress=show)
-    print_result(result, speech, as_json=as_json)
+    print_result(result, speech, as_json=as_json, wide=wide)

@@ -38,6 +38,7 @@ def demo(
         bool, typer.Option("--keep-scenes", help="Keep the simulated scenes, half a gigabyte, after the maps are made.")
     ] = False,
     as_json: parameters.Json = False,
+    wide: parameters.Wide = False,
 ) -> None:
     """Simulate a small open-pit mine under a real orbit and do the whole job on it, offline.
 
@@ -75,7 +76,7 @@ def demo(
     if as_json:
         print_table(table, as_json=True)
         return
-    print_result(result, speech, as_json=False)
+    print_result(result, speech, as_json=False, wide=wide)
     shown = table.drop(columns=["edge_share", "published_m2"])
     shown = shown.rename(columns={"difference_percent": "diff_%", "published_difference_percent": "published_diff_%"})
     print_table(shown, as_json=False, title="Active area found beside the area simulated (true cell areas)")

@@ -14,6 +14,9 @@ Plot = Annotated[
     typer.Option("--plot", help="Plot to write (.png, .svg or .pdf): calendar, footprints over the mine, pairs."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Wide = Annotated[
+    bool, typer.Option("--wide", help="Print every column of activity.csv instead of areas, intervals and flags.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and write nothing.")]
 Config = Annotated[
     Path | None,

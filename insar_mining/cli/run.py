@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = parameters.new_app()
 
-ACTIVITY_SHOWN = ("year", "n_pairs", "active_pixels", "area_m2", "area_low_m2", "area_high_m2", "flags")
+ACTIVITY_SHOWN = ("year", "n_pairs", "area_m2", "area_low_m2", "area_high_m2", "flags")
 
 OFFERED = (
     "mine",
@@ -61,6 +61,7 @@ def run(
     out: parameters.ResultFolder = None,
     dry_run: parameters.DryRun = False,
     as_json: parameters.Json = False,
+    wide: parameters.Wide = False,
 ) -> None:
     """Turn Sentinel-1 products into yearly activity and a report.
 
@@ -86,7 +87,7 @@ def run(
     if dry_run:
         print_plan(planned, as_json=as_json)
     else:
-        print_result(result, speech, as_json=as_json)
+        print_result(result, speech, as_json=as_json, wide=wide)
 
 
 def print_plan(planned: RunPlan, *, as_json: bool) -> None:
@@ -159,13 +160,18 @@ def print_archive(archive: ArchivePlan) -> None:
     )
 
 
-def print_result(result: Result, speech: Speech, *, as_json: bool) -> None:
+def print_result(result: Result, speech: Speech, *, as_json: bool, wide: bool = False) -> None:
     """Print the yearly activity of a result, and where everything is."""
     if as_json:
         print_table(result.activity, as_json=True)
     else:
-        shown = [name for name in ACTIVITY_SHOWN if name in result.activity.columns]
-        print_table(result.activity[shown], as_json=False, title=f"Activity of {result.mine.name}")
+        table = result.activity
+        if "flags" in table.columns:
+            table = table.assign(flags=table["flags"].str.replace("; ", "\n"))
+        shown = table[[name for name in ACTIVITY_SHOWN if name in table.columns]]
+        if wide:  # some twenty columns are read as rows
+            shown = table.astype(object).set_index("year").T.rename_axis(index="column", columns=None).reset_index()
+        print_table(shown, as_json=False, title=f"Activity of {result.mine.name}")
     kept = int(result.scenes["kept"].sum())
     speech.say(
         f"{kept} of {len(result.scenes)} pairs kept; {len(result.skipped)} inputs left out (the report says why)"

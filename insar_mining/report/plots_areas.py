@@ -16,7 +16,7 @@ SQUARE_KM = 1e6
 
 
 def plot_areas(activity: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw the active area of every year, with its interval and the published convention beside it.
+    """Draw the active area of every year with its interval, and the published method's convention beside its own.
 
     Parameters
     ----------
@@ -42,10 +42,11 @@ def plot_areas(activity: pd.DataFrame, ax: Axes | None = None) -> Axes:
         offset = (place - (len(methods) - 1) / 2) * width
         of_method = f", {method} method" if len(methods) > 1 else ""
         handles += _draw_method(ax, rows, offset, width, AREA_COLOURS[place % len(AREA_COLOURS)], of_method)
-    nominal = activity["area_nominal_m2"].to_numpy(dtype=float, na_value=np.nan) / SQUARE_KM
+    published = activity[activity["method"].astype(str) == "published"]
+    nominal = published["area_nominal_m2"].to_numpy(dtype=float, na_value=np.nan) / SQUARE_KM
     if np.isfinite(nominal).any():
         handles += ax.plot(
-            activity["year"].to_numpy(dtype=float),
+            published["year"].to_numpy(dtype=float),
             nominal,
             linestyle="none",
             marker="D",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Hashable, Mapping
 
 import numpy as np
@@ -39,9 +40,12 @@ AREA_COLUMNS = {
 
 
 def flags_of_row(row: Mapping[Hashable, object]) -> list[str]:
-    """Return the flags of a year's row of activity.csv."""
+    """Return the flags of a year's row of activity.csv, their areas with thousands separated."""
     text = row.get("flags")
-    return [part.strip() for part in text.split(";") if part.strip()] if isinstance(text, str) else []
+    if not isinstance(text, str):
+        return []
+    readable = re.sub(r"(\d+) m2", lambda area: f"{int(area[1]):,} m²", text)
+    return [part.strip() for part in readable.split(";") if part.strip()]
 
 
 def states_section(content: ReportContent, frame: MapFrame) -> dict[str, object] | None:

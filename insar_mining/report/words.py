@@ -26,8 +26,9 @@ METHOD_WORDS = {
         "which years it counts as active."
     ),
     "significant": (
-        "A cell counts as active in a year when it lost more coherence than ground around the mine that is usually as "
-        "coherent as it did in the same pair, by more than chance can explain. Each year is decided on its own."
+        "Every cell is compared, pair by pair, with ground around the mine that is usually as coherent as it. It "
+        "counts as active in a year when it lost more coherence than that ground, by more than chance explains. "
+        "Each year is decided on its own."
     ),
 }
 

@@ -10,16 +10,19 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
 import insar_mining
 from insar_mining import cli
 from insar_mining.cli import COMMANDS, app, joined_paths
-from insar_mining.cli.speech import INTERRUPTED, UNEXPECTED, print_json, print_table
+from insar_mining.cli.run import print_result
+from insar_mining.cli.speech import INTERRUPTED, UNEXPECTED, Speech, print_json, print_table
 from insar_mining.errors import OptionError, SkippedInputWarning
 
 HEAVY = ("numpy", "pandas", "xarray", "rasterio", "geopandas", "numba", "matplotlib", "pydantic", "shapely", "scipy")
@@ -275,3 +278,35 @@ def test_an_option_of_one_value_is_not_given_twice(tmp_path: Path) -> None:
 )
 def test_several_elevation_models_count_together(given: list[str], expected: list[str]) -> None:
     assert joined_paths(given) == expected
+
+
+def test_the_table_of_a_result_shows_areas_intervals_and_flags_and_wide_shows_all(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    activity = pd.DataFrame(
+        {
+            "year": [2021, 2022],
+            "n_pairs": [11, 10],
+            "area_m2": [1_102_400.0, 0.0],
+            "area_low_m2": [881_772.0, 0.0],
+            "area_high_m2": [1_467_727.0, 24_000.0],
+            "area_nominal_m2": [275_600.0, 0.0],
+            "flags": ["NO_CONTROL; SEEN 79 %", None],
+        }
+    )
+    result = SimpleNamespace(
+        activity=activity,
+        mine=SimpleNamespace(name="Pit [7]"),
+        scenes=pd.DataFrame({"kept": [True]}),
+        skipped=(),
+        kept_maps=0,
+        report=tmp_path / "report.html",
+    )
+    speech = Speech(debug=False, quiet=True, verbose=False, errors=Console(stderr=True))
+    print_result(result, speech, as_json=False)
+    shown = capsys.readouterr().out
+    assert "Pit [7]" in shown
+    assert all(text in shown for text in ("1,102,400", "881,772", "1,467,727", "24,000", "NO_CONTROL", "SEEN 79 %"))
+    assert "275,600" not in shown
+    print_result(result, speech, as_json=False, wide=True)
+    assert "275,600" in capsys.readouterr().out

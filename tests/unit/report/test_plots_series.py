@@ -110,6 +110,11 @@ def test_areas_are_bars_in_square_kilometres_with_intervals_and_parity(content):
     assert ax.get_ylim()[0] == 0.0
 
 
+def test_the_default_method_shows_no_area_of_the_published_convention(content):
+    ax = plots.plot_areas(content.analysis.activity.assign(method="significant"))
+    assert not [line for line in ax.get_lines() if line.get_marker() == "D"]
+
+
 def test_areas_without_an_interval_have_no_error_bar(content):
     table = content.analysis.activity.assign(area_low_m2=np.nan, area_high_m2=np.nan)
     ax = plots.plot_areas(table)
