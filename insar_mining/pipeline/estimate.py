@@ -60,8 +60,8 @@ def estimate(plans: Sequence[CoherencePlan], to_map: Sequence[CoherencePlan], ye
 
 def samples_needed(plan: CoherencePlan) -> int:
     """Count the samples of one date that show the grid of a plan: per burst the box around the grid, at most."""
-    product = open_product(plan.reference, require_manifest=False)
-    heights = heights_for(plan.grid, plan.dem, plan.dem_heights)
+    product = open_product(plan.scenes.reference.path, require_manifest=False)
+    heights = heights_for(plan.grid, plan.elevation.path, plan.elevation.heights)
     needed = 0
     for name in sorted({burst.swath for burst in plan.bursts}):
         swath = product.sub_swath(name, plan.polarisation)

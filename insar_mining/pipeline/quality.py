@@ -55,9 +55,9 @@ class Qualities:
             share of a burst that interference affects, 0..100; ``rfi_detections``, noise measurements beside
             the bursts with interference; ``rfi_mitigation``, what is said of its removal.
         """
-        first, second, _ = plan.acquisitions
+        first, second, _ = plan.scenes.all
         return {
-            "common_band": plan.common_band,
+            "common_band": plan.geometry.common_band,
             **self._side("reference", first, frozenset((b.swath, b.reference_index) for b in plan.bursts), plan),
             **self._side("secondary", second, frozenset((b.swath, b.secondary_index) for b in plan.bursts), plan),
         }
@@ -117,7 +117,7 @@ def _iso(day: str) -> str:
 
 def _quality_of(product: Product, bursts: Bursts, plan: CoherencePlan) -> dict[str, object]:
     """Read the quality of one date in the bursts that show a map."""
-    heights = heights_for(plan.grid, plan.dem, plan.dem_heights)
+    heights = heights_for(plan.grid, plan.elevation.path, plan.elevation.heights)
     swaths = {name: product.sub_swath(name, plan.polarisation) for name in sorted({swath for swath, _ in bursts})}
     lost, found = 0, []
     for name, swath in swaths.items():

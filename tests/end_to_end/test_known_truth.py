@@ -305,8 +305,8 @@ def test_phase_of_stable_ground_is_flat(known, scene):
 def stable_phases(got: Known) -> np.ndarray:
     """Phase of the flattened interferogram over stable ground, one value per 16 lines x 64 samples."""
     plan = got.plan
-    first, second = open_product(plan.reference), open_product(plan.secondary)
-    dem = dem_arrays(read_dem(plan.dem, plan.grid.bounds_lonlat(), margin_deg=0.02))
+    first, second = open_product(plan.scenes.reference.path), open_product(plan.scenes.secondary.path)
+    dem = dem_arrays(read_dem(plan.elevation.path, plan.grid.bounds_lonlat(), margin_deg=0.02))
     to_map = Transformer.from_crs(4326, EPSG, always_xy=True)
     phases = []
     for pair in plan.bursts:

@@ -185,7 +185,7 @@ def test_common_band_returns_what_the_baseline_takes(stack, plain, truth):
     plan = _plan(stack, common_band=True)
     engine = BuiltinEngine()
     got = engine.map_layers(plan, lambda share: None)["coherence"]
-    swath = open_product(plan.reference).sub_swath("IW2", "VV")
+    swath = open_product(plan.scenes.reference.path).sub_swath("IW2", "VV")
     still = (truth["temporal"] > 0.9) & (truth["mask"] == 0) & np.isfinite(got)
     incidence = truth["local_incidence_deg"][still].astype(float)
     shift = spectral_shift(
@@ -346,7 +346,7 @@ def test_a_wrong_orbit_is_mended(stack, plain, monkeypatch):
 
     def displaced(self, swath, polarisation):
         found = original(self, swath, polarisation)
-        if self.name != plan.secondary_scene:
+        if self.name != plan.scenes.secondary.scene:
             return found
         bursts = tuple(
             replace(b, azimuth_time_s=b.azimuth_time_s + 0.08 * found.azimuth_time_interval_s) for b in found.bursts

@@ -143,12 +143,12 @@ def seen_at(corner: Corner, grid: MapGrid, swath: SubSwath) -> tuple[np.ndarray,
 def test_sub_swaths_meet_in_the_middle_of_their_overlap(corner: Corner, whole: np.ndarray) -> None:
     """No hole and no drop; each side is what its sub-swath alone shows, and the sides part at the middle."""
     plan = corner.plan()
-    assert plan.swaths == ("IW1", "IW2")
+    assert plan.geometry.swaths == ("IW1", "IW2")
     assert len(plan.bursts) == 3
     assert np.isfinite(whole).all()
-    alone = {name: corner.map(swaths=[name]) for name in plan.swaths}
+    alone = {name: corner.map(swaths=[name]) for name in plan.geometry.swaths}
     product = open_product(corner.products[0])
-    swaths = tuple(product.sub_swath(name, "VV") for name in plan.swaths)
+    swaths = tuple(product.sub_swath(name, "VV") for name in plan.geometry.swaths)
     _, slant_range = seen_at(corner, plan.grid, swaths[0])
     from_seam = slant_range - seam_of_swaths((swaths[0], swaths[1]))
     for name, side in (("IW1", from_seam < -1), ("IW2", from_seam > 1)):
@@ -178,7 +178,7 @@ def test_an_area_over_three_sub_swaths(morocco_safe: Callable[[str], Path], tmp_
     plan = make_plan(first, second, area=area, dem=dem, out=tmp_path / "c.tif", spacing_m=250.0)
     assert {pair.swath for pair in plan.bursts} == {"IW1", "IW2", "IW3"}
     assert plan.covered == 1
-    swaths = [first.sub_swath(name, "VV") for name in plan.swaths]
+    swaths = [first.sub_swath(name, "VV") for name in plan.geometry.swaths]
     look = look_up(swaths[0], plan.grid, dem_arrays(heights_for(plan.grid, dem, "auto").dem))
     bursts = {(pair.swath, pair.stack_index) for pair in plan.bursts}
     cuts = [cut for cut in burst_cuts(swaths) if (cut.swath, cut.burst_index) in bursts]
@@ -212,7 +212,7 @@ def test_a_burst_that_a_date_lacks_in_the_middle(
     kept = np.isfinite(got)
     np.testing.assert_array_equal(got[kept], reference[kept])
     product = open_product(complete)
-    swaths = [product.sub_swath(name, "VV") for name in plan.swaths]
+    swaths = [product.sub_swath(name, "VV") for name in plan.geometry.swaths]
     time, slant_range = seen_at(corner, plan.grid, swaths[0])
     (lost,) = [cut for cut in burst_cuts(swaths) if (cut.swath, cut.burst_index) == (swath, index)][:1]
     expected = np.sum(
@@ -330,7 +330,7 @@ def test_a_damaged_sub_swath_stops_only_what_needs_it(corner: Corner, tmp_path: 
     annotation.write_bytes(re.sub(rb"<orbit>.*</orbit>", b"", text, flags=re.DOTALL) if damage is None else damage)
     with pytest.warns(SkippedInputWarning, match=re.escape(annotation.name)):
         plan = corner.plan(spoilt)
-    assert plan.swaths == ("IW1",)
+    assert plan.geometry.swaths == ("IW1",)
     if damage is None:
         np.testing.assert_array_equal(mapped(plan), corner.map(swaths=["IW1"]))
     assert len(choose_pairs(scan_products(tmp_path / "scenes"), PairOptions(), area=corner.area)) == 1
@@ -406,7 +406,7 @@ def test_two_slices_are_one_scene(corner: Corner, whole: np.ndarray, slices: lis
     # the plan holds paths, not products: it can be carried out elsewhere
     named = corner.plan(first.path, Path(os.pathsep.join(map(str, slices[1]))))
     assert named.sha256 == plan.sha256
-    assert "+" in plan.reference_scene
+    assert "+" in plan.scenes.reference.scene
 
 
 def test_a_run_joins_the_slices_over_the_mine(corner: Corner, slices: list[tuple[Path, Path]], tmp_path: Path) -> None:
@@ -463,7 +463,7 @@ def test_anywhere_on_earth(tmp_path: Path, latitude_deg: float, longitude_deg: f
         settings=Settings(margin_m=150.0),
     )
     plan = make_plan(pair.reference, pair.secondary, area=area, dem=pair.dem, out=tmp_path / "c.tif")
-    assert plan.direction == ("ascending" if ascending else "descending")
+    assert plan.scenes.direction == ("ascending" if ascending else "descending")
     assert plan.perpendicular_baseline_m == pytest.approx(60.0, abs=0.1)
     got = mapped(plan)
     assert np.isfinite(got).all()

@@ -197,7 +197,7 @@ def test_the_cache_keeps_its_limit_and_mends_itself(stack, alone, tmp_path):
 def test_the_stack_reference_may_be_none_of_the_pair(stack, tmp_path):
     """The plan says which scene gives the geometry, in words and in the product."""
     plan = _plan(stack, 2, 3, out=tmp_path / "map.tif")
-    assert plan.stack_reference_scene == stack[0].products[0].stem
+    assert plan.scenes.stack_reference.scene == stack[0].products[0].stem
     with rasterio.open(coherence(plan)) as source:
-        assert source.tags()["STACK_REFERENCE"] == plan.stack_reference_scene
-        assert source.tags()["REFERENCE_DATE"] == plan.reference_date
+        assert source.tags()["STACK_REFERENCE"] == plan.scenes.stack_reference.scene
+        assert source.tags()["REFERENCE_DATE"] == plan.scenes.reference.day

@@ -29,6 +29,7 @@ from insar_mining.coherence.plan.matching import BurstPair
 from insar_mining.coherence.plan.model import CoherencePlan, Window
 from insar_mining.coherence.plan.product import stac_item, tags
 from insar_mining.coherence.plan.recipe import Recipe
+from insar_mining.coherence.plan.values import Acquisition, Elevation, Estimation, PairGeometry, PlanScenes
 from insar_mining.files import write_text
 from insar_mining.geo.grid import MapGrid
 from insar_mining.geo.raster import write_cog
@@ -209,39 +210,15 @@ def test_a_result_keeps_its_files_columns_bands_and_tags(
 
 def fixed_plan(out: Path) -> CoherencePlan:
     """A plan of which every value is given here."""
+    reference = Acquisition(Path("a.SAFE"), "S1A_A", "aa", "2023-09-04", "S1A")
+    secondary = Acquisition(Path("b.SAFE"), "S1A_B", "bb", "2023-09-16", "S1A", Path("b.EOF"), "cc")
+    bursts = (BurstPair("IW1", 3, 4, 3), BurstPair("IW2", 5, 5, 5))
     return CoherencePlan(
-        reference=Path("a.SAFE"),
-        secondary=Path("b.SAFE"),
-        stack_reference=Path("a.SAFE"),
-        reference_scene="S1A_A",
-        secondary_scene="S1A_B",
-        stack_reference_scene="S1A_A",
-        reference_identity="aa",
-        secondary_identity="bb",
-        stack_reference_identity="aa",
-        reference_date="2023-09-04",
-        secondary_date="2023-09-16",
-        platforms=("S1A", "S1A"),
-        relative_orbit=52,
-        direction="descending",
-        polarisation="VV",
-        swaths=("IW1", "IW2"),
-        bursts=(BurstPair("IW1", 3, 4, 3), BurstPair("IW2", 5, 5, 5)),
-        covered=1.0,
-        perpendicular_baseline_m=28.25,
-        reference_orbit=None,
-        secondary_orbit=Path("b.EOF"),
-        stack_reference_orbit=None,
-        orbit_identity=("annotation", "cc", "annotation"),
-        dem=Path("dem.tif"),
-        dem_identity="dd",
-        dem_heights="auto",
+        scenes=PlanScenes(reference, secondary, reference, "VV", 52, "descending"),
         grid=GRID,
-        window=Window(2, 7),
-        remove_flat_earth=True,
-        remove_topography=True,
-        window_anchor="centre",
-        recipe=Recipe(bands=("unbiased", "mask")),
+        elevation=Elevation(Path("dem.tif"), "dd", "auto"),
+        geometry=PairGeometry(("IW1", "IW2"), bursts, covered=1.0, perpendicular_baseline_m=28.25),
+        estimation=Estimation(Window(2, 7), Recipe(bands=("unbiased", "mask"))),
         out=out,
     )
 

@@ -101,18 +101,18 @@ class BuiltinEngine:
             for done, pair in enumerate(plan.bursts):
                 self._fill_from_burst(out, scene, pair, shifts, plan, _part(progress, done, len(plan.bursts)))
             self.notes |= _told_of_rim(out["coherence"], plan)
-            products = [self._product(date) for date in plan.acquisitions[:2]]
+            products = [self._product(date) for date in plan.scenes.all[:2]]
             return {name: out[name] for name in names} | map_bands(scene, products, plan, out)
 
     def _scene_of(self, plan: CoherencePlan) -> Scene:
         """Return what the pairs of the plan's stack share; the last one is cached."""
-        stack = plan.acquisitions[2]
-        key = (stack.identity, plan.grid, plan.dem_identity, plan.swaths, plan.polarisation)
+        stack = plan.scenes.stack_reference
+        key = (stack.identity, plan.grid, plan.elevation.identity, plan.geometry.swaths, plan.polarisation)
         if self._scene is None or self._scene.key != key:
             product = self._product(stack)
-            swaths = {name: product.sub_swath(name, plan.polarisation) for name in plan.swaths}
-            dem = dem_arrays(heights_for(plan.grid, plan.dem, plan.dem_heights).dem)
-            look = look_up(swaths[plan.swaths[0]], plan.grid, dem)
+            swaths = {name: product.sub_swath(name, plan.polarisation) for name in plan.geometry.swaths}
+            dem = dem_arrays(heights_for(plan.grid, plan.elevation.path, plan.elevation.heights).dem)
+            look = look_up(swaths[plan.geometry.swaths[0]], plan.grid, dem)
             self._scene = Scene(key, product, plan.polarisation, swaths, burst_cuts(list(swaths.values())), dem, look)
         return self._scene
 
@@ -162,7 +162,7 @@ class BuiltinEngine:
         stack = scene.side(pair)
         wide = region.padded(*halo(plan.window, plan.recipe)).aligned()
         relief = self._relief(wide, stack, scene, plan)
-        reference, secondary, _ = plan.acquisitions
+        reference, secondary, _ = plan.scenes.all
         return Dates(
             stack,
             self._date(reference, pair.reference_index, relief, stack, shifts[0], plan),
@@ -190,8 +190,8 @@ class BuiltinEngine:
 
     def _shift(self, scene: Scene, plan: CoherencePlan, which: int) -> Shift | None:
         """Estimate the residual misregistration of a date if the recipe asks for it, once per date and map."""
-        date = plan.acquisitions[which]
-        if plan.recipe.refine == "none" or date.identity == plan.acquisitions[2].identity:
+        date = plan.scenes.all[which]
+        if plan.recipe.refine == "none" or date.identity == plan.scenes.stack_reference.identity:
             return None
         key = (scene.key, date.identity, plan.bursts)
         if key not in self._shifts:
@@ -213,10 +213,10 @@ class BuiltinEngine:
         self, date: Acquisition, index: int, relief: Relief, stack: Side, shift: Shift | None, plan: CoherencePlan
     ) -> DateLines:
         """Resample one date to the stack geometry: unchanged, from the cache, or block by block."""
-        if date.identity == plan.acquisitions[2].identity and index == stack.burst_index:
+        if date.identity == plan.scenes.stack_reference.identity and index == stack.burst_index:
             return OwnPixels(stack)
         side = Side(self._product(date), self._product(date).sub_swath(stack.swath.swath, plan.polarisation), index)
-        phases = Phases(plan.remove_flat_earth, plan.remove_topography)
+        phases = Phases(plan.estimation.remove_flat_earth, plan.estimation.remove_topography)
         shape = relief.region.shape
         moved = (0.0, 0.0) if shift is None else shift.both
         resampler = functools.cache(lambda: Resampler.of(relief, side, stack, phases, moved))
@@ -225,7 +225,7 @@ class BuiltinEngine:
         key = _key("date on the geometry of a burst", plan, stack, relief.region)
         key |= {
             "date": (date.identity, index),
-            "phases": (plan.remove_flat_earth, plan.remove_topography),
+            "phases": (plan.estimation.remove_flat_earth, plan.estimation.remove_topography),
             "shift": moved,
         }
 
@@ -241,7 +241,7 @@ class BuiltinEngine:
 
 def _told_of_rim(values: Float32Array, plan: CoherencePlan) -> dict[str, str]:
     """Warn of what a map lost where its elevation model ends, and return it for the tags."""
-    dem = heights_for(plan.grid, plan.dem, plan.dem_heights).dem
+    dem = heights_for(plan.grid, plan.elevation.path, plan.elevation.heights).dem
     rim = lost_at_rim(values, plan.grid, dem)
     if rim is None:
         return {}
@@ -258,9 +258,9 @@ def _key(what: str, plan: CoherencePlan, stack: Side, region: Region) -> dict[st
     return {
         "what": what,
         "algorithm": ALGORITHM,
-        "stack reference": plan.acquisitions[2].identity,
+        "stack reference": plan.scenes.stack_reference.identity,
         "image": (stack.swath.swath, plan.polarisation, stack.burst_index),
-        "dem": plan.dem_identity,
+        "dem": plan.elevation.identity,
         "region": (region.line_start, region.line_stop, region.sample_start, region.sample_stop),
     }
 

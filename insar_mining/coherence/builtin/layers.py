@@ -81,7 +81,7 @@ def offset_of(name: str, plan: CoherencePlan) -> tuple[float, float]:
     """
     if name in (*AMPLITUDES, *POWERS) or (plan.recipe.estimator == "adaptive" and name not in PHASES):
         return 0.0, 0.0
-    return plan.window_offset
+    return plan.estimation.window_offset
 
 
 def burst_layers(region: Region, dates: Dates, plan: CoherencePlan, progress: Progress) -> BurstLayers:

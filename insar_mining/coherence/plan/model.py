@@ -25,6 +25,8 @@ from insar_mining.coherence.plan.bursts import burst_cuts
 from insar_mining.coherence.plan.matching import BurstPair, bursts_over, match_bursts
 from insar_mining.coherence.plan.recipe import Recipe
 from insar_mining.coherence.plan.recipe import Window as Window
+from insar_mining.coherence.plan.values import Acquisition as Acquisition
+from insar_mining.coherence.plan.values import Elevation, Estimation, PairGeometry, PlanScenes
 from insar_mining.display import table_html
 from insar_mining.errors import (
     CoverageError,
@@ -35,8 +37,6 @@ from insar_mining.errors import (
     SkippedInputWarning,
     UnlikeScenesWarning,
 )
-from insar_mining.files import sha256
-from insar_mining.geo.elevation_window import Heights
 from insar_mining.geo.grid import MapGrid
 from insar_mining.geometry.terrain import heights_for, probe
 from insar_mining.options.models import CoherenceOptions, Polarisation, Upper
@@ -53,68 +53,42 @@ ALGORITHM = 5  # raised whenever the built-in engine gives other numbers for the
 FAR_DEG = 0.5  # footprints are drawn for one height and may be kilometres off; beyond this an area is elsewhere
 
 
-@dataclass(frozen=True)
-class Acquisition:
-    """Describe one date of a plan: its product and orbit, and what identifies the two."""
-
-    path: Path
-    orbit: Path | None
-    identity: tuple[str, str]
-
-    def open(self) -> Product:
-        """Open the product with the orbit file's state vectors, if there is one.
-
-        Raises
-        ------
-        ProductError, OrbitError
-        """
-        return with_orbit(open_product(self.path, require_manifest=False), [self.orbit] if self.orbit else [])[0]
-
-
-# where files lie does not decide the result
-_FILES = (
-    "reference",
-    "secondary",
-    "stack_reference",
-    "reference_orbit",
-    "secondary_orbit",
-    "stack_reference_orbit",
+_ROLES = ("reference", "secondary", "stack_reference")
+_NOT_IDENTITY = (
+    # where files are does not change the result
+    *_ROLES,
+    *(f"{role}_orbit" for role in _ROLES),
     "dem",
+    "out",
+    # these follow from the rest
+    "covered",
+    "perpendicular_baseline_m",
+    "times",
+    "dem_reference",
+    "common_band",
 )
 
 
 @dataclass(frozen=True)
 class CoherencePlan:
-    """Hold everything that decides one coherence map.
+    """Hold everything that decides one coherence map, in the order of the method.
 
-    Two plans with the same :attr:`sha256` give the same map; where files lie and where
+    Two plans with the same :attr:`sha256` give the same map; where files are and where
     the map is written (`out`) is not part of the identity.
 
     Attributes
     ----------
-    reference, secondary : Path
-        Products; the reference is the earlier one.
-    stack_reference : Path
-        Product whose geometry both are brought to; the same for all pairs of a stack.
-    swaths : tuple of str
-        Sub-swaths considered: where neighbours overlap, each shows its side of the middle.
-    bursts : tuple of BurstPair
-        Bursts that show the grid.
-    covered : float
-        Share of the grid that these bursts see, 0..1.
-    perpendicular_baseline_m : float
-        At the middle of the grid, sign as in ASF's catalogue.
+    scenes : PlanScenes
+        Reference, secondary and stack reference with their orbits, polarisation and track.
     grid : MapGrid
-    window_anchor : str
-        ``"centre"`` puts a window's value at the window's middle, ``"snap"`` leaves it on
-        the pixel (half a line away for an even window).
-    times : (str, str), optional
-        First lines of reference and secondary, UTC.
-    dem_reference : str
-        What the heights of the elevation model were taken for, and why.
-    common_band : float
-        Share of the azimuth spectrum that the bursts of both dates have in common, 0..1: how well they are
-        synchronised.
+        Cells of the map.
+    elevation : Elevation
+    geometry : PairGeometry
+        Bursts, coverage and perpendicular baseline.
+    estimation : Estimation
+        Phases removed, window, estimator and bands.
+    out : Path
+        GeoTIFF to write.
 
     Examples
     --------
@@ -124,78 +98,52 @@ class CoherencePlan:
     >>> plan.describe()["window"]  # doctest: +SKIP
     """
 
-    reference: Path
-    secondary: Path
-    stack_reference: Path
-    reference_scene: str
-    secondary_scene: str
-    stack_reference_scene: str
-    reference_identity: str
-    secondary_identity: str
-    stack_reference_identity: str
-    reference_date: str
-    secondary_date: str
-    platforms: tuple[str, str]
-    relative_orbit: int | None
-    direction: str
-    polarisation: str
-    swaths: tuple[str, ...]
-    bursts: tuple[BurstPair, ...]
-    covered: float
-    perpendicular_baseline_m: float
-    reference_orbit: Path | None
-    secondary_orbit: Path | None
-    stack_reference_orbit: Path | None
-    orbit_identity: tuple[str, str, str]
-    dem: Path
-    dem_identity: str
-    dem_heights: Heights
+    scenes: PlanScenes
     grid: MapGrid
-    window: Window
-    remove_flat_earth: bool
-    remove_topography: bool
-    window_anchor: str
-    recipe: Recipe
+    elevation: Elevation
+    geometry: PairGeometry
+    estimation: Estimation
     out: Path
-    times: tuple[str, str] | None = None
-    dem_reference: str = ""
-    common_band: float = 1.0
-
-    @property
-    def acquisitions(self) -> tuple[Acquisition, Acquisition, Acquisition]:
-        """Reference, secondary and stack reference."""
-        first, second, stack = self.orbit_identity
-        return (
-            Acquisition(self.reference, self.reference_orbit, (self.reference_identity, first)),
-            Acquisition(self.secondary, self.secondary_orbit, (self.secondary_identity, second)),
-            Acquisition(self.stack_reference, self.stack_reference_orbit, (self.stack_reference_identity, stack)),
-        )
-
-    @property
-    def window_offset(self) -> tuple[float, float]:
-        """Lines and samples by which the middle of a window lies beyond its pixel, as the map wants it.
-
-        The window of pixel y takes the lines y - (n - 1) // 2 and the next n - 1, in both engines, so that an
-        even one is centred on y + 0.5; ``window_anchor="snap"`` leaves its value on y.
-        """
-        if self.window_anchor == "snap":
-            return 0.0, 0.0
-        return 0.5 * (self.window.azimuth % 2 == 0), 0.5 * (self.window.range % 2 == 0)
 
     @property
     def pair(self) -> str:
-        """The pair's name, ``"20200105_20200117"``."""
-        return f"{self.reference_date}_{self.secondary_date}".replace("-", "")
+        """Name of the pair, ``"20200105_20200117"``."""
+        return self.scenes.pair
+
+    @property
+    def polarisation(self) -> str:
+        """Polarisation of the scenes."""
+        return self.scenes.polarisation
+
+    @property
+    def bursts(self) -> tuple[BurstPair, ...]:
+        """Bursts that show the grid."""
+        return self.geometry.bursts
+
+    @property
+    def covered(self) -> float:
+        """Share of the grid that the bursts see, 0..1."""
+        return self.geometry.covered
+
+    @property
+    def perpendicular_baseline_m(self) -> float:
+        """Perpendicular baseline at the middle of the grid, sign as in ASF's catalogue."""
+        return self.geometry.perpendicular_baseline_m
+
+    @property
+    def window(self) -> Window:
+        """Window of the estimation."""
+        return self.estimation.window
+
+    @property
+    def recipe(self) -> Recipe:
+        """Estimator and bands."""
+        return self.estimation.recipe
 
     def identity(self) -> dict[str, object]:
-        """Return what the result depends on, as plain values."""
-        values = dataclasses.asdict(self)
-        for name in (*_FILES, "out"):
-            del values[name]
-        # they follow from the rest
-        for name in ("covered", "perpendicular_baseline_m", "times", "dem_reference", "common_band"):
-            del values[name]
-        return {"algorithm": ALGORITHM, **values}
+        """Return what the result depends on, as plain values under names that never change."""
+        values = self._values()
+        return {"algorithm": ALGORITHM} | {name: values[name] for name in values if name not in _NOT_IDENTITY}
 
     @property
     def sha256(self) -> str:
@@ -203,11 +151,45 @@ class CoherencePlan:
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
     def describe(self) -> dict[str, object]:
-        """Everything in the plan as plain values, for printing and for `diff`."""
-        values = dataclasses.asdict(self)
-        for name in (*_FILES, "out"):
-            values[name] = None if values[name] is None else str(values[name])
-        return {"pair": self.pair, "sha256": self.sha256, **values}
+        """Return everything in the plan as plain values, for printing and for `diff`."""
+        texts = {name: str(value) if isinstance(value, Path) else value for name, value in self._values().items()}
+        return {"pair": self.pair, "sha256": self.sha256, **texts}
+
+    def _values(self) -> dict[str, object]:
+        """Return the values of all groups under one level of names."""
+        scenes, geometry, estimation = self.scenes, self.geometry, self.estimation
+        dates = dict(zip(_ROLES, scenes.all, strict=True))
+        start, stop = scenes.reference.start, scenes.secondary.start
+        return {
+            **{role: date.path for role, date in dates.items()},
+            **{f"{role}_scene": date.scene for role, date in dates.items()},
+            **{f"{role}_identity": date.product_identity for role, date in dates.items()},
+            "reference_date": scenes.reference.day,
+            "secondary_date": scenes.secondary.day,
+            "platforms": (scenes.reference.platform, scenes.secondary.platform),
+            "relative_orbit": scenes.relative_orbit,
+            "direction": scenes.direction,
+            "polarisation": scenes.polarisation,
+            "swaths": geometry.swaths,
+            "bursts": tuple(dataclasses.asdict(burst) for burst in geometry.bursts),
+            "covered": geometry.covered,
+            "perpendicular_baseline_m": geometry.perpendicular_baseline_m,
+            **{f"{role}_orbit": date.orbit for role, date in dates.items()},
+            "orbit_identity": tuple(date.orbit_identity for date in scenes.all),
+            "dem": self.elevation.path,
+            "dem_identity": self.elevation.identity,
+            "dem_heights": self.elevation.heights,
+            "grid": dataclasses.asdict(self.grid),
+            "window": dataclasses.asdict(estimation.window),
+            "remove_flat_earth": estimation.remove_flat_earth,
+            "remove_topography": estimation.remove_topography,
+            "window_anchor": estimation.window_anchor,
+            "recipe": dataclasses.asdict(estimation.recipe),
+            "out": self.out,
+            "times": None if start is None or stop is None else (start, stop),
+            "dem_reference": self.elevation.reference,
+            "common_band": geometry.common_band,
+        }
 
     def _repr_html_(self) -> str:
         return table_html(f"Plan of {self.pair}", self.describe())
@@ -323,42 +305,19 @@ def make_plan(
         float(np.nanmean(heights.dem.height_m)),
     )
     return CoherencePlan(
-        reference=first.path,
-        secondary=second.path,
-        stack_reference=stack.path,
-        reference_scene=first.name,
-        secondary_scene=second.name,
-        stack_reference_scene=stack.name,
-        reference_identity=first.identity(),
-        secondary_identity=second.identity(),
-        stack_reference_identity=stack.identity(),
-        reference_date=str(first.start.astype("datetime64[D]")),
-        secondary_date=str(second.start.astype("datetime64[D]")),
-        platforms=(first.platform, second.platform),
-        relative_orbit=first.relative_orbit,
-        direction=first.direction,
-        polarisation=polarisation,
-        swaths=tuple(swath.swath for swath in available),
-        bursts=bursts,
-        covered=share,
-        perpendicular_baseline_m=baseline,
-        reference_orbit=first_orbit,
-        secondary_orbit=second_orbit,
-        stack_reference_orbit=stack_orbit,
-        orbit_identity=(_orbit_identity(first_orbit), _orbit_identity(second_orbit), _orbit_identity(stack_orbit)),
-        dem=Path(dem),
-        dem_identity=heights.identity,
-        dem_heights=chosen.dem_heights,
+        scenes=PlanScenes(
+            reference=Acquisition.of(first, first_orbit),
+            secondary=Acquisition.of(second, second_orbit),
+            stack_reference=Acquisition.of(stack, stack_orbit),
+            polarisation=polarisation,
+            relative_orbit=first.relative_orbit,
+            direction=first.direction,
+        ),
         grid=grid,
-        window=window,
-        remove_flat_earth=chosen.remove_flat_earth,
-        remove_topography=chosen.remove_topography,
-        window_anchor=chosen.window_anchor,
-        recipe=recipe,
+        elevation=Elevation(Path(dem), heights.identity, chosen.dem_heights, heights.dem.reference),
+        geometry=PairGeometry(tuple(swath.swath for swath in available), bursts, share, baseline, common_band),
+        estimation=Estimation(window, recipe, chosen.remove_flat_earth, chosen.remove_topography, chosen.window_anchor),
         out=Path(out),
-        times=(f"{first.start.astype('datetime64[us]')}Z", f"{second.start.astype('datetime64[us]')}Z"),
-        dem_reference=heights.dem.reference,
-        common_band=common_band,
     )
 
 
@@ -441,7 +400,3 @@ def _not_seen(product: Product, grid: MapGrid, swaths: Sequence[str] | None) -> 
         f"{south:.3f}..{north:.3f} N, the scene {left:.3f}..{right:.3f} E, "
         f"{bottom:.3f}..{top:.3f} N; choose a scene over the mine"
     )
-
-
-def _orbit_identity(path: Path | None) -> str:
-    return "annotation" if path is None else sha256(path)

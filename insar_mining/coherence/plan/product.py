@@ -71,27 +71,28 @@ def write_product(
 
 def tags(plan: CoherencePlan, engine: str, version: str | None = None) -> dict[str, str]:
     """Return the metadata of a map for its GeoTIFF tags."""
+    scenes, elevation = plan.scenes, plan.elevation
     return {
-        "REFERENCE_DATE": plan.reference_date,
-        "SECONDARY_DATE": plan.secondary_date,
-        "REFERENCE_SCENE": plan.reference_scene,
-        "SECONDARY_SCENE": plan.secondary_scene,
-        "STACK_REFERENCE": plan.stack_reference_scene,
-        "PLATFORMS": " ".join(plan.platforms),
-        "RELATIVE_ORBIT": "unknown" if plan.relative_orbit is None else str(plan.relative_orbit),
-        "DIRECTION": plan.direction,
+        "REFERENCE_DATE": scenes.reference.day,
+        "SECONDARY_DATE": scenes.secondary.day,
+        "REFERENCE_SCENE": scenes.reference.scene,
+        "SECONDARY_SCENE": scenes.secondary.scene,
+        "STACK_REFERENCE": scenes.stack_reference.scene,
+        "PLATFORMS": f"{scenes.reference.platform} {scenes.secondary.platform}",
+        "RELATIVE_ORBIT": "unknown" if scenes.relative_orbit is None else str(scenes.relative_orbit),
+        "DIRECTION": scenes.direction,
         "POLARISATION": plan.polarisation,
         "BURSTS": " ".join(f"{b.swath}:{b.reference_index + 1}/{b.secondary_index + 1}" for b in plan.bursts),
         "PERPENDICULAR_BASELINE_M": f"{plan.perpendicular_baseline_m:.3f}",
         "WINDOW": _window(plan),
-        "WINDOW_ANCHOR": plan.window_anchor,
+        "WINDOW_ANCHOR": plan.estimation.window_anchor,
         "ESTIMATOR": _estimator(plan.recipe),
         "PHASES_REMOVED": " ".join(_phases(plan)) or "none",
-        "REFERENCE_ORBIT": _orbit(plan.reference_orbit),
-        "SECONDARY_ORBIT": _orbit(plan.secondary_orbit),
-        "DEM": " ".join(Path(part).name for part in str(plan.dem).split(os.pathsep)),
-        **({"DEM_HEIGHTS": plan.dem_reference} if plan.dem_reference else {}),
-        "DEM_IDENTITY": plan.dem_identity,
+        "REFERENCE_ORBIT": _orbit(scenes.reference.orbit),
+        "SECONDARY_ORBIT": _orbit(scenes.secondary.orbit),
+        "DEM": " ".join(Path(part).name for part in str(elevation.path).split(os.pathsep)),
+        **({"DEM_HEIGHTS": elevation.reference} if elevation.reference else {}),
+        "DEM_IDENTITY": elevation.identity,
         "SPACING_M": f"{plan.grid.spacing_m:g}",
         "ENGINE": engine,
         **({} if version is None else {"ENGINE_VERSION": version}),
@@ -103,7 +104,8 @@ def tags(plan: CoherencePlan, engine: str, version: str | None = None) -> dict[s
 def stac_item(plan: CoherencePlan, path: Path, found: Mapping[str, str]) -> dict[str, object]:
     """Describe a map and its tags as a STAC 1.0 item (https://stacspec.org)."""
     footprint = box(*plan.grid.bounds_lonlat())
-    start, stop = plan.times or (f"{date}T00:00:00Z" for date in (plan.reference_date, plan.secondary_date))
+    scenes = plan.scenes
+    start, stop = (date.start or f"{date.day}T00:00:00Z" for date in (scenes.reference, scenes.secondary))
     return {
         "type": "Feature",
         "stac_version": STAC_VERSION,
@@ -115,7 +117,7 @@ def stac_item(plan: CoherencePlan, path: Path, found: Mapping[str, str]) -> dict
             "datetime": None,
             "start_datetime": start,
             "end_datetime": stop,
-            "platform": plan.platforms[0].lower().replace("s1", "sentinel-1"),
+            "platform": scenes.reference.platform.lower().replace("s1", "sentinel-1"),
             "constellation": "sentinel-1",
             "instruments": ["c-sar"],
             "sar:instrument_mode": "IW",
@@ -123,8 +125,8 @@ def stac_item(plan: CoherencePlan, path: Path, found: Mapping[str, str]) -> dict
             "sar:center_frequency": C_BAND_GHZ,
             "sar:polarizations": [plan.polarisation],
             "sar:product_type": "COHERENCE",
-            "sat:orbit_state": plan.direction,
-            **({} if plan.relative_orbit is None else {"sat:relative_orbit": plan.relative_orbit}),
+            "sat:orbit_state": scenes.direction,
+            **({} if scenes.relative_orbit is None else {"sat:relative_orbit": scenes.relative_orbit}),
             "proj:epsg": plan.grid.epsg,
             "proj:code": f"EPSG:{plan.grid.epsg}",
             "proj:shape": list(plan.grid.shape),
@@ -136,7 +138,7 @@ def stac_item(plan: CoherencePlan, path: Path, found: Mapping[str, str]) -> dict
             "coherence": {
                 "href": f"./{path.name}",
                 "type": "image/tiff; application=geotiff; profile=cloud-optimized",
-                "title": f"Coherence {plan.reference_date} to {plan.secondary_date}",
+                "title": f"Coherence {scenes.reference.day} to {scenes.secondary.day}",
                 "roles": ["data"],
                 "bands": [
                     {"name": name, "description": DESCRIPTIONS[name][1], "unit": DESCRIPTIONS[name][0]}
@@ -159,7 +161,7 @@ def _estimator(recipe: Recipe) -> str:
 
 
 def _phases(plan: CoherencePlan) -> list[str]:
-    return ["flat-earth"] * plan.remove_flat_earth + ["topographic"] * plan.remove_topography
+    return ["flat-earth"] * plan.estimation.remove_flat_earth + ["topographic"] * plan.estimation.remove_topography
 
 
 def _orbit(path: Path | None) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from shapely.geometry import box
 
 from insar_mining.arrays import Float32Array
-from insar_mining.coherence.plan.model import CoherencePlan, Progress
+from insar_mining.coherence.plan.model import Acquisition, CoherencePlan, Progress
 from insar_mining.coherence.plan.product import Layers
 from insar_mining.coherence.snap.check import parse
 from insar_mining.coherence.snap.dimap import (
@@ -153,7 +153,7 @@ def map_with(
     (values, esd)
         The map (see :meth:`SnapEngine.map_coherence`), and what became of spectral diversity in each sub-swath.
     """
-    for path in (plan.reference, plan.secondary):
+    for path in (plan.scenes.reference.path, plan.scenes.secondary.path):
         _refuse_bursts(path)
     dem = read_external_dem(plan)
     seen = seen_cells(plan)
@@ -161,7 +161,7 @@ def map_with(
         with closing(make_runner(work)) as runner:
             chain = Chain(plan, dem, work, runner, limits, version, progress)
             product = chain.run()
-        band = coherence_band(product, plan.reference_date, plan.secondary_date, plan.polarisation)
+        band = coherence_band(product, *plan.scenes.days, plan.polarisation)
         return masked(*on_grid(product, band, plan.grid), seen, product.path), chain.esd
 
 
@@ -176,7 +176,7 @@ def _refuse_bursts(path: Path) -> None:
 
 def disk_bytes(plan: CoherencePlan, limits: SnapSettings) -> int:
     """Estimate the most that lies on disk at once: intermediate products, and the reader's copy of a measurement."""
-    product = open_product(plan.reference, require_manifest=False)
+    product = open_product(plan.scenes.reference.path, require_manifest=False)
     swaths = {pair.swath: product.sub_swath(pair.swath, plan.polarisation) for pair in plan.bursts}
     pixels = sum(s.lines_per_burst * s.samples_per_burst for s in (swaths[pair.swath] for pair in plan.bursts))
     copies = max(len(s.bursts) * s.lines_per_burst * s.samples_per_burst for s in swaths.values()) * BYTES_PER_SAMPLE
@@ -224,16 +224,15 @@ class Chain:
 
     def _source(self, side: str) -> Path:
         """Make a product reachable under a plain name, and lay its orbit file out."""
-        path, orbit = getattr(self.plan, side), getattr(self.plan, f"{side}_orbit")
-        scene = getattr(self.plan, f"{side}_scene")
-        self._orbits[side] = None if orbit is None else lay_orbit(orbit, self.work.real / "userdir")
-        if path.suffix.lower() == ".zip":
-            return self.work.link(path, f"{scene}.zip")
-        return self.work.link(path, f"{scene}.SAFE") / "manifest.safe"
+        date: Acquisition = getattr(self.plan.scenes, side)
+        self._orbits[side] = None if date.orbit is None else lay_orbit(date.orbit, self.work.real / "userdir")
+        if date.path.suffix.lower() == ".zip":
+            return self.work.link(date.path, f"{date.scene}.zip")
+        return self.work.link(date.path, f"{date.scene}.SAFE") / "manifest.safe"
 
     def _sub_swath(self, swath: str, sources: dict[str, Path], elevation: dict[str, object]) -> Path:
         """Split both dates, coregister them, and make their debursted interferogram."""
-        plan, dates = self.plan, (self.plan.reference_date, self.plan.secondary_date)
+        plan, dates = self.plan, self.plan.scenes.days
         splits = {}
         for side, source in sources.items():
             bursts = [getattr(pair, f"{side}_index") + 1 for pair in plan.bursts if pair.swath == swath]
@@ -260,8 +259,8 @@ class Chain:
             dates,
             BOTH,
             stack=stack,
-            remove_flat_earth=plan.remove_flat_earth,
-            remove_topography=plan.remove_topography,
+            remove_flat_earth=plan.estimation.remove_flat_earth,
+            remove_topography=plan.estimation.remove_topography,
             window_azimuth=plan.window.azimuth,
             window_range=plan.window.range,
             polarisation=plan.polarisation,
@@ -272,7 +271,7 @@ class Chain:
 
     def _coregistered(self, swath: str, splits: dict[str, Path], elevation: dict[str, object]) -> Path:
         """Bring the secondary onto the reference; spectral diversity is tried where it can be, and never fatal."""
-        dates = (self.plan.reference_date, self.plan.secondary_date)
+        dates = self.plan.scenes.days
         name = f"coregister-{swath}"
         if self.settings.spectral_diversity:
             try:
@@ -294,7 +293,7 @@ class Chain:
 
     def _merged(self, parts: list[Path]) -> Path:
         names = ("near", "far") if len(parts) == 2 else ("near", "middle", "far")
-        dates = (self.plan.reference_date, self.plan.secondary_date)
+        dates = self.plan.scenes.days
         template = "merge-two" if len(parts) == 2 else "merge-three"
         merged = self._stage(
             "merge",
@@ -311,11 +310,11 @@ class Chain:
     def _mapped(self, source: Path, elevation: dict[str, object]) -> Dimap:
         """Cut the image to the area, put windows where they belong, and map it."""
         plan, grid = self.plan, self.plan.grid
-        dates = (plan.reference_date, plan.secondary_date)
+        dates = plan.scenes.days
         region = box(*grid.bounds_lonlat()).buffer(REGION_MARGIN_DEG, join_style="mitre")
         cut = self._stage("subset", "subset", dates, BOTH[:1], source=source, region=region.wkt)
         self.work.discard(source)
-        down, right = plan.window_offset
+        down, right = plan.estimation.window_offset
         if down or right:
             move_origin(cut.path, down, right)
         mapped = self._stage(

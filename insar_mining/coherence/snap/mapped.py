@@ -24,7 +24,6 @@ from insar_mining.geo.grid import MapGrid
 from insar_mining.geometry.geocode import Look, look_up
 from insar_mining.geometry.terrain import dem_arrays, heights_for
 from insar_mining.sentinel1.annotation import SPEED_OF_LIGHT_M_S, SubSwath
-from insar_mining.sentinel1.product import open_product, with_orbit
 
 ON_GRID_M = 1e-3
 MANY_LOST, MOSTLY_LOST = 0.01, 0.5
@@ -124,17 +123,14 @@ def masked(values: Float32Array, reached: BoolArray, seen: BoolArray, path: Path
 
 def seen_cells(plan: CoherencePlan) -> BoolArray:
     """Tell for each cell of the plan's grid whether both dates have data there; shape (height, width)."""
-    sides = [
-        with_orbit(open_product(path, require_manifest=False), [] if orbit is None else [orbit])[0]
-        for path, orbit in ((plan.reference, plan.reference_orbit), (plan.secondary, plan.secondary_orbit))
-    ]
-    dem = dem_arrays(heights_for(plan.grid, plan.dem, plan.dem_heights).dem)
+    sides = [date.open() for date in (plan.scenes.reference, plan.scenes.secondary)]
+    dem = dem_arrays(heights_for(plan.grid, plan.elevation.path, plan.elevation.heights).dem)
     names = sorted({pair.swath for pair in plan.bursts})
     first, second = ({name: side.sub_swath(name, plan.polarisation) for name in names} for side in sides)
     here, there = (look_up(swaths[names[0]], plan.grid, dem) for swaths in (first, second))
     cuts = burst_cuts(list(first.values()))
     cut = cut_of_each(cuts, here.time_s, here.slant_range_m)
-    shift = plan.window_offset
+    shift = plan.estimation.window_offset
 
     seen = np.zeros(plan.grid.shape, dtype=np.bool_)
     for pair in plan.bursts:

@@ -180,7 +180,7 @@ def read_external_dem(plan: CoherencePlan) -> Dem:
     def read(margin_deg: float) -> Dem:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PartialDemWarning)  # of the area, which the plan warned of
-            return read_dem(plan.dem, area, margin_deg=margin_deg, heights=plan.dem_heights)
+            return read_dem(plan.elevation.path, area, margin_deg=margin_deg, heights=plan.elevation.heights)
 
     dem = read(DEM_MARGIN_DEG)
     needed = max(_reach_for(dem, area))

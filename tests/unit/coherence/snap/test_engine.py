@@ -91,6 +91,12 @@ def test_each_stage_is_deleted_when_it_is_no_longer_needed(replayed: MakePlan, m
     assert shares[-1] == pytest.approx(1)
 
 
+def linked(path: Path, folder: Path) -> Path:
+    """Return a link of the same name in another folder."""
+    (folder / path.name).symlink_to(path)
+    return folder / path.name
+
+
 @pytest.mark.parametrize("how", ["out", "scratch", "inputs"])
 def test_odd_paths_change_nothing(
     replayed: MakePlan, recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
@@ -102,11 +108,12 @@ def test_odd_paths_change_nothing(
     if how == "scratch":
         monkeypatch.setenv("INSAR_MINING_SNAP_SCRATCH", str(odd))
     if how == "inputs":
-        links = {}
-        for name in ("reference", "secondary", "dem", "reference_orbit", "secondary_orbit"):
-            links[name] = odd / getattr(made, name).name
-            links[name].symlink_to(getattr(made, name))
-        made = replace(made, **links)
+        first, second = (
+            replace(date, path=linked(date.path, odd), orbit=linked(date.orbit, odd))
+            for date in (made.scenes.reference, made.scenes.secondary)
+        )
+        elevation = replace(made.elevation, path=linked(made.elevation.path, odd))
+        made = replace(made, scenes=replace(made.scenes, reference=first, secondary=second), elevation=elevation)
     seen: list[str] = []
     arguments = engine.Gpt.arguments
 
@@ -128,8 +135,9 @@ def test_two_at_once_in_one_folder(recorded, snap_home: Path, orbits: list[Path]
     made = recorded.plan
     west, south, east, north = -8.9050, 31.1987, -8.8940, 31.2037
     command = [
-        sys.executable, "-m", "insar_mining", "coherence", str(made.reference), str(made.secondary), "--dem",
-        str(made.dem), "--bbox", *map(str, (west, south, east, north)), "--engine", "snap", "--snap", "memory=2G",
+        sys.executable, "-m", "insar_mining", "coherence", str(made.scenes.reference.path),
+        str(made.scenes.secondary.path), "--dem", str(made.elevation.path), "--bbox",
+        *map(str, (west, south, east, north)), "--engine", "snap", "--snap", "memory=2G",
         "--window-anchor", "snap", "--orbit", str(orbits[0]), "--orbit", str(orbits[1]), "-o",
         str(tmp_path / "out" / "map.tif"), "--json",
     ]  # fmt: skip
@@ -281,7 +289,7 @@ def test_copies_of_the_reader_count_as_disk_space(replayed: MakePlan) -> None:
     """Below 8 GiB of heap SNAP's reader copies a measurement, all bursts of a sub-swath, before it reads it."""
     made = replayed()
     little, much = (engine.disk_bytes(made, SnapSettings(heap, 512, 4)) for heap in (4096, 8192))
-    swaths = [open_product(made.reference).sub_swath(name, "VV") for name in ("IW1", "IW2")]
+    swaths = [open_product(made.scenes.reference.path).sub_swath(name, "VV") for name in ("IW1", "IW2")]
     assert little - much == max(len(s.bursts) * s.lines_per_burst * s.samples_per_burst * 4 for s in swaths)
 
 
@@ -294,7 +302,8 @@ def test_a_folder_of_orbit_files_is_taken_by_both_engines(
     for name in ("builtin", "snap"):
         out = tmp_path / name / "20230904_20230916.tif"
         ran = CliRunner().invoke(app, [
-            "coherence", str(made.reference), str(made.secondary), "--dem", str(made.dem), "--mine",
+            "coherence", str(made.scenes.reference.path), str(made.scenes.secondary.path), "--dem",
+            str(made.elevation.path), "--mine",
             str(tmp_path / "area.geojson"), "--orbit", str(orbits[0].parent), "--window-anchor", "snap",
             "--engine", name, "-o", str(out),
         ])  # fmt: skip
@@ -310,13 +319,13 @@ def test_a_short_elevation_model_is_refused_before_snap_is_started(
     """A fault of the run, not of a pair; nothing is left behind, and the built-in engine takes the model."""
     made = replayed(orbits=[])
     west, south, east, north = made.grid.bounds_lonlat()
-    with rasterio.open(made.dem) as source:
+    with rasterio.open(made.elevation.path) as source:
         window = source.window(west - 0.02, south - 0.02, east + 0.02, north + 0.02).round_offsets().round_lengths()
         profile = {**source.profile, "width": int(window.width), "height": int(window.height),
                    "transform": source.window_transform(window)}  # fmt: skip
         with rasterio.open(tmp_path / "short.tif", "w", **profile) as target:
             target.write(source.read(window=window))
-    short = replace(made, dem=tmp_path / "short.tif")
+    short = replace(made, elevation=replace(made.elevation, path=tmp_path / "short.tif"))
     with pytest.raises(DemError, match=r"short\.tif.*limit 0\.100.*--engine builtin"):
         coherence(short, "snap")
     assert not made.out.parent.exists() or not list(made.out.parent.iterdir())

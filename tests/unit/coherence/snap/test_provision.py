@@ -106,7 +106,7 @@ def test_the_external_dem_is_above_the_geoid_and_has_no_zero_for_a_void(plan, tm
             assert source.crs.to_epsg() == 4326
             assert source.nodata == -32768
             values, t = source.read(1), source.transform
-        ellipsoidal = read_dem(made.dem, made.grid.bounds_lonlat(), margin_deg=0.2, heights=heights)
+        ellipsoidal = read_dem(made.elevation.path, made.grid.bounds_lonlat(), margin_deg=0.2, heights=heights)
         # half a cell to the south-east: SNAP takes the corner of the first cell for its post
         lon, lat = np.meshgrid(t.c + np.arange(values.shape[1]) * t.a, t.f + np.arange(values.shape[0]) * t.e)
         inside = values != -32768
@@ -119,7 +119,7 @@ def test_snap_reads_the_right_heights_and_would_not_without_the_half_cell(plan, 
     made = plan()
     west, south, east, north = made.grid.bounds_lonlat()
     lon, lat = np.random.default_rng(3).uniform((west, south), (east, north), (2000, 2)).T
-    truth = read_dem(made.dem, made.grid.bounds_lonlat()).sample(lon, lat)
+    truth = read_dem(made.elevation.path, made.grid.bounds_lonlat()).sample(lon, lat)
     lay_geoid(tmp_path)
 
     def error() -> float:
@@ -135,13 +135,18 @@ def _cropped(plan: CoherencePlan, path: Path, sides: tuple[float, float, float, 
     """The plan with its elevation model cut to so many degrees beyond the grid (west, south, east, north)."""
     west, south, east, north = plan.grid.bounds_lonlat()
     bounds = west - sides[0], south - sides[1], east + sides[2], north + sides[3]
-    with rasterio.open(plan.dem) as source:
+    with rasterio.open(plan.elevation.path) as source:
         window = source.window(*bounds).round_offsets().round_lengths()
         profile = {**source.profile, "width": int(window.width), "height": int(window.height),
                    "transform": source.window_transform(window)}  # fmt: skip
         with rasterio.open(path, "w", **profile) as target:
             target.write(source.read(window=window))
-    return dataclasses.replace(plan, dem=path)
+    return _over(plan, path)
+
+
+def _over(plan: CoherencePlan, dem: Path) -> CoherencePlan:
+    """Return the plan with another elevation model."""
+    return dataclasses.replace(plan, elevation=dataclasses.replace(plan.elevation, path=dem))
 
 
 @pytest.mark.parametrize("side", range(4))
@@ -162,25 +167,25 @@ def test_high_ground_and_high_latitudes_need_a_longer_reach(plan, tmp_path: Path
         bounds = (10.0, latitude - 0.05, 10.1, latitude + 0.05)
         assert margin_for_any_engine_deg(bounds) >= max(tile_reach_deg(abs(latitude) + 0.05, 5000.0)) + 0.01
     made = plan()
-    with rasterio.open(made.dem) as source:
+    with rasterio.open(made.elevation.path) as source:
         profile, heights = source.profile, source.read() + 4000
     with rasterio.open(tmp_path / "high.tif", "w", **profile) as target:
         target.write(heights)
-    high = _cropped(dataclasses.replace(made, dem=tmp_path / "high.tif"), tmp_path / "cut.tif", (0.1,) * 4)
+    high = _cropped(_over(made, tmp_path / "high.tif"), tmp_path / "cut.tif", (0.1,) * 4)
     with pytest.raises(DemError, match=r"west 0\.10\d degrees \(limit 0\.1[45]\d\)"):
         read_external_dem(high)
 
 
 def test_voids_within_reach_are_said(plan, tmp_path: Path) -> None:
     made = plan()
-    with rasterio.open(made.dem) as source:
+    with rasterio.open(made.elevation.path) as source:
         profile, heights = source.profile, source.read(1)
     heights[:, : heights.shape[1] // 3][heights.shape[0] // 2 :] = profile["nodata"]
     heights[heights.shape[0] // 2, 0] = 1000  # and what is left still reaches as far
     with rasterio.open(tmp_path / "void.tif", "w", **profile) as target:
         target.write(heights, 1)
     with pytest.warns(PartialDemWarning, match=r"void\.tif: \d+\.\d\d% of the ground"):
-        read_external_dem(dataclasses.replace(made, dem=tmp_path / "void.tif"))
+        read_external_dem(_over(made, tmp_path / "void.tif"))
 
 
 def _program(path: Path) -> Path:

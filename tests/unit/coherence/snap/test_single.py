@@ -53,7 +53,7 @@ def phase(product: Dimap, stem: str) -> np.ndarray:
 @pytest.fixture(scope="module")
 def elevation(recorded) -> dict[str, object]:
     """The simulator's own model, above the geoid as SNAP wants it; what is moved for SNAP is a copy."""
-    return {"dem": recorded.plan.dem, "dem_nodata": DEM_NODATA}
+    return {"dem": recorded.plan.elevation.path, "dem_nodata": DEM_NODATA}
 
 
 @pytest.fixture
@@ -117,8 +117,8 @@ def whole_chain(plan: CoherencePlan, elevation: dict[str, object], target: Path)
     west, south, east, north = west - 0.1, south - 0.1, east + 0.1, north + 0.1
     region = f"POLYGON (({west} {south}, {east} {south}, {east} {north}, {west} {north}, {west} {south}))"
     return {
-        **CHAIN, "reference": plan.reference / "manifest.safe",
-        "secondary": plan.secondary / "manifest.safe", "orbit_type": "Sentinel Precise (Auto Download)",
+        **CHAIN, "reference": plan.scenes.reference.path / "manifest.safe",
+        "secondary": plan.scenes.secondary.path / "manifest.safe", "orbit_type": "Sentinel Precise (Auto Download)",
         "remove_flat_earth": True, "remove_topography": True, "window_azimuth": 2, "window_range": 7,
         "region": region, "band": f"coh_IW1_VV_{DAYS}", "spacing_m": 20.0, "spacing_deg": 0.00018, "crs": grid.crs,
         "grid_origin_m": 10.0, "target": target, **elevation,
@@ -161,7 +161,7 @@ def test_one_graph_takes_the_orbit_trap_with_snap_14_and_two_do_not(
 ) -> None:
     """The stand-in of SNAP 14 applies orbits as late as SNAP 14 does: what follows in the graph does not see them."""
     values = {name: value for name, value in CHAIN.items() if not name.startswith("secondary")} | {
-        "product": recorded.plan.reference / "manifest.safe", "product_format": "SENTINEL-1",
+        "product": recorded.plan.scenes.reference.path / "manifest.safe", "product_format": "SENTINEL-1",
         "orbit_type": "Sentinel Precise (Auto Download)", "target": tmp_path / "one.dim",
     }  # fmt: skip
     after = (
@@ -310,7 +310,7 @@ def test_a_model_that_a_graph_names_is_handed_over_moved(
 ) -> None:
     """The copy lies half a cell to the south-east, whatever the file's name needs escaped; the file is not touched."""
     odd = tmp_path / "a & b.tif"
-    shutil.copy(recorded.plan.dem, odd)
+    shutil.copy(recorded.plan.elevation.path, odd)
     before, seen = odd.read_bytes(), []
     arguments = engine.Gpt.arguments
 
