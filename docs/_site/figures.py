@@ -1,4 +1,4 @@
-"""Draw the pictures of the concepts page from a simulated mine, when the site is built."""
+"""Draw the pictures of the pages on concepts and activity from simulated mines, when the site is built."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import io
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from insar_mining.activity import significant_activity
 from insar_mining.coherence.estimators.statistics import expected_coherence
+from insar_mining.report.plots_states import STATE_COLOURS, STATE_WORDS
+from insar_mining.simulate.control_rows import closed_mine, tight_polygon
 from insar_mining.simulate.mine_stack import CELL_M, MineStack, WorkedZone, simulate_mine_stack
 
 ZONES = (WorkedZone((420.0, 500.0), 220.0, (2021,), duty=0.6), WorkedZone((840.0, 700.0), 130.0, (2021,), duty=0.15))
@@ -23,6 +27,9 @@ def draw_all() -> dict[str, bytes]:
         "one-pair.svg": _svg(one_pair(mine)),
         "series.svg": _svg(series(mine)),
         "looks.svg": _svg(looks()),
+        "rain-pair.svg": _svg(decided(closed_mine("soil, hard rain").make(np.random.default_rng(1)).coh)),
+        "season.svg": _svg(decided(closed_mine("grass").make(np.random.default_rng(2)).coh)),
+        "tight-pit.svg": _svg(decided(tight_polygon(0.15).make(np.random.default_rng(3)).coh)),
     }
 
 
@@ -69,6 +76,37 @@ def looks() -> Figure:
     ax.set(xlabel="true coherence", ylabel="mean estimate", xlim=(0, 1), ylim=(0, 1))
     ax.legend(frameon=False)
     return figure
+
+
+def decided(coh: xr.DataArray) -> Figure:
+    """Draw the most and the least coherent pair of a year, the outline of the mine, and what is decided of its cells."""
+    states = significant_activity(coh).states.values[0]
+    inside = coh["cover"].values > 0
+    mean = coh.where(inside).mean(("y", "x")).values
+    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    best, worst, result = figure.subplots(1, 3)
+    _map(best, coh.isel(pair=int(mean.argmax())), "most coherent pair", "gray")
+    image = _map(worst, coh.isel(pair=int(mean.argmin())), "least coherent pair", "gray")
+    figure.colorbar(image, ax=[best, worst], shrink=0.7, label="coherence")
+    for ax in (best, worst, result):
+        ax.contour(inside, [0.5], colors="tab:red", linewidths=1.0, origin="upper", extent=best.images[0].get_extent())
+    _states(result, states)
+    return figure
+
+
+def _states(ax: Axes, states: np.ndarray) -> None:
+    """Draw the states of a mine's cells, and a legend of those that occur."""
+    codes = list(STATE_WORDS)
+    index = np.full(states.shape, np.nan)
+    for place, code in enumerate(codes):
+        index[states == code] = place
+    colours = [STATE_COLOURS[code] for code in codes]
+    kilometres = (0, states.shape[1] * CELL_M / 1000, 0, states.shape[0] * CELL_M / 1000)
+    ax.imshow(index, cmap=ListedColormap(colours), vmin=-0.5, vmax=len(codes) - 0.5, extent=kilometres)
+    for place in np.unique(index[np.isfinite(index)]).astype(int):
+        ax.plot([], [], "s", color=colours[place], markeredgecolor="0.4", label=STATE_WORDS[codes[place]])
+    ax.set(title="decided", xlabel="km", ylabel="km")
+    ax.legend(loc="upper right", fontsize=7)
 
 
 def _map(ax: Axes, layer: xr.DataArray, title: str, colours: str) -> AxesImage:
