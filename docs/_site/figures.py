@@ -79,7 +79,7 @@ def looks() -> Figure:
 
 
 def decided(coh: xr.DataArray) -> Figure:
-    """Draw the most and the least coherent pair of a year, the outline of the mine, and what is decided of its cells."""
+    """Draw a year's most and least coherent pair, the outline of the mine, and what is decided of its cells."""
     states = significant_activity(coh).states.values[0]
     inside = coh["cover"].values > 0
     mean = coh.where(inside).mean(("y", "x")).values
