@@ -2,11 +2,12 @@
 
 There is no other state: what is done is what has a record of the task's present identity and its files; what runs is
 what some process holds the lock of.  The operating system frees a lock when its process ends, however it ends.
-Nothing depends on a clock: times are recorded, never compared.
+Nothing depends on a clock: times are recorded, and compared only to tell of a clock that is wrong.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import fcntl
 import functools
@@ -28,6 +29,7 @@ from insar_mining.files import sha256, write_text
 
 FORMAT = 1
 FOLDER = "ledger"
+CLOCKS_DIFFER = dt.timedelta(hours=1)  # of two machines, without any being wrong
 
 State = Literal["done", "partial", "failed", "running", "waiting"]
 
@@ -109,8 +111,8 @@ class Ledger:
         """Return the last record of a task; None without one, or of another format."""
         try:
             values = parse_json((self.folder / f"{task_id}.json").read_bytes())
-            if not isinstance(values, dict) or values.get("format") != FORMAT:
-                return None
+            if not isinstance(values, dict) or values.get("format") != FORMAT or "outputs" not in values:
+                return None  # without its files a result cannot be held against them
             record: Record = _reader().validate_python(values)
         except (OSError, ValueError):  # what does not validate is a ValueError
             return None
@@ -125,7 +127,7 @@ class Ledger:
         OutputError
             The folder is gone or full.
         """
-        self._check_there()
+        self.check_there()
         text = json.dumps(asdict(record), indent=1, sort_keys=True, ensure_ascii=False, default=str)
         write_text(self.folder / f"{record.task}.json", text + "\n")
 
@@ -134,7 +136,8 @@ class Ledger:
         reason = self.why_again(task)
         record = self.record(task.id)
         if not reason and record is not None:
-            return record.state, "; ".join(f"{one['what']}: {one['reason']}" for one in record.lost)
+            notes = [f"{one['what']}: {one['reason']}" for one in record.lost]
+            return record.state, "; ".join(notes + ahead_of_clock(record))
         if self.holder(task.id) is not None:
             return "running", self.holder(task.id) or ""
         if record is not None and record.state == "failed" and record.identity == task.identity:
@@ -146,7 +149,9 @@ class Ledger:
         path = self.folder / f"{task.id}.json"
         record = self.record(task.id)
         if record is None:
-            return "its record is of another version, or damaged" if path.exists() else "it was never finished"
+            if not path.exists():
+                return "it was never finished"
+            return self._newer(task.id) or "its record is of an older version, or damaged; its maps are kept"
         if record.identity != task.identity:
             return f"its inputs changed: {'; '.join(differences(record.inputs, task.inputs)) or 'in their form'}"
         if record.state == "failed":
@@ -159,6 +164,26 @@ class Ledger:
             if found != size:
                 return f"{name} has {found} bytes instead of {size}"
         return ""
+
+    def check_not_newer(self, task_id: str) -> None:
+        """Check that the record of a task is not one of a later version of the package, which would be overwritten.
+
+        Raises
+        ------
+        OutputError
+            It is.
+        """
+        newer = self._newer(task_id)
+        if newer:
+            raise OutputError(f"{self.folder / task_id}.json: {newer}")
+
+    def _newer(self, task_id: str) -> str:
+        """Say that a record is of a later version; empty if it is not."""
+        try:
+            values = parse_json((self.folder / f"{task_id}.json").read_bytes())
+        except (OSError, ValueError):
+            return ""
+        return newer_format(values)
 
     def holder(self, task_id: str) -> str | None:
         """Say which process works at a task now; None if none does."""
@@ -183,12 +208,12 @@ class Ledger:
         OutputError
             The ledger's folder cannot be written, or is gone.
         """
-        self._check_there()
+        self.check_there()
         path = self.folder / f"{task_id}.lock"
         try:
             handle = path.open("a+", encoding="utf-8")
         except OSError as error:
-            raise OutputError(f"{path}: cannot be written ({error.strerror}). Mend the folder's rights") from error
+            raise OutputError(f"{path}: {error.strerror}. {remedy_of(error)}") from error
         with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -199,14 +224,67 @@ class Ledger:
                 raise OutputError(
                     f"{path}: cannot be locked ({error.strerror}). Use a file system with locks"
                 ) from error
-            handle.truncate(0)
-            handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            handle.flush()
+            try:  # unbuffered: what cannot be written must not be tried again when the file is closed
+                os.ftruncate(handle.fileno(), 0)
+                os.write(handle.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            except OSError as error:
+                raise OutputError(f"{path}: {error.strerror}. {remedy_of(error)}") from error
             yield True
 
-    def _check_there(self) -> None:
-        if not self.folder.is_dir():
-            raise OutputError(f"{self.folder}: is gone. Put the portfolio's folder back, or plan it again")
+    def check_there(self) -> None:
+        """Check that the ledger's folder is there.
+
+        Raises
+        ------
+        OutputError
+            It is gone; a folder of the portfolio's name that a writing mine made again is named.
+        """
+        if self.folder.is_dir():
+            return
+        again = f" {self.root} was made again by a mine that was writing: move that away first." * self.root.exists()
+        raise OutputError(f"{self.folder}: is gone. Put the portfolio's folder back, then run it again.{again}")
+
+
+def newer_format(values: Any) -> str:
+    """Say that a plan or a record is of a later version of the package, with the remedy; empty if it is not."""
+    found = values.get("format") if isinstance(values, dict) else None
+    if not isinstance(found, int) or found <= FORMAT:
+        return ""
+    return (
+        f"was written by a newer version (format {found}, this one reads {FORMAT}). Update insar-mining, or plan the "
+        "polygons into another folder"
+    )
+
+
+def ahead_of_clock(record: Record) -> list[str]:
+    """Tell of a record that is dated after the present time of this machine: nothing depends on it."""
+    try:
+        finished = dt.datetime.fromisoformat(record.finished)
+    except ValueError:
+        return []
+    if finished.tzinfo is None or finished <= dt.datetime.now(dt.UTC) + CLOCKS_DIFFER:
+        return []
+    return [
+        f"dated {record.finished}, after this machine's clock: one of the clocks is wrong. The result is not affected"
+    ]
+
+
+REMEDIES = {
+    errno.ENOSPC: "Free space there",
+    errno.EDQUOT: "Free space there, or raise the quota",
+    errno.EFBIG: "Raise the limit of file sizes (ulimit -f)",
+    errno.EROFS: "Make the folder writable",
+    errno.EACCES: "Make the folder writable",
+    errno.EPERM: "Make the folder writable",
+    errno.ENOENT: "Put the folder back",
+    errno.ENOTDIR: "Move away what is in the folder's place",
+    errno.EEXIST: "Move away what is in the folder's place",
+}
+
+
+def remedy_of(error: OSError) -> str:
+    """Return what to do about an error of the disk, as a sentence."""
+    return f"{REMEDIES.get(error.errno or 0, 'Mend the disk')}, then run again: finished mines are kept"
 
 
 def outputs_of(folder: Path, root: Path, without: Sequence[str] = ()) -> dict[str, tuple[int, str]]:

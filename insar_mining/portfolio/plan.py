@@ -24,7 +24,7 @@ from insar_mining.portfolio.clusters import DEFAULT_DISTANCE_M
 from insar_mining.portfolio.costs import MAP_BYTES_PER_CELL, METADATA_BYTES, CostModel, calibrated
 from insar_mining.portfolio.footprints import Footprints, PortfolioMine, mines_of, read_footprints
 from insar_mining.portfolio.ledger import FOLDER as LEDGER
-from insar_mining.portfolio.ledger import FORMAT, Ledger, Task
+from insar_mining.portfolio.ledger import FORMAT, Ledger, Task, newer_format
 from insar_mining.tables import csv_text
 
 PLAN, MINES, POLYGONS, LINKS, OPTIONS = "portfolio.json", "mines.geojson", "polygons.csv", "links.csv", "options.yaml"
@@ -104,6 +104,7 @@ def plan_portfolio(
     """
     if options.start is None or options.end is None:
         raise OptionError("portfolio: has no period. Give the first and the last day (--start, --end)")
+    _check_not_newer(Path(out) / PLAN)
     footprints = read_footprints(source, layer=layer)
     mines = mines_of(footprints, distance_m=distance_m)
     seen = catalogues.seen_by(mines, options, catalogue=catalogue, session=session)
@@ -145,9 +146,11 @@ def open_portfolio(folder: Path | str) -> Portfolio:
     path = folder / PLAN
     try:
         said = parse_json(path.read_bytes())
+        if newer_format(said):
+            raise OutputError(f"{path}: {newer_format(said)}")
         if said["format"] != FORMAT:
             raise OutputError(
-                f"{path}: was written by another version (format {said['format']}, this one reads {FORMAT}). Plan the "
+                f"{path}: was written by an older version (format {said['format']}, this one reads {FORMAT}). Plan the "
                 "portfolio again into the same folder: finished maps are kept"
             )
         tasks = TypeAdapter(list[Task]).validate_python(said["tasks"])
@@ -157,6 +160,16 @@ def open_portfolio(folder: Path | str) -> Portfolio:
         raise OutputError(f"{folder}: holds no portfolio ({error.strerror}). Plan one there first") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OutputError(f"{path}: cannot be read ({error}). Plan the portfolio again into the same folder") from error
+
+
+def _check_not_newer(path: Path) -> None:
+    """Check that a plan, if there is one, is not of a later version, which would be overwritten."""
+    try:
+        newer = newer_format(parse_json(path.read_bytes()))
+    except (OSError, ValueError):
+        return
+    if newer:
+        raise OutputError(f"{path}: {newer}")
 
 
 def _check_rows(rows: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import os
 import platform
 import re
@@ -16,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from insar_mining import __version__
-from insar_mining.errors import InsarMiningError, InsarMiningWarning
+from insar_mining.errors import InsarMiningError, InsarMiningWarning, OutputError
 from insar_mining.files import delete_leftovers
-from insar_mining.portfolio.ledger import Ledger, Record, Task, outputs_of
+from insar_mining.portfolio.ledger import Ledger, Record, Task, outputs_of, remedy_of
 
 RESULTS = "mines"
+OF_ALL_MINES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # faults of the disk that every further mine would meet
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,23 @@ Job = Callable[[Task, Path, "Steps"], Finished]
 
 @dataclass
 class Steps:
-    """A clock of the steps of a task; it is also the progress callback of a run."""
+    """A clock of the steps of a task; it is also the progress callback of a run.
+
+    Attributes
+    ----------
+    seconds : dict of str to float
+    check : callable
+        Called at every step; what it raises ends the task.
+    """
 
     seconds: dict[str, float] = field(default_factory=dict)
+    check: Callable[[], None] = lambda: None
     _name: str = "start"
     _since: float = field(default_factory=time.perf_counter)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Count the time since the last call for the stage that ends or goes on."""
+        self.check()
         now = time.perf_counter()
         self.seconds[self._name] = self.seconds.get(self._name, 0.0) + now - self._since
         self._name, self._since = stage, now
@@ -80,25 +91,31 @@ def do_task(task: Task, folder: Path, job: Job, *, wait: bool = True, again: boo
     Raises
     ------
     OutputError
-        The ledger cannot be written.
+        The ledger cannot be written, the disk is full or read-only (every further mine would fail), or the task's
+        record is of a later version.
     """
     ledger = Ledger(folder)
     with ledger.claimed(task.id, wait=wait) as is_mine:
         if not is_mine:
             return "running"
         delete_leftovers(ledger.folder, re.compile(re.escape(f"{task.id}.json")))
+        ledger.check_not_newer(task.id)
         record = ledger.record(task.id)
         if not ledger.why_again(task) and not (again and record is not None and record.state == "partial"):
             return "there"
-        fresh = _run(task, folder, job)
+        fresh, fault = _run(task, ledger, job)
         ledger.write(fresh)
+        if fault is not None and fault.errno in OF_ALL_MINES:
+            raise OutputError(f"{task.id}: {fault.filename or folder}: {fault.strerror}. {remedy_of(fault)}") from fault
         return fresh.state
 
 
-def _run(task: Task, folder: Path, job: Job) -> Record:
-    """Run a job and describe what came of it."""
-    steps, clock, before = Steps(), time.perf_counter(), os.times()
+def _run(task: Task, ledger: Ledger, job: Job) -> tuple[Record, OSError | None]:
+    """Run a job and describe what came of it; a fault of the disk is returned too."""
+    folder = ledger.root
+    steps, clock, before = Steps(check=ledger.check_there), time.perf_counter(), os.times()
     error: dict[str, str] = {}
+    of_disk: OSError | None = None
     done: Finished | None = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
@@ -107,11 +124,18 @@ def _run(task: Task, folder: Path, job: Job) -> Record:
             done = job(task, folder, steps)
         except InsarMiningError as fault:
             error = {"type": type(fault).__name__, "message": _plain(fault, folder)}
+            of_disk = _fault_of_disk(fault)
         except MemoryError:
             error = {"type": "MemoryError", "message": "not enough memory. Use fewer workers, or a larger machine"}
+        except OSError as fault:
+            of_disk = fault
+            text = f"{fault.filename or 'disk'}: {fault.strerror or fault}. {remedy_of(fault)}"
+            trace = "".join(traceback.format_exception(fault))
+            error = {"type": type(fault).__name__, "message": _plain(text, folder), "traceback": trace}
         except Exception as fault:
             trace = "".join(traceback.format_exception(fault))
             error = {"type": type(fault).__name__, "message": _plain(fault, folder), "traceback": trace}
+        steps.check = lambda: None
         steps("end", 0, 0)
     after = os.times()
     measured: dict[str, Any] = {
@@ -124,7 +148,7 @@ def _run(task: Task, folder: Path, job: Job) -> Record:
         ),
         "process": f"{os.getpid()} on {platform.node()}",
     }
-    return Record(
+    record = Record(
         task=task.id,
         identity=task.identity,
         state="failed" if done is None else "partial" if done.lost else "done",
@@ -136,6 +160,14 @@ def _run(task: Task, folder: Path, job: Job) -> Record:
         made_by={"insar_mining": __version__, "python": platform.python_version()},
         finished=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     )
+    return record, of_disk
+
+
+def _fault_of_disk(error: BaseException | None) -> OSError | None:
+    """Return the error of the operating system that an error was raised from."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    return error
 
 
 def peak_bytes(status: Path = Path("/proc/self/status")) -> int:

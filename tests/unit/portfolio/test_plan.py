@@ -196,7 +196,7 @@ def test_a_plan_and_its_totals(tmp_path: Path) -> None:
         assert ([t.identity for t in planned.tasks] == [t.identity for t in made.tasks]) is same
     path = tmp_path / "out" / "portfolio.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 0}))
-    with pytest.raises(OutputError, match="another version"):
+    with pytest.raises(OutputError, match="older version"):
         open_portfolio(tmp_path / "out")
     with pytest.raises(OutputError):
         open_portfolio(tmp_path)
