@@ -228,22 +228,18 @@ def classify(
 
 def hue_classes(index: FloatArray, black_below: float, white_saturation: float) -> ByteArray:
     """Classes of three layers by their hue: ndarray (3, ...) in, uint8 (...) out; see `classify`."""
-    red, green, blue = index
-    hi, lo = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    from skimage.color import rgb2hsv
+
+    hi, lo = index.max(axis=0), index.min(axis=0)
     spread = hi - lo
-    with np.errstate(invalid="ignore", divide="ignore"):
-        hue = np.select(
-            [hi == red, hi == green],
-            [((green - blue) / spread) % 6, 2 + (blue - red) / spread],
-            4 + (red - green) / spread,
-        )
-        sector = np.floor(hue + 0.5)
-        # a hue on the border of two sectors goes to the odd one, the colour of two years
-        sector = np.where((hue + 0.5 == sector) & (sector % 2 == 0), sector - 1, sector)
-        # without any spread there is no hue; grey is white or black
-        classes = _HUE_CLASSES[np.where(spread > 0, sector, 0).astype(np.int64) % 6]
-        white = (spread == 0) | (spread < white_saturation * hi)
-    classes = np.where(white, np.uint8(7), classes)
+    with np.errstate(invalid="ignore", divide="ignore"):  # the saturation of black, which is not used
+        hue = rgb2hsv(np.nan_to_num(index), channel_axis=0)[0] * 6
+    sector = np.floor(hue + 0.5)
+    # a hue on the border of two sectors goes to the odd one, the colour of two years
+    sector = np.where((hue + 0.5 == sector) & (sector % 2 == 0), sector - 1, sector)
+    classes = _HUE_CLASSES[sector.astype(np.int64) % 6]
+    # without any spread there is no hue; grey is white or black
+    classes = np.where((spread == 0) | (spread < white_saturation * hi), np.uint8(7), classes)
     classes = np.where(hi < black_below, np.uint8(0), classes)
     return np.where(np.isnan(spread), np.uint8(NO_CLASS), classes).astype(np.uint8)
 

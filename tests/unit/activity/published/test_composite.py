@@ -1,14 +1,15 @@
-"""Hue tells the years apart: against scikit-image's HSV, and against the rule it amounts to."""
+"""Hue tells the years apart: against matplotlib's HSV, and against the rule it amounts to."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import xarray as xr
-from skimage.color import rgb2hsv
+from matplotlib.colors import rgb_to_hsv
 
 from insar_mining.activity import annual_ndai, black_limit, classify, composite_years, rgb_composite
 from insar_mining.activity.published.area import class_counts
@@ -36,10 +37,10 @@ def annual_of(values: npt.ArrayLike, years: tuple[int, ...] = (2021, 2022, 2023)
     return xr.DataArray(data, dims=("year", "y", "x"), coords=coords, attrs={**grid, **attrs})
 
 
-def test_hue_classes_are_those_of_scikit_image() -> None:
-    """200,000 random triples: sector of rgb2hsv's hue, white by its saturation, black by its value."""
+def test_hue_classes_are_those_of_matplotlib() -> None:
+    """200,000 random triples: sector of rgb_to_hsv's hue, white by its saturation, black by its value."""
     triples = np.random.default_rng(0).random((200_000, 3))
-    hsv = rgb2hsv(triples)
+    hsv = rgb_to_hsv(triples)
     expected = AROUND[np.floor(hsv[:, 0] * 6 + 0.5).astype(int) % 6]
     expected = np.where(hsv[:, 1] < 0.25, WHITE, expected)
     expected = np.where(hsv[:, 2] < 0.1, BLACK, expected)
@@ -60,6 +61,19 @@ def mid_range_rule(triples: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
 def test_sectors_of_sixty_degrees_are_the_mid_range_rule(low: float) -> None:
     """Also for negative NDAI, which has no HSV."""
     triples = np.random.default_rng(1).uniform(low, 1.0, (200_000, 3))
+    np.testing.assert_array_equal(hue_classes(triples.T, -1.0, 0.0), mid_range_rule(triples))
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("beside", [-1, 0, 1])
+def test_the_border_of_two_sectors_is_exact_for_single_precision(order: tuple[int, int, int], beside: int) -> None:
+    """A middle year on the border, or one step of float32 beside it, negative NDAI included."""
+    rng = np.random.default_rng(2)
+    lo = rng.normal(0.1, 0.15, 20_000).astype(np.float32)
+    hi = lo + rng.uniform(0.1, 0.5, lo.size).astype(np.float32)
+    mid = ((lo.astype(float) + hi) / 2).astype(np.float32)
+    mid = np.nextafter(mid, np.float32(9 * beside)) if beside else mid
+    triples = np.stack([lo, mid, hi])[list(order)].T.astype(np.float64)
     np.testing.assert_array_equal(hue_classes(triples.T, -1.0, 0.0), mid_range_rule(triples))
 
 
