@@ -11,11 +11,9 @@ import pyproj
 from insar_mining.arrays import FloatArray
 from insar_mining.errors import CoverageError, OptionError
 from insar_mining.sentinel1.annotation import SubSwath
-from insar_mining.sentinel1.orbit import DOWNLINK_SD_M, OrbitArc
+from insar_mining.sentinel1.orbit import DOWNLINK_SD_M, State, state_abeam
 from insar_mining.sentinel1.record_orbits import StateVectors
 
-_TOLERANCE_S = 1e-9  # 10 micrometres along the track
-_MAX_ITERATIONS = 20
 _TO_EARTH_FIXED = pyproj.Transformer.from_crs("EPSG:4979", "EPSG:4978", always_xy=True)
 
 # Standard deviation of an orbit, metres.  Of the orbit files the accuracy required by ESA (POEORB 5 cm, RESORB
@@ -172,39 +170,23 @@ def _source(orbit: SubSwath | StateVectors) -> str:
     return next((kind for kind in ORBIT_SD_M if kind in orbit.orbit.source.upper()), "annotation")
 
 
-def _abeam_of(orbit: SubSwath | StateVectors, point: FloatArray, name: str) -> tuple[FloatArray, FloatArray]:
+def _abeam_of(orbit: SubSwath | StateVectors, point: FloatArray, name: str) -> State:
     if isinstance(orbit, StateVectors):
         return orbit.abeam(point)
     return _abeam(orbit, point, name)
 
 
-def _abeam(swath: SubSwath, point: FloatArray, name: str) -> tuple[FloatArray, FloatArray]:
-    """Return position and velocity at the zero-Doppler time of a point: velocity . (point - position) = 0."""
+def _abeam(swath: SubSwath, point: FloatArray, name: str) -> State:
+    """Return the state of the annotated orbit at the zero-Doppler time of a point."""
     start = swath.bursts[0].azimuth_time_s
     stop = swath.bursts[-1].azimuth_time_s + swath.lines_per_burst * swath.azimuth_time_interval_s
-    arc = swath.orbit.arc(start, stop)
-    time = _zero_doppler_time_s(arc, point, (start + stop) / 2)
-    if time is None:
+    state = state_abeam(swath.orbit.arc(start, stop).state, point, (start + stop) / 2)
+    if state is None:
         raise CoverageError(
             f"{swath.platform} {swath.swath} of {swath.utc(start)}: the point {name} (longitude, latitude) is more "
             "than a minute of flight away from the acquisition; take another point or another product"
         )
-    return arc.position_m(time), arc.velocity_m_s(time)
-
-
-def _zero_doppler_time_s(arc: OrbitArc, point: FloatArray, guess_s: float) -> float | None:
-    """Return the time by Newton steps, or None if it lies outside the arc."""
-    time = guess_s
-    for _ in range(_MAX_ITERATIONS):
-        velocity = arc.velocity_m_s(time)
-        # the acceleration's share of the slope is a few parts in a thousand: it costs a step more, not accuracy
-        step = float(velocity @ (point - arc.position_m(time))) / float(velocity @ velocity)
-        time += step
-        if not arc.start_s <= time <= arc.stop_s:
-            return None
-        if abs(step) < _TOLERANCE_S:
-            return time
-    return None
+    return state
 
 
 def _unit(vector: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -40,9 +40,49 @@ DOWNLINK_SD_M = 3.0
 
 _POSITION_DEGREE = 6  # of positions alone; over three minutes it represents an orbit to 0.1 mm
 
+_NEWTON_STEPS = 20
+_TIME_TOLERANCE_S = 1e-9  # 10 micrometres along the track
+
 MOST_RADIUS_M, MOST_SPEED_M_S = 1e8, 1e5
 _UTC = re.compile(r"(?:19[7-9]|20\d|21\d)\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,12})?", re.ASCII)
 _SPAN_IN_NAME = re.compile(r"_V(\d{8}T\d{6})_(\d{8}T\d{6})\.EOF$", re.IGNORECASE)
+
+
+State = tuple[FloatArray, FloatArray]
+"""Earth-fixed position (metres) and velocity (metres per second) of the satellite, each of shape (3,)."""
+
+
+def state_abeam(state_at: Callable[[float], State | None], point: FloatArray, guess_s: float) -> State | None:
+    """Return the state of the satellite at the zero-Doppler time of one point: velocity . (point - position) = 0.
+
+    Newton steps in time (Curlander & McDonough 1991, Synthetic Aperture Radar, ch. 8).  For the many cells of a
+    map see :func:`insar_mining.geometry.range_doppler.zero_doppler`, which is compiled.
+
+    Parameters
+    ----------
+    state_at : callable
+        State at a time in seconds; None where the orbit is not known.
+    point : ndarray, shape (3,)
+        Earth-fixed, metres.
+    guess_s : float
+        Any time of the acquisition.
+
+    Returns
+    -------
+    position, velocity, or None where the orbit is not known at that time
+    """
+    time_s = guess_s
+    for _ in range(_NEWTON_STEPS):
+        state = state_at(time_s)
+        if state is None:
+            return None
+        position, velocity = state
+        # the acceleration's share of the slope is a few parts in a thousand: it costs a step more, not accuracy
+        step = float(velocity @ (point - position)) / float(velocity @ velocity)
+        time_s += step
+        if abs(step) < _TIME_TOLERANCE_S:
+            return state_at(time_s)
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +113,10 @@ class OrbitArc:
         """Return velocities at times of any shape; returns shape (..., 3), metres per second."""
         slopes = np.asarray(np.polynomial.polynomial.polyder(self.coefficients_m) / self.half_s, dtype=np.float64)
         return self._evaluate(slopes, time_s)
+
+    def state(self, time_s: float) -> State | None:
+        """Return position and velocity at one time, or None outside the arc."""
+        return (self.position_m(time_s), self.velocity_m_s(time_s)) if self.start_s <= time_s <= self.stop_s else None
 
     def _evaluate(self, coefficients: FloatArray, time_s: npt.ArrayLike) -> FloatArray:
         u = (np.asarray(time_s, dtype=np.float64) - self.centre_s) / self.half_s

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from insar_mining.arrays import FloatArray
 from insar_mining.doors import parse_json
 from insar_mining.errors import CoverageError, OrbitError
-from insar_mining.sentinel1.orbit import Orbit, without_leap_second
+from insar_mining.sentinel1.orbit import Orbit, State, state_abeam, without_leap_second
 
 # WGS 84 (NGA.STND.0036), J2 of EGM96 (NASA/TP-1998-206861)
 GRAVITY_M3_S2 = 3.986004418e14
@@ -37,8 +37,6 @@ LOWEST_M, HIGHEST_M = 6.9e6, 7.2e6
 """Distances from the Earth's centre between which Sentinel-1 flies (7.07e6 m)."""
 
 _STEP_S = 2.0
-_TOLERANCE_S = 1e-9
-_MAX_ITERATIONS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +62,7 @@ class StateVectors:
         time = epoch + np.round(orbit.time_s * 1e9).astype("timedelta64[ns]")
         return cls(time, orbit.position_m, orbit.velocity_m_s, orbit.source)
 
-    def state(self, time_s: float) -> tuple[FloatArray, FloatArray]:
+    def state(self, time_s: float) -> State:
         """Return position and velocity at a time, seconds from the first vector.
 
         The two nearest vectors are both brought to the time and weighted by their
@@ -90,22 +88,18 @@ class StateVectors:
         (p, v), (q, w) = states
         return weight * p + (1 - weight) * q, weight * v + (1 - weight) * w
 
-    def abeam(self, point: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return position and velocity where an Earth-fixed point is abeam: velocity . (point - position) = 0.
+    def abeam(self, point: FloatArray) -> State:
+        """Return position and velocity where an Earth-fixed point is abeam.
 
         Raises
         ------
         CoverageError
             That is farther than a minute from every vector.
         """
-        time_s = float(self._seconds().mean())
-        for _ in range(_MAX_ITERATIONS):
-            position, velocity = self.state(time_s)
-            step = float(velocity @ (point - position)) / float(velocity @ velocity)
-            time_s += step
-            if abs(step) < _TOLERANCE_S:
-                break
-        return self.state(time_s)
+        state = state_abeam(self.state, point, float(self._seconds().mean()))
+        if state is None:
+            raise CoverageError(f"{self.source}: no time at which the satellite is abeam of a point. Check the point.")
+        return state
 
     def misfit_m(self) -> float:
         """Return the largest distance by which a vector, flown to the next one's time, misses it."""
