@@ -17,7 +17,8 @@ from pyproj import Transformer
 from insar_mining.arrays import FloatArray
 from insar_mining.doors import check_columns_of
 from insar_mining.errors import ActivityError, FewObservationsWarning, OptionError, RasterError, SkippedInputWarning
-from insar_mining.geo.cells import RasterGrid, ground_area_m2, inside
+from insar_mining.geo.cells import ground_area_m2, inside
+from insar_mining.geo.grid import RasterGrid
 
 SAMPLE_COLUMNS = ("longitude", "latitude", "reference")
 ADJUSTED_COLUMNS = (

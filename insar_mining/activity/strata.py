@@ -16,7 +16,8 @@ from shapely import unary_union
 from insar_mining.activity.cube.blocks import only_where
 from insar_mining.activity.cube.checks import check_cube, check_same_cells
 from insar_mining.errors import ActivityError, CoverageError, MineError, OptionError
-from insar_mining.geo.cells import RasterGrid, cell_area_m2, cover_fraction, ground_area_m2, inside, on_cells_of
+from insar_mining.geo.cells import cell_area_m2, cover_fraction, ground_area_m2, inside, on_cells_of
+from insar_mining.geo.grid import RasterGrid
 from insar_mining.geo.mines import read_mines
 
 NO_STRATUM = -1

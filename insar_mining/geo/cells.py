@@ -6,14 +6,12 @@ import logging
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 import xarray as xr
-from affine import Affine
 from exactextract import exact_extract
 from exactextract.feature import JSONFeatureSource
 from exactextract.raster import NumPyRasterSource
@@ -23,7 +21,7 @@ from shapely.geometry.base import BaseGeometry
 
 from insar_mining.arrays import FloatArray
 from insar_mining.errors import CoverageError, MineError, PartialCoverageWarning, RasterError
-from insar_mining.geo.grid import utm_epsg
+from insar_mining.geo.grid import RasterGrid, utm_epsg
 
 if TYPE_CHECKING:
     from insar_mining.geo.mines import Mine
@@ -44,75 +42,6 @@ HALF_THE_WORLD_M = 2e7
 
 # a polygon may stick out of the rasters by this share before it is said
 OUTSIDE_SHARE = 1e-3
-
-
-@dataclass(frozen=True)
-class RasterGrid:
-    """Hold a north-up raster grid in any CRS.
-
-    Attributes
-    ----------
-    crs : CRS
-    transform : Affine
-        From (column, row) of cell corners to map coordinates.
-    width, height : int
-    """
-
-    crs: CRS
-    transform: Affine
-    width: int
-    height: int
-
-    @classmethod
-    def of(cls, array: xr.DataArray) -> RasterGrid:
-        """Return the grid of an array of this package, from its attributes.
-
-        Raises
-        ------
-        RasterError
-            The array has no ``crs`` or ``transform``.
-        """
-        missing = [name for name in ("crs", "transform") if name not in array.attrs]
-        if missing:
-            raise RasterError(f"the array has no {' and no '.join(missing)} in its attributes; open it with open_stack")
-        crs, t = CRS.from_user_input(array.attrs["crs"]), Affine(*array.attrs["transform"][:6])
-        if {"y", "x"} <= set(array.coords) and array["y"].size and array["x"].size:
-            # a part of an array carries the transform of the whole
-            col, row = (float(array["x"][0]) - t.c) / t.a - 0.5, (float(array["y"][0]) - t.f) / t.e - 0.5
-            t = t @ Affine.translation(round(col), round(row))
-        return cls(crs, t, array.sizes["x"], array.sizes["y"])
-
-    @property
-    def x(self) -> FloatArray:
-        """Map coordinates of the cell centres, west to east."""
-        return np.asarray(self.transform.c + (np.arange(self.width) + 0.5) * self.transform.a)
-
-    @property
-    def y(self) -> FloatArray:
-        """Map coordinates of the cell centres, north to south."""
-        return np.asarray(self.transform.f + (np.arange(self.height) + 0.5) * self.transform.e)
-
-    @property
-    def bounds(self) -> tuple[float, float, float, float]:
-        """(west, south, east, north) of the outer edges, map units."""
-        t = self.transform
-        return t.c, t.f + self.height * t.e, t.c + self.width * t.a, t.f
-
-    @property
-    def crs_text(self) -> str:
-        """The CRS as ``"EPSG:..."`` where it has such a code, else as WKT."""
-        code = self.crs.to_epsg()
-        return f"EPSG:{code}" if code else str(self.crs.to_wkt())
-
-    def crop(self, rows: slice, cols: slice) -> RasterGrid:
-        """Return the part of the grid that some rows and columns make."""
-        t = self.transform
-        moved = Affine(t.a, 0.0, t.c + cols.start * t.a, 0.0, t.e, t.f + rows.start * t.e)
-        return replace(self, transform=moved, width=cols.stop - cols.start, height=rows.stop - rows.start)
-
-    def attributes(self) -> dict[str, Any]:
-        """Return ``crs`` and ``transform`` as the arrays of this package carry them."""
-        return {"crs": self.crs_text, "transform": tuple(float(value) for value in self.transform[:6])}
 
 
 def horizontal_crs(crs: CRS) -> CRS:

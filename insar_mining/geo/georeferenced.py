@@ -9,7 +9,8 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from insar_mining.errors import RasterError
-from insar_mining.geo.cells import RasterGrid, cell_area_m2, horizontal_crs
+from insar_mining.geo.cells import cell_area_m2, horizontal_crs
+from insar_mining.geo.grid import RasterGrid
 
 # names of map coordinates in other packages
 Y_NAMES = ("lat", "latitude", "northing")

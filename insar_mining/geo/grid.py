@@ -1,10 +1,15 @@
-"""The map grid on which every product of one mine lies."""
+"""Grids of cells: `MapGrid`, on which the maps of a mine are made, and `RasterGrid`, that of any raster.
+
+A `MapGrid` has square cells in a projected CRS, with edges on multiples of the spacing; its numbers are part of a
+plan's identity.  Rasters that were made elsewhere may lie in any CRS, with cells of any size.
+"""
 
 from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from affine import Affine
@@ -13,7 +18,10 @@ from shapely import transform as transform_geometry
 from shapely.geometry.base import BaseGeometry
 
 from insar_mining.arrays import FloatArray
-from insar_mining.errors import OptionError
+from insar_mining.errors import OptionError, RasterError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 MAX_UTM_LATITUDE_DEG = 84.0
 
@@ -145,6 +153,75 @@ class MapGrid:
         to_lonlat = _to_lonlat(self.epsg)
         west, south, east, north = to_lonlat.transform_bounds(*self.bounds, densify_pts=21)
         return west, south, east + 360 if east < west else east, north
+
+
+@dataclass(frozen=True)
+class RasterGrid:
+    """Hold a north-up raster grid in any CRS.
+
+    Attributes
+    ----------
+    crs : CRS
+    transform : Affine
+        From (column, row) of cell corners to map coordinates.
+    width, height : int
+    """
+
+    crs: CRS
+    transform: Affine
+    width: int
+    height: int
+
+    @classmethod
+    def of(cls, array: xr.DataArray) -> RasterGrid:
+        """Return the grid of an array of this package, from its attributes.
+
+        Raises
+        ------
+        RasterError
+            The array has no ``crs`` or ``transform``.
+        """
+        missing = [name for name in ("crs", "transform") if name not in array.attrs]
+        if missing:
+            raise RasterError(f"the array has no {' and no '.join(missing)} in its attributes; open it with open_stack")
+        crs, t = CRS.from_user_input(array.attrs["crs"]), Affine(*array.attrs["transform"][:6])
+        if {"y", "x"} <= set(array.coords) and array["y"].size and array["x"].size:
+            # a part of an array carries the transform of the whole
+            col, row = (float(array["x"][0]) - t.c) / t.a - 0.5, (float(array["y"][0]) - t.f) / t.e - 0.5
+            t = t @ Affine.translation(round(col), round(row))
+        return cls(crs, t, array.sizes["x"], array.sizes["y"])
+
+    @property
+    def x(self) -> FloatArray:
+        """Map coordinates of the cell centres, west to east."""
+        return np.asarray(self.transform.c + (np.arange(self.width) + 0.5) * self.transform.a)
+
+    @property
+    def y(self) -> FloatArray:
+        """Map coordinates of the cell centres, north to south."""
+        return np.asarray(self.transform.f + (np.arange(self.height) + 0.5) * self.transform.e)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(west, south, east, north) of the outer edges, map units."""
+        t = self.transform
+        return t.c, t.f + self.height * t.e, t.c + self.width * t.a, t.f
+
+    @property
+    def crs_text(self) -> str:
+        """The CRS as ``"EPSG:..."`` where it has such a code, else as WKT."""
+        code = self.crs.to_epsg()
+        return f"EPSG:{code}" if code else str(self.crs.to_wkt())
+
+    def crop(self, rows: slice, cols: slice) -> RasterGrid:
+        """Return the part of the grid that some rows and columns make."""
+        t = self.transform
+        moved = Affine(t.a, 0.0, t.c + cols.start * t.a, 0.0, t.e, t.f + rows.start * t.e)
+        return replace(self, transform=moved, width=cols.stop - cols.start, height=rows.stop - rows.start)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return ``crs`` and ``transform`` as the arrays of this package carry them."""
+        return {"crs": self.crs_text, "transform": tuple(float(value) for value in self.transform[:6])}
 
 
 @functools.lru_cache(maxsize=8)

@@ -37,7 +37,7 @@ from insar_mining.activity.cube.blocks import layers_of
 from insar_mining.activity.significant.settled import Evidence
 from insar_mining.activity.strata import INCIDENCE_EDGES_DEG, NDVI_EDGES, NDVI_NAMES, NO_STRATUM, SLOPE_EDGES_DEG
 from insar_mining.errors import ActivityError, PartialCoverageWarning
-from insar_mining.geo.cells import RasterGrid
+from insar_mining.geo.grid import RasterGrid
 from insar_mining.geo.mines import Mine, read_mines
 from insar_mining.options.activity import ActivityOptions
 from insar_mining.pipeline.cover import evidence_of

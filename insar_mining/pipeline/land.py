@@ -13,7 +13,8 @@ from pyproj import CRS
 from insar_mining.doors import GEOTIFF, guarded, open_raster
 from insar_mining.emissions.land import HM2_M2, silent_ground
 from insar_mining.errors import EmissionsError
-from insar_mining.geo.cells import RasterGrid, cell_area_m2, cover_fraction
+from insar_mining.geo.cells import cell_area_m2, cover_fraction
+from insar_mining.geo.grid import RasterGrid
 from insar_mining.geo.mines import read_mines
 
 MIN_COVER = 0.5

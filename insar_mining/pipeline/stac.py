@@ -17,7 +17,7 @@ from insar_mining import __version__
 from insar_mining.coherence.plan.product import FILE, SHA256_MULTIHASH
 from insar_mining.doors import MIB, parse_json
 from insar_mining.files import sha256, sha256_of_folder, write_text
-from insar_mining.geo.cells import RasterGrid
+from insar_mining.geo.grid import RasterGrid
 from insar_mining.geo.mines import Mine
 
 STAC_VERSION = "1.0.0"

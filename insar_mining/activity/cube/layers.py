@@ -20,7 +20,8 @@ from rasterio.windows import Window
 
 from insar_mining.doors import LAYER_FORMATS, open_raster
 from insar_mining.errors import CoverageError, OptionError, PartialCoverageWarning, RasterError
-from insar_mining.geo.cells import RasterGrid, on_cells_of
+from insar_mining.geo.cells import on_cells_of
+from insar_mining.geo.grid import RasterGrid
 
 PathLike = str | os.PathLike[str]
 

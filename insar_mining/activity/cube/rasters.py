@@ -21,7 +21,8 @@ from rasterio.windows import Window
 from insar_mining.activity.cube.containers import Kind, Layer, kind_of, polarisation_of
 from insar_mining.activity.cube.dates import DatePair, dates_of_raster, product_dates_in_name
 from insar_mining.errors import RasterError
-from insar_mining.geo.cells import RasterGrid, horizontal_crs
+from insar_mining.geo.cells import horizontal_crs
+from insar_mining.geo.grid import RasterGrid
 from insar_mining.geo.raster_input import open_raster
 
 Zero = Literal["nodata", "value"]

@@ -30,7 +30,6 @@ from insar_mining.errors import (
     RasterError,
 )
 from insar_mining.geo.cells import (
-    RasterGrid,
     cell_coordinates,
     cover_fraction,
     inside,
@@ -38,6 +37,7 @@ from insar_mining.geo.cells import (
     outline_on,
     with_margin,
 )
+from insar_mining.geo.grid import RasterGrid
 from insar_mining.options.maps import MapOptions
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from insar_mining.activity.cube.checks import check_cube
 from insar_mining.doors import guarded
 from insar_mining.errors import OutputError, RasterError
 from insar_mining.files import ANYTHING, TEMPORARY, check_replaceable, delete, replace_folder, temporary_name
-from insar_mining.geo.cells import RasterGrid
+from insar_mining.geo.grid import RasterGrid
 
 # side of a chunk; every chunk holds all pairs, so that a pixel's series is read at once
 CHUNK = 256

@@ -15,7 +15,8 @@ from insar_mining.activity.cube.dates import DAY_S
 from insar_mining.activity.cube.rasters import CoherenceRaster
 from insar_mining.activity.cube.selection import leave_out, some
 from insar_mining.errors import RasterError
-from insar_mining.geo.cells import RasterGrid, same_crs
+from insar_mining.geo.cells import same_crs
+from insar_mining.geo.grid import RasterGrid
 from insar_mining.options.maps import MapOptions
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,6 @@ from pyproj import CRS, Geod
 
 from insar_mining.errors import CoverageError, MineError, RasterError
 from insar_mining.geo.cells import (
-    RasterGrid,
     cell_area_m2,
     cell_coordinates,
     cover_fraction,
@@ -23,6 +22,7 @@ from insar_mining.geo.cells import (
     inside,
     mine_window,
 )
+from insar_mining.geo.grid import RasterGrid
 
 WGS84 = CRS.from_epsg(4326)
 A_M, F = 6378137.0, 1 / 298.257223563

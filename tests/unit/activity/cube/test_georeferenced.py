@@ -16,8 +16,8 @@ from pyproj import CRS, Geod
 
 from insar_mining.activity import activity_table, annual_ndai, classify, from_zarr, ndai, to_zarr
 from insar_mining.errors import ActivityError, RasterError
-from insar_mining.geo.cells import RasterGrid
 from insar_mining.geo.georeferenced import georeferenced
+from insar_mining.geo.grid import RasterGrid
 
 UTM = CRS.from_epsg(32629)
 
