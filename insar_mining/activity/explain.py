@@ -20,11 +20,6 @@ from insar_mining.arrays import FloatArray
 from insar_mining.doors import check_columns_of
 from insar_mining.errors import ActivityError, SkippedInputWarning
 
-EXPLAINED_COLUMNS = (
-    *SCENE_COLUMNS,
-    *("days", "perpendicular_baseline_m", "expected_mean", "n_lost", "lost_share", "explanation"),
-)
-
 # a stable point is lost in a scene where it lies so many of its own standard deviations below its own mean
 LOST_SIGMA = 3.0
 # what lies outside this range of the kept scenes stands out; of few scenes, what lies outside all of them

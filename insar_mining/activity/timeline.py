@@ -17,8 +17,6 @@ from insar_mining.arrays import BoolArray, IntArray
 from insar_mining.errors import ActivityError
 from insar_mining.geo.cells import on_cells_of
 
-MONTHLY_COLUMNS = ("year", "month", "area_m2", "share", "n_pairs")
-
 # cells that are seen together: a disturbance is told from the means of so many, and so is a false one
 SUPPORT_CELLS = 9
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jinja2
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,9 +14,9 @@ from matplotlib.axes import Axes
 from insar_mining import __version__
 from insar_mining.emissions.inventory import top_emitters
 from insar_mining.emissions.process import account, summary
-from insar_mining.files import write_text
 from insar_mining.report import plots_inventory as plots
 from insar_mining.report.images import Picture, as_svg
+from insar_mining.report.pages import write_page
 
 if TYPE_CHECKING:
     from insar_mining.emissions.mixed import OreModel
@@ -178,13 +177,5 @@ def _cell(value: object) -> str:
 
 
 def _write(path: Path | str, title: str, kicker: str, lead: str, sections: Sequence[Section]) -> Path:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("insar_mining.report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("inventory.html.j2")
-    text = page.render(title=title, kicker=kicker, lead=lead, sections=sections, version=__version__)
-    return write_text(path, text.encode("utf-8", errors="replace").decode("utf-8"))
+    values = {"title": title, "kicker": kicker, "lead": lead, "sections": sections, "version": __version__}
+    return write_page(path, "inventory.html.j2", **values)

@@ -247,16 +247,7 @@ def plot_classes(
     for place, value in enumerate(flags):
         places[labels == value] = place
     colours = list(class_colours(flags).values())
-    shown = thin_majority(places)
-    ax.imshow(
-        np.ma.masked_less(shown, 0),
-        cmap=ListedColormap(colours).with_extremes(bad=(0.0, 0.0, 0.0, 0.0)),
-        vmin=-0.5,
-        vmax=len(flags) - 0.5,
-        extent=frame.extent_km,
-        interpolation="nearest",
-        origin="upper",
-    )
+    _draw_labels(ax, frame, places, colours)
     draw_outline(ax, frame, mine.geometry)
     finish_map(ax, frame)
     handles = [

@@ -70,10 +70,6 @@ class Trajectory:
         """Compute velocities, shape (..., 3), metres per second."""
         return _evaluate(self.velocity, time_s)
 
-    def acceleration_m_s2(self, time_s: npt.ArrayLike) -> FloatArray:
-        """Compute accelerations, shape (..., 3), metres per second squared."""
-        return _evaluate(self.acceleration, time_s)
-
 
 def _powers(axes: tuple[np.polynomial.Chebyshev, ...]) -> FloatArray:
     columns = [np.polynomial.chebyshev.cheb2poly(axis.coef) for axis in axes]

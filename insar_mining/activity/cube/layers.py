@@ -26,7 +26,7 @@ from insar_mining.geo.grid import RasterGrid
 PathLike = str | os.PathLike[str]
 
 # of Sentinel-2 products since processing baseline 04.00 (25 January 2022): reflectance = (DN + offset) / 10000
-S2_OFFSET, S2_SCALE = -1000.0, 1e-4
+S2_OFFSET = -1000.0
 S2_OFFSET_SINCE = 400
 _S2_BASELINE = re.compile(r"MSIL2A_\d{8}T\d{6}_N(\d{4})_")
 

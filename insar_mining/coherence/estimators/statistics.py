@@ -11,13 +11,12 @@ same everywhere (Fisher's transform).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import interpolate, optimize, special
+from scipy import interpolate, special
 
 from insar_mining.arrays import BoolArray, FloatArray
 from insar_mining.errors import OptionError
@@ -28,7 +27,6 @@ MOST_LOOKS = 400.0
 
 # nodes of a panel of Gauss-Legendre quadrature, and values that are integrated at a time
 _NODES = 48
-_STEP_NODES = 8
 _AT_A_TIME = 4096
 
 # nodes of true coherence in the table of `unbias`, of the tables of `likelihood_interval`
@@ -233,69 +231,6 @@ def likelihood_interval(sample: npt.ArrayLike, looks: float, level: float = 0.95
     return np.tanh(np.interp(place, t, low)), np.tanh(np.interp(place, t, high))
 
 
-def looks_of_floor(mean_sample: float) -> float:
-    """Return the looks for which fully decorrelated ground reads a given mean sample coherence.
-
-    Raises
-    ------
-    OptionError
-        No number of looks from 1.5 to 400 gives that mean.
-
-    Examples
-    --------
-    >>> round(looks_of_floor(0.341), 1)
-    7.0
-    """
-    return _solve_looks(lambda looks: float(expected_coherence(0.0, looks)), mean_sample, "mean")
-
-
-def looks_of_sd(sd: float, true: float) -> float:
-    """Return the looks for which sample coherence scatters by `sd` on ground of coherence `true`.
-
-    Raises
-    ------
-    OptionError
-        No number of looks from 1.5 to 400 gives that scatter.
-    """
-    return _solve_looks(lambda looks: float(coherence_sd(true, looks)), sd, "standard deviation")
-
-
-def score_table(looks: float, true_nodes: int = 129, sample_nodes: int = 257) -> FloatArray:
-    """Return normal scores of sample coherence: the standard normal quantile of its probability.
-
-    A sample of ground of coherence D has a score that is standard normal, whatever D and the looks.
-
-    Parameters
-    ----------
-    looks : float
-    true_nodes, sample_nodes : int
-        Nodes of D from 0 to 0.99 and of d from 0 to 1, evenly spaced.
-
-    Returns
-    -------
-    ndarray, shape (true_nodes, sample_nodes)
-        -8.2 to 8.2. Between nodes interpolate linearly: with the default numbers scores between -5 and 3
-        of samples above 0.03 err by less than 0.05 for D up to 0.95 and up to 14 looks (measured).
-    """
-    true = np.linspace(0.0, SCORE_TRUE_MAX, true_nodes)
-    sample = np.linspace(0.0, 1.0, sample_nodes)
-    # from node to node, a few points each; of the last step, to d = 1, nothing is needed
-    nodes, weights = np.polynomial.legendre.leggauss(_STEP_NODES)
-    edges = np.arctanh(sample[:-1])
-    half = np.diff(edges)[:, None] / 2
-    t = (edges[:-1, None] + half + half * nodes).ravel()
-    density = np.exp(_log_density(t[None, :], true[:, None], np.full((1, 1), _one(looks))))
-    steps = (density.reshape(true_nodes, sample_nodes - 2, _STEP_NODES) * (half * weights)).sum(axis=-1)
-    below = np.zeros((true_nodes, sample_nodes))
-    below[:, 1:-1] = np.cumsum(steps, axis=1)
-    below[:, -1] = 1.0
-    return np.asarray(special.ndtri(np.clip(below, 1e-16, 1 - 1e-16)))
-
-
-# largest true coherence of `score_table`
-SCORE_TRUE_MAX = 0.99
-
-
 def _check(true: FloatArray, looks: FloatArray) -> None:
     if true.size and not (np.nanmin(true) >= 0 and np.nanmax(true) <= 1):
         raise OptionError(f"true coherence from {np.nanmin(true):g} to {np.nanmax(true):g}: it lies between 0 and 1")
@@ -429,14 +364,3 @@ def _likelihood_table(looks: float, level: float) -> tuple[FloatArray, FloatArra
 def _crossing(x: FloatArray, y: FloatArray, left: int) -> float:
     """Find where y, linear between nodes `left` and `left + 1`, is 0."""
     return float(x[left] + (x[left + 1] - x[left]) * y[left] / (y[left] - y[left + 1]))
-
-
-def _solve_looks(value_of: Callable[[float], float], wanted: float, what: str) -> float:
-    """Find the looks for which a falling function of them has a value."""
-    most, least = value_of(LEAST_LOOKS), value_of(MOST_LOOKS)
-    if not least <= wanted <= most:
-        raise OptionError(
-            f"a {what} of sample coherence of {wanted:.4g} belongs to no number of looks from {LEAST_LOOKS:g} to "
-            f"{MOST_LOOKS:g} ({most:.4g} to {least:.4g}); is this coherence, and of a window?"
-        )
-    return float(optimize.brentq(lambda looks: value_of(looks) - wanted, LEAST_LOOKS, MOST_LOOKS, xtol=1e-4))

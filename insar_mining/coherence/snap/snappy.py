@@ -23,8 +23,7 @@ from typing import Any
 
 from insar_mining.arrays import Float32Array
 from insar_mining.coherence.plan.model import CoherencePlan, Progress
-from insar_mining.coherence.plan.product import Layers
-from insar_mining.coherence.snap.engine import describe_run, map_with
+from insar_mining.coherence.snap.engine import SnapEngine, describe_run, map_with
 from insar_mining.coherence.snap.gpt import GRACE_S, Ended, Listener, Watched, raise_for
 from insar_mining.coherence.snap.graphs import known_version
 from insar_mining.coherence.snap.provision import Workspace
@@ -38,7 +37,6 @@ from insar_mining.coherence.snap.settings import (
     warn_of_version,
 )
 from insar_mining.errors import EngineError
-from insar_mining.options.models import SnapOptions
 
 MODULE = "esa_snappy"
 NOT_CONFIGURED, SMALL_HEAP = 70, 71
@@ -49,20 +47,10 @@ REMEDY = (
 )
 
 
-class SnappyEngine:
+class SnappyEngine(SnapEngine):
     """Carry out plans with SNAP inside Python processes; parameters are those of the engine ``snap``."""
 
     name = "snappy"
-
-    def __init__(self, options: SnapOptions | None = None) -> None:
-        self.options = options
-        self.version: str | None = None
-        self.notes: dict[str, str] = {}
-
-    def map_layers(self, plan: CoherencePlan, progress: Progress) -> Layers:
-        """Run SNAP on the plan; it gives coherence alone."""
-        plan.recipe.refuse_unless_plain(self.name)
-        return {"coherence": self.map_coherence(plan, progress)}
 
     def map_coherence(self, plan: CoherencePlan, progress: Progress) -> Float32Array:
         """Compute coherence on the plan's grid: float32, shape (height, width), NaN outside.

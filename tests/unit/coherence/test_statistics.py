@@ -8,15 +8,11 @@ from scipy import integrate, special, stats
 
 from insar_mining.coherence.estimators.estimate import coherence
 from insar_mining.coherence.estimators.statistics import (
-    SCORE_TRUE_MAX,
     coherence_sd,
     expected_coherence,
     likelihood_interval,
-    looks_of_floor,
-    looks_of_sd,
     sample_cdf,
     sample_pdf,
-    score_table,
     unbias,
 )
 from insar_mining.errors import OptionError
@@ -146,21 +142,6 @@ def test_likelihood_interval_against_a_search_of_the_likelihood() -> None:
     held = grid[2 * (log.max() - log) <= stats.chi2.ppf(0.9, 1)]
     low, high = likelihood_interval([sample], looks, 0.9)
     assert (float(low[0]), float(high[0])) == (pytest.approx(held[0], abs=2e-3), pytest.approx(held[-1], abs=2e-3))
-
-
-def test_scores_are_standard_normal() -> None:
-    table = score_table(7.0, 33, 65)
-    true, sample = np.linspace(0.0, SCORE_TRUE_MAX, table.shape[0]), np.linspace(0.0, 1.0, table.shape[1])
-    for i, k in ((0, 20), (12, 30), (25, 45), (30, 60)):
-        assert table[i, k] == pytest.approx(special.ndtri(mixture_cdf(sample[k], true[i], 7.0)), abs=1e-6)
-
-
-def test_looks_from_the_floor_and_from_the_scatter() -> None:
-    assert looks_of_floor(mixture_moment(1, 0.0, 6.4)) == pytest.approx(6.4, abs=1e-3)
-    first, second = (mixture_moment(power, 0.8, 9.2) for power in (1, 2))
-    assert looks_of_sd(np.sqrt(second - first**2), 0.8) == pytest.approx(9.2, abs=1e-3)
-    with pytest.raises(OptionError, match="no number of looks"):
-        looks_of_floor(0.9)
 
 
 @pytest.mark.parametrize(("true", "looks"), [(1.2, 7), (-0.1, 7), (0.5, 1.0), (0.5, 500)])
