@@ -14,7 +14,7 @@ import xarray as xr
 
 @xr.register_dataarray_accessor("insar")  # type: ignore[no-untyped-call]
 class InsarAccessor:
-    """Steps of the method on a cube of coherence, or on an array that an earlier step returned.
+    """Offer the steps of the method on a cube of coherence, or on an array that an earlier step returned.
 
     Registered when ``insar_mining`` is imported after xarray, or when its first name is used; ``import
     insar_mining.accessor`` registers it in any case.

@@ -32,7 +32,7 @@ class StreamError(OSError):
 
 
 class _Text(io.TextIOWrapper):
-    """A standard file whose faults are told from those of other files."""
+    """Wrap a standard file so that its faults are known from those of other files."""
 
     def write(self, text: str, /) -> int:
         try:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 
 def memory_bytes(cgroup: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """Memory that this process may use: the machine's, or less where a container limits it."""
+    """Return the memory that this process may use: the machine's, or less where a container limits it."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limits = [_amount(path) for path in _files(cgroup, own, "memory", "memory.max", "memory.limit_in_bytes")]
     return min([physical, *(limit for limit in limits if limit)])
 
 
 def processors(cgroup: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """Processors that this process may use, at least 1."""
+    """Return the number of processors that this process may use, at least 1."""
     count = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     for path in _files(cgroup, own, "cpu", "cpu.max", "cpu.cfs_quota_us"):
         quota, period = _quota(path)
@@ -41,7 +41,7 @@ def _files(cgroup: Path, own: Path, controller: str, unified: str, legacy: str) 
 
 
 def _amount(path: Path) -> int:
-    """Bytes that a limit file names, 0 for none."""
+    """Return the bytes that a limit file names, 0 for none."""
     try:
         text = path.read_text(encoding="utf-8").strip()
     except OSError:
@@ -50,7 +50,7 @@ def _amount(path: Path) -> int:
 
 
 def _quota(path: Path) -> tuple[float, float]:
-    """Processor time and the period it is for, 0 for no limit."""
+    """Return the processor time and the period it is for, 0 for no limit."""
     try:
         parts = path.read_text(encoding="utf-8").split()
         if path.name == "cpu.max":

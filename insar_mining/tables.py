@@ -91,7 +91,7 @@ def _csv_parts(table: pd.DataFrame, digits: int | None, *, header: bool = True) 
 
 
 def _is_plain(kind: Any) -> bool:
-    """Tell whether a type of column is one of numpy's or text, and no other of pandas' own."""
+    """Check whether a column's type is one of numpy's or text, and no other of pandas' own."""
     import numpy as np
     import pandas as pd
 

@@ -19,7 +19,7 @@ ThreeYears = tuple[int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class StableQuality:
-    """What is to be known of the stable points; None where the stack does not tell.
+    """Hold the quality of the stable points; None where the stack does not give it.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class StableQuality:
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """What a stack of coherence maps says of a mine.
+    """Hold the results of the analysis of a stack of coherence maps.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ class Analysis:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Found and true activity on the same cells.
+    """Hold found and true activity on the same cells.
 
     Attributes
     ----------

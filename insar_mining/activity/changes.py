@@ -24,7 +24,7 @@ ZONE_COLUMNS = ("zone", "start", "stop", "pairs", "share", "worked", "worked_fro
 
 @numba.njit(cache=True, nogil=True)
 def worked_spans(disturbed: BoolArray, finite: BoolArray) -> tuple[IntArray, IntArray]:
-    """First and last pair of the likeliest stretch of work of each cell.
+    """Return the first and last pair of the likeliest stretch of work of each cell.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def segments(
 
 
 def zone_changes(shares: pd.DataFrame) -> pd.DataFrame:
-    """Tell when work in each zone starts and stops.
+    """Find when work in each zone starts and stops.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ ENOUGH_PAIRS = 4
 
 @dataclass(frozen=True)
 class DecayFit:
-    """Coherence of one class of ground against the span of the pair.
+    """Hold coherence of one class of ground against the span of the pair.
 
     ``floor + (initial - floor) * (lasting + (1 - lasting) * exp(-days / tau_days))``
 
@@ -77,7 +77,7 @@ class DecayFit:
 
 @dataclass(frozen=True)
 class BaselineFit:
-    """Loss of one class of ground with the perpendicular baseline: a factor ``exp(-loss_per_m2 * baseline_m**2)``.
+    """Hold loss of one class of ground with the perpendicular baseline: a factor ``exp(-loss_per_m2 * baseline_m**2)``.
 
     Attributes
     ----------
@@ -177,7 +177,7 @@ def fit_decay(days: npt.ArrayLike, coherence: npt.ArrayLike, *, floor: float = 0
 
 
 def _parts(t: FloatArray, excess: FloatArray, tau: float, two_spans: bool) -> tuple[float, float]:
-    """Best lasting part and part that is lost, neither negative, for one time constant."""
+    """Solve for the lasting part and the part that is lost, neither negative, for one time constant."""
     from scipy.optimize import nnls  # here and below: 50 MB that only a fit needs
 
     falling = np.exp(-t / tau)

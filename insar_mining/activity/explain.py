@@ -186,7 +186,7 @@ def what_tells_rejected(explained: pd.DataFrame) -> pd.DataFrame:
 def _lost(
     coh: xr.DataArray, stable: xr.DataArray, kept: npt.NDArray[np.bool_], block_bytes: int | None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Stable points with data, and those lost, of every pair."""
+    """Return the stable points with data, and those lost, of every pair."""
     pairs = coh.sizes["pair"]
     points = np.asarray(stable.values, np.bool_)
     count, lost = np.zeros(pairs, np.int64), np.zeros(pairs, np.int64)
@@ -202,7 +202,7 @@ def _lost(
 
 
 def _of_dates(coh: xr.DataArray, covariates: pd.DataFrame) -> pd.DataFrame:
-    """Values of the covariates on both dates of every pair."""
+    """Return the values of the covariates on both dates of every pair."""
     parts, absent = {}, set()
     for role in ("reference", "secondary"):
         days = pd.DatetimeIndex(coh[f"{role}_date"].values).normalize()
@@ -228,7 +228,7 @@ def _covariates_of(explained: pd.DataFrame) -> list[str]:
 def _explanation(
     table: pd.DataFrame, number: int, kept: npt.NDArray[np.bool_], weather: list[str], coh: xr.DataArray
 ) -> str:
-    """Say in words what stands out in one scene."""
+    """Describe in words what is unusual in one scene."""
     row = table.iloc[number]
     said = []
     if np.isfinite(row["lost_share"]):
@@ -277,7 +277,7 @@ def _weather(table: pd.DataFrame, number: int, kept: npt.NDArray[np.bool_], name
 
 
 def _limit(values: FloatArray, share: float) -> float:
-    """Quantile of the finite values, the extreme of few; NaN, which nothing exceeds, where there are none."""
+    """Return a quantile of the finite values, the extreme of few; NaN, which nothing exceeds, of none."""
     finite = values[np.isfinite(values)]
     share = share if finite.size >= ENOUGH_KEPT else round(share)
     return float(np.quantile(finite, share)) if finite.size else float("nan")

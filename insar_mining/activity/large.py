@@ -29,7 +29,7 @@ from insar_mining.geo.cells import CELL_ATTRIBUTES, MAP_COORDINATES, ground_area
 
 @dataclass(frozen=True, eq=False)
 class LargeActivity:
-    """What `significant_to_zarr` leaves.
+    """Hold the files and tables of `significant_to_zarr`.
 
     Attributes
     ----------
@@ -181,7 +181,7 @@ def _maps(
 
 
 def _table(coh: xr.DataArray, active: xr.DataArray, references: dict[int, YearReference]) -> pd.DataFrame:
-    """Areas of the maps, a year at a time."""
+    """Return the areas of the maps, a year at a time."""
     rows = []
     for number, (year, reference) in enumerate(references.items()):
         values: npt.NDArray[np.uint8] = active.variable[{"year": number}].values

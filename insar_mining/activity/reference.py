@@ -33,7 +33,7 @@ DAYS_PER_YEAR = 365.25
 
 @dataclass(frozen=True)
 class Spread:
-    """How stable points are spread over the ground they were looked for on.
+    """Describe how stable points are spread over the ground they were looked for on.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Drift:
-    """Whether the stable ground changed while it was watched.
+    """Hold whether the stable ground changed during the years of the stack.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ def stable_ground(coh: xr.DataArray, ground: StableGround = "both") -> xr.DataAr
 
 
 def spread_of(stable: xr.DataArray, where: xr.DataArray | None = None) -> Spread:
-    """Say how stable points are spread.
+    """Describe how stable points are spread.
 
     Parameters
     ----------
@@ -256,7 +256,7 @@ def trend(dates: npt.NDArray[np.datetime64], values: FloatArray) -> Drift:
 
 
 def _seasonal(dates: npt.NDArray[np.datetime64], values: FloatArray) -> tuple[float, float, int] | None:
-    """Slope per year, p-value and comparisons between the same months; None where there are too few of them."""
+    """Return slope per year, p-value and number of comparisons between the same months; None of too few."""
     months = dates.astype("datetime64[M]").astype(np.int64)
     medians = {int(month): float(np.median(values[months == month])) for month in np.unique(months)}
     slopes: list[float] = []

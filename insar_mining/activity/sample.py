@@ -141,7 +141,7 @@ def _check_matrix(n: FloatArray, area: FloatArray, names: Sequence[str]) -> None
 
 
 def _producers_se(n: FloatArray, area: FloatArray, users: FloatArray, producers: FloatArray) -> FloatArray:
-    """Equation 7 of Olofsson et al. 2014, with areas in the place of counts of pixels."""
+    """Compute equation 7 of Olofsson et al. 2014, with areas in the place of counts of pixels."""
     sampled = n.sum(axis=1)
     result = np.full(area.size, np.nan)
     for j in range(area.size):
@@ -266,7 +266,7 @@ def adjusted_activity(
 
 
 def _cells_of(layers: xr.DataArray, known: xr.DataArray | None) -> npt.NDArray[np.bool_]:
-    """Cells that a point may speak of, (year, y, x)."""
+    """Return the cells that a point describes, (year, y, x)."""
     shape = layers.shape
     mine = np.ones(shape[1:], np.bool_)
     if "cover" in layers.coords:
@@ -278,7 +278,7 @@ def _cells_of(layers: xr.DataArray, known: xr.DataArray | None) -> npt.NDArray[n
 def _places(
     layers: xr.DataArray, sample: pd.DataFrame
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Row and column of every point, and whether it lies on the map at all."""
+    """Return the row and column of every point, and whether it lies on the map at all."""
     try:
         grid = RasterGrid.of(layers)
     except RasterError as error:

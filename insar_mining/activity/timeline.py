@@ -26,7 +26,7 @@ _UNITS_PER_M2 = 1e6
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """How often and when.
+    """Hold how often and when the ground was disturbed.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Timeline:
 
 
 def activity_timeline(coh: xr.DataArray, found: Significance, *, block_bytes: int | None = None) -> Timeline:
-    """Tell how often and when each pixel, and the mine, was disturbed.
+    """Describe how often and when each pixel, and the mine, was disturbed.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ def _dates(coh: xr.DataArray) -> tuple[npt.NDArray[np.datetime64], npt.NDArray[n
 
 
 def _weights(cells: xr.DataArray) -> IntArray:
-    """Ground area of every cell within the mine, whole square millimetres, (y, x)."""
+    """Return the ground area of every cell within the mine, whole square millimetres, (y, x)."""
     shape = cells.sizes["y"], cells.sizes["x"]
     rows = np.broadcast_to(np.asarray(cells["cell_area_m2"].values, np.float64), shape[0])[:, None]
     cover = cells["cover"].values.astype(np.float64) if "cover" in cells.coords else 1.0

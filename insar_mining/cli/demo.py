@@ -103,7 +103,7 @@ def beside(truth: pd.DataFrame, published_m2: pd.Series) -> pd.DataFrame:
 
 
 def explanation(table: pd.DataFrame) -> str:
-    """Say where the difference comes from, from the numbers themselves."""
+    """Explain the difference between measured and true area from the numbers themselves."""
     missed, false = table["missed_m2"].sum(), table["false_m2"].sum()
     wrong = (table["missed_m2"] + table["false_m2"]).sum()
     at_edges = 100 * (table["edge_share"] * (table["missed_m2"] + table["false_m2"])).sum() / max(wrong, 1)

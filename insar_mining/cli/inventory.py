@@ -105,7 +105,7 @@ def explain_command(
     year: Annotated[int, typer.Argument()],
     as_json: parameters.Json = False,
 ) -> None:
-    """Say what a number is made of: amounts, factors, levels, sources, alternatives."""
+    """Explain a number: amounts, factors, levels, sources, alternatives."""
     from insar_mining.emissions.explain import explain
     from insar_mining.pipeline.inventory import read_inventory
 

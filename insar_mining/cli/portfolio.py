@@ -131,7 +131,7 @@ def run(
 
 @app.command()
 def status(portfolio: Folder, as_json: parameters.Json = False) -> None:
-    """Tell what is done, running and failed, and why."""
+    """List what is done, running and failed, and why."""
     import pandas as pd
 
     made = _open(portfolio)
@@ -153,7 +153,7 @@ def explain(
     mine: Annotated[str | None, typer.Argument(help="Id of a mine; by default all that will be done.")] = None,
     as_json: parameters.Json = False,
 ) -> None:
-    """Tell why a mine will be done (again), or what it took."""
+    """Explain why a mine will be done (again), or what it took."""
     made = _open(portfolio)
     if mine is None:
         told = [{"mine": t.id.removeprefix("mine-"), "why": made.ledger.why_again(t)} for t in made.tasks]
@@ -298,7 +298,7 @@ def _drop_shared(made: Portfolio) -> None:
 
 
 def _tell_end(made: Portfolio, states: dict[str, str], speech: Speech) -> None:
-    """Say how it ended; a failed mine is an error of the command, after all others are done."""
+    """Report how a portfolio ended; a failed mine is an error of the command, after all others are done."""
     from collections import Counter
 
     counts = Counter(states.values())

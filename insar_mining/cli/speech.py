@@ -43,21 +43,21 @@ class Speech:
     errors: Console
 
     def say(self, text: str) -> None:
-        """Tell something that is not a result (silent with ``--quiet``)."""
+        """Print something that is not a result (silent with ``--quiet``)."""
         if not self.quiet:
             self.errors.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def detail(self, text: str) -> None:
-        """Tell what only those who asked for detail want to know."""
+        """Print something for those who asked for detail."""
         if self.verbose:
             self.errors.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        """Tell something that the user should know, always."""
+        """Print a warning, always."""
         self.errors.print(f"warning: {text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     def fail(self, text: str) -> None:
-        """Tell why a command failed."""
+        """Print why a command failed."""
         self.errors.print(f"error: {text}", style="bold red", markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
@@ -99,7 +99,7 @@ def speaking(ctx: typer.Context) -> Iterator[None]:
 
 
 def _end_by(error: BaseException, speech: Speech) -> None:
-    """Say in one line why a command ends, and end it with the exit code of that."""
+    """Report in one line why a command ends, and end it with the exit code of that."""
     if isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "exit_code"):
         raise error  # the frame's own way of ending, a wrong argument for one
     ending = ending_of(error)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _CallableFolder(ModuleType):
-    """The folder as a function."""
+    """Let the folder be called as a function."""
 
     def __call__(self, plan: CoherencePlan, engine: str = "builtin", **how: Any) -> Path:
         """Carry out a plan; see :func:`insar_mining.coherence.engine.coherence`."""

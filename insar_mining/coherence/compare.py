@@ -28,7 +28,7 @@ GRID_SHARE = 1e-6  # of a cell
 
 @dataclass(frozen=True)
 class Comparison:
-    """Statistics of ``b - a`` over the cells that both maps have.
+    """Hold statistics of ``b - a`` over the cells that both maps have.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Zone:
-    """Statistics of the cells whose ground slopes by `slope_from_deg` up to `slope_to_deg`."""
+    """Hold statistics of the cells whose ground slopes by `slope_from_deg` up to `slope_to_deg`."""
 
     slope_from_deg: float
     slope_to_deg: float
@@ -155,7 +155,7 @@ def _read_both(first: Path, second: Path) -> tuple[Float32Array, Float32Array, d
 
 
 def _valid(values: Float32Array) -> BoolArray:
-    """Tell which cells hold a coherence; exactly 0 is SNAP's no data."""
+    """Find the cells that hold a coherence; exactly 0 is no data of SNAP."""
     return np.asarray(np.isfinite(values) & (values != 0))
 
 
@@ -217,7 +217,7 @@ def _correlation(a: Float32Array, b: Float32Array) -> float:
 
 
 def _mask_agreement(a: Float32Array, b: Float32Array) -> float:
-    """Intersection over union without the rim of the union, 1 where nothing is left of it."""
+    """Return the intersection over union without the rim of the union, 1 where nothing is left of it."""
     both, inner = _agreeing(a, b)
     return float(both[inner].mean()) if inner.any() else 1.0
 

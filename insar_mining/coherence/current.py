@@ -16,7 +16,7 @@ from insar_mining.options.models import SnapOptions
 
 
 def is_current(plan: CoherencePlan, engine: str, snap: SnapOptions | None = None) -> bool:
-    """Tell whether the plan's output exists, is complete, and was made by this very plan and engine."""
+    """Check whether the plan's output exists, is complete, and was made by this very plan and engine."""
     item = plan.out.with_suffix(".json")
     if not (plan.out.is_file() and item.is_file()):
         return False

@@ -14,7 +14,7 @@ from insar_mining.options.models import CoherenceOptions, SnapOptions
 
 
 class Engine(Protocol):
-    """What carries out a plan: it returns the bands as arrays on the plan's grid.
+    """Carry out a plan: return the bands as arrays on the plan's grid.
 
     An engine that runs another program says which in `version`, once it is known; what it finds on
     its way and wants to be recorded it leaves in `notes`.

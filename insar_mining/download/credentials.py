@@ -60,7 +60,7 @@ class Credentials:
         return tuple(s for s in (self._token, self._password) if s)
 
     def __repr__(self) -> str:
-        """Say what kind of credentials these are."""
+        """Describe what kind of credentials these are."""
         kind = "token" if self._token else "name and password"
         return f"<Earthdata credentials ({kind}, hidden)>"
 

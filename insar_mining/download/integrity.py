@@ -47,7 +47,7 @@ class Expected:
 
 
 def fault_of(path: Path, expected: Expected) -> str | None:
-    """Say what is wrong with a file, None if it is whole.
+    """Describe what is wrong with a file, None if it is whole.
 
     The size is compared first, then the checksum if one is known, then the structure:
     the directory of a zip (and, without a checksum, the CRC of every member), the lines
@@ -72,7 +72,7 @@ def checksum(path: Path, name: str) -> str:
 
 
 def structure_fault(path: Path, kind: Kind, *, thorough: bool) -> str | None:
-    """Say what is wrong with the structure of a file, None if nothing is."""
+    """Describe what is wrong with the structure of a file, None if nothing is."""
     check = {"zip": _zip_fault, "tiff": _tiff_fault, "xml": _xml_fault, "raster": _raster_fault}.get(kind)
     return None if check is None else check(path, thorough)
 
@@ -214,7 +214,7 @@ def is_noted(path: Path, expected: Expected) -> bool:
 
 
 def fault_by_note(path: Path) -> str | None:
-    """Say how a file differs from what was noted of it; every byte is read.
+    """Describe how a file differs from what was noted of it; every byte is read.
 
     Raises
     ------

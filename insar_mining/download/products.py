@@ -70,7 +70,7 @@ class FetchPlan:
         return sum(item.planned_bytes for item in self.items)
 
     def estimate(self, folder: Path | str, bytes_per_s: float) -> dict[str, Any]:
-        """Say what fetching into a folder costs.
+        """Estimate bytes and time of fetching into a folder.
 
         Parameters
         ----------

@@ -104,7 +104,7 @@ class EarthdataSession(requests.Session):
         _keep_queries_out_of_the_log()
 
     def __repr__(self) -> str:
-        """Say nothing of the credentials."""
+        """Return a text without credentials."""
         return f"<EarthdataSession, {'with' if self._credentials else 'without'} credentials>"
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:

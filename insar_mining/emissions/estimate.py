@@ -58,7 +58,7 @@ OUTPUT_COLUMNS = (
 
 @dataclass(frozen=True)
 class Estimate:
-    """An inventory of assets.
+    """Hold an inventory of assets.
 
     Attributes
     ----------

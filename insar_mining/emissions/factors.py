@@ -38,7 +38,7 @@ _STATE = re.compile(r"[A-Z]{3}-[A-Z0-9]{2,4}")
 
 
 class FactorRow(BaseModel):
-    """Columns of a table of factors."""
+    """Hold columns of a table of factors."""
 
     factor_id: str = ""
     activity: str = Field(min_length=1)

@@ -15,7 +15,7 @@ COLUMNS = ("severity", "code", "file", "row", "column", "value", "message", "rem
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault of an input.
+    """Hold one fault of an input.
 
     Attributes
     ----------

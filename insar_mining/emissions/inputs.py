@@ -30,7 +30,7 @@ STATUSES = ("production", "operating", "suspended", "closed", "proposed", "")
 
 
 class AssetRow(BaseModel):
-    """Columns of the table of assets."""
+    """Hold columns of the table of assets."""
 
     asset_id: str = Field(min_length=1)
     name: str = ""
@@ -48,7 +48,7 @@ class AssetRow(BaseModel):
 
 
 class ReportedRow(BaseModel):
-    """Columns of the table of reported amounts."""
+    """Hold columns of the table of reported amounts."""
 
     asset_id: str = Field(min_length=1)
     year: float = Field(ge=1900, le=2100, multiple_of=1)
@@ -61,7 +61,7 @@ class ReportedRow(BaseModel):
 
 
 class ActivityRow(BaseModel):
-    """Columns of the table of measured areas."""
+    """Hold columns of the table of measured areas."""
 
     asset_id: str = Field(min_length=1)
     year: float = Field(ge=1900, le=2100, multiple_of=1)
@@ -73,7 +73,7 @@ class ActivityRow(BaseModel):
 
 @dataclass(frozen=True)
 class Inputs:
-    """Checked inputs of an inventory.
+    """Hold checked inputs of an inventory.
 
     Attributes
     ----------
@@ -178,7 +178,7 @@ def _plain_name(name: str) -> str:
 
 
 def _distances_km(rows: pd.DataFrame, lon: float, lat: float) -> npt.NDArray[np.float64]:
-    """Great-circle distances."""
+    """Compute great-circle distances."""
     lon1, lat1 = np.radians(rows["lon"].to_numpy(np.float64)), np.radians(rows["lat"].to_numpy(np.float64))
     lon2, lat2 = np.radians(lon), np.radians(lat)
     half = np.sin((lat1 - lat2) / 2) ** 2 + np.cos(lat1) * np.cos(lat2) * np.sin((lon1 - lon2) / 2) ** 2

@@ -25,7 +25,7 @@ class UptakeWarning(InsarMiningWarning):
 
 
 class ZoneRow(BaseModel):
-    """Columns of the table of zones."""
+    """Hold columns of the table of zones."""
 
     zone: str = Field(min_length=1)
     area_hm2: float = Field(ge=0)

@@ -31,7 +31,7 @@ VARIANCE_MINES = 300
 
 @dataclass(frozen=True)
 class OreModel:
-    """A fitted model of ore on area.
+    """Hold a fitted model of ore on area.
 
     Attributes
     ----------
@@ -242,7 +242,7 @@ def _variances(log_ore: FloatArray, design: FloatArray, codes: npt.NDArray[np.in
 
 @dataclass(frozen=True)
 class _Sums:
-    """Normal equations of every mine (times sigma2): X'WX and X'Wy with W = I - k/n J."""
+    """Hold the normal equations of every mine (times sigma2): X'WX and X'Wy with W = I - k/n J."""
 
     normal: FloatArray
     right: FloatArray

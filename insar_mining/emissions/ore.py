@@ -23,7 +23,7 @@ MIN_CHANGES = 5  # yearly changes of reported ore that their spread is estimated
 
 @dataclass(frozen=True)
 class Ore:
-    """Ore of a grid of assets and years.
+    """Hold the ore of a grid of assets and years.
 
     Attributes
     ----------

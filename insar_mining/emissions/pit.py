@@ -56,13 +56,13 @@ Share = Annotated[float, _in(""), Field(ge=0, le=1)]
 
 
 class Model(BaseModel):
-    """Base: unknown keys are refused."""
+    """Refuse unknown keys (base of the tables of an account)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Factor(Model):
-    """A factor with its source.
+    """Hold a factor with its source.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Factor(Model):
 
 
 class Work(Model):
-    """What a machine did: amount of work times energy per work; or its emissions as they are known."""
+    """Hold the work of a machine: amount times energy per amount; or its emissions as they are known."""
 
     process: Process
     name: str
@@ -98,7 +98,7 @@ class Work(Model):
 
 
 class Fuel(Model):
-    """A fuel by stock balance, or metered."""
+    """Hold a fuel by stock balance, or metered."""
 
     fuel: str
     use: Literal["mobile", "stationary"]
@@ -121,7 +121,7 @@ class Fuel(Model):
 
 
 class Explosive(Model):
-    """An explosive by type; detonation is Scope 1, manufacture Scope 3 category 1."""
+    """Hold an explosive by type; detonation is Scope 1, manufacture Scope 3 category 1."""
 
     type: str = ""
     amount: Tonnes
@@ -130,7 +130,7 @@ class Explosive(Model):
 
 
 class Electricity(Model):
-    """Electricity of a state or grid; of a process, or of all together."""
+    """Hold electricity of a state or grid; of a process, or of all together."""
 
     region: str
     amount: KilowattHours
@@ -140,7 +140,7 @@ class Electricity(Model):
 
 
 class Methane(Model):
-    """Methane released and captured."""
+    """Hold methane released and captured."""
 
     gross: Tonnes
     captured: Tonnes = 0.0
@@ -149,7 +149,7 @@ class Methane(Model):
 
 
 class Scope3(Model):
-    """An activity up or down the chain."""
+    """Hold an activity up or down the chain."""
 
     category: int = Field(ge=1, le=15)
     name: str
@@ -158,14 +158,14 @@ class Scope3(Model):
 
 
 class Land(Model):
-    """Loss of carbon of disturbed ground, t CO2 a year, or its zones."""
+    """Hold the loss of carbon of disturbed ground, t CO2 a year, or its zones."""
 
     emissions: Tonnes
     source: str = ""
 
 
 class Mine(Model):
-    """The account of one mine in one year."""
+    """Hold the account of one mine in one year."""
 
     name: str
     country: str

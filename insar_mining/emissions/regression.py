@@ -18,7 +18,7 @@ LEVEL = 0.90
 
 @dataclass(frozen=True)
 class Line:
-    """A least-squares line y = slope x + intercept.
+    """Hold a least-squares line y = slope x + intercept.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ ORE_PROCESSES = ("crushing", "processing", "tailings")
 
 
 class Measure(Model):
-    """Base of measures: from the first year on, in full from the last."""
+    """Apply from the first year on, in full from the last (base of measures)."""
 
     name: str
     first: int
@@ -98,7 +98,7 @@ AnyMeasure = Annotated[
 
 
 class Target(Model):
-    """A cut against a base year, to be reached in a year."""
+    """Hold a cut against a base year, to be reached in a year."""
 
     name: str
     base_year: int
@@ -110,7 +110,7 @@ class Target(Model):
 
 
 class Scenario(Model):
-    """Measures in the order in which they are applied, and targets."""
+    """Hold measures in the order in which they are applied, and targets."""
 
     first: int
     last: int

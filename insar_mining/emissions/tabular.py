@@ -47,7 +47,7 @@ _SPACED = re.compile(r"[-+]?\d{1,3}([ \u00a0\u2009\u202f']\d{3})+([.,]\d+)?")
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it was read, with what was found in it.
+    """Hold a table as it was read, with its findings.
 
     Attributes
     ----------

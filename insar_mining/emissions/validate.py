@@ -21,7 +21,7 @@ TOLERANCE = 0.05
 
 
 class LongRow(BaseModel):
-    """Columns of the long schema that rules need."""
+    """Hold columns of the long schema that rules need."""
 
     source_id: str = Field(min_length=1)
     source_name: str = ""
@@ -40,7 +40,7 @@ class LongRow(BaseModel):
 
 
 class WideRow(BaseModel):
-    """Columns of the wide schema that rules need."""
+    """Hold columns of the wide schema that rules need."""
 
     asset_identifier: str = Field(min_length=1)
     asset_name: str = ""
@@ -57,7 +57,7 @@ class WideRow(BaseModel):
 
 
 class EstimatedRow(BaseModel):
-    """Columns of an inventory's assets that rules need."""
+    """Hold columns of an inventory's assets that rules need."""
 
     asset_id: str = Field(min_length=1)
     name: str = ""

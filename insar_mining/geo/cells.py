@@ -54,7 +54,7 @@ def horizontal_crs(crs: CRS) -> CRS:
 
 
 def same_crs(one: CRS, other: CRS) -> bool:
-    """Say whether two horizontal CRS are one, whoever wrote them."""
+    """Check whether two horizontal CRS are one, whoever wrote them."""
     if one == other or one.equals(other, ignore_axis_order=True):
         return True
     codes = one.to_epsg(min_confidence=70), other.to_epsg(min_confidence=70)

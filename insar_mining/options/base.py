@@ -20,7 +20,7 @@ ENGINE_VARIABLE = "INSAR_MINING_ENGINE"
 
 
 class Options(BaseModel):
-    """Base of the models: frozen, closed to unknown keys, every fault an `OptionError`."""
+    """Refuse unknown keys and changes; every fault is an `OptionError` (base of the option models)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
@@ -139,7 +139,7 @@ def plain_text(name: str, value: object) -> str:
 
 
 def limits_of(field: pydantic.fields.FieldInfo) -> str:
-    """Bounds or choices of a field: ``0 < x <= 5000``, ``VV | VH``."""
+    """Return the bounds or choices of a field: ``0 < x <= 5000``, ``VV | VH``."""
     choices = _choices(field.annotation)
     if choices:
         return " | ".join(choices)

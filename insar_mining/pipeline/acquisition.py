@@ -53,7 +53,7 @@ READERS_OF_SAFE = ("snap", "snappy")
 
 @dataclass(frozen=True)
 class Network:
-    """Where everything comes from; tests put a server of their own here.
+    """Hold the addresses from which everything comes; tests put a server of their own here.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What the catalogue has for a run.
+    """Hold the scenes and pairs of the catalogue for a run.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class Found:
         return [one for one in self.pairs.attrs.get("rejected", ()) if one["pair"]]
 
     def record(self) -> dict[str, Any]:
-        """Say as plain values what was asked, found and chosen."""
+        """Return plain values of what was asked, found and chosen."""
         query = {key: value for key, value in self.records.attrs.get("query", {}).items() if key != "session"}
         return {
             "query": query,
@@ -127,7 +127,7 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Local:
-    """What lies on the disk now.
+    """Hold the files on the disk.
 
     Attributes
     ----------
@@ -328,7 +328,7 @@ def _leave_out(name: str, reason: str, paths: dict[str, Path], plan: FetchPlan, 
 
 
 def _never_paired(found: Found) -> tuple[Mapping[str, str], ...]:
-    """Images that were not fetched because they are in no pair: one entry per date."""
+    """Return the images that were not fetched because they are in no pair: one entry per date."""
     used = {day for day, _ in found.fetch.products.values()}
     start_of: dict[str, dt.date] = {row.scene: row.start.date() for row in found.records.itertuples()}
     told: dict[dt.date, Mapping[str, str]] = {}

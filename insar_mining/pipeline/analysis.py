@@ -199,7 +199,7 @@ def _published(coh: xr.DataArray, mine: Mine, options: ActivityOptions) -> Analy
 
 
 def _significant(ground: Ground, mine: Mine, options: ActivityOptions, control: xr.DataArray | None) -> Analysis:
-    """Every year from its own pairs, so that none depends on the others."""
+    """Decide every year from its own pairs, so that none depends on the others."""
     coh = held(ground.coh)
     found = significant_activity(
         coh,
@@ -289,12 +289,12 @@ def _stable_and_kept(coh: xr.DataArray, options: ActivityOptions) -> tuple[xr.Da
 
 
 def _ground_of_stable(coh: xr.DataArray, options: ActivityOptions) -> xr.DataArray | None:
-    """Cells that may be stable points; None where there is only the mine, all of which may be."""
+    """Return the cells that may be stable points; None where there is only the mine, all of which may be."""
     return stable_ground(coh, options.stable_ground) if coh.attrs.get("margin_m") else None
 
 
 def windows_of(annual: xr.DataArray) -> list[ThreeYears]:
-    """Every window of three consecutive years that annual maps hold, in order."""
+    """List every window of three consecutive years that annual maps hold, in order."""
     years = {int(year) for year in annual["year"].values}
     return [(year, year + 1, year + 2) for year in sorted(years) if {year + 1, year + 2} <= years]
 

@@ -32,7 +32,7 @@ SAMPLES_AROUND = 2.0  # the box in radar coordinates around a grid that lies nor
 
 @dataclass(frozen=True, eq=False)
 class ArchivePlan:
-    """What is to be fetched before a run, and what the archive does not have.
+    """Hold what is to be fetched before a run, and what the archive does not have.
 
     Attributes
     ----------

@@ -56,7 +56,7 @@ def evidence_of(
 
 
 def cover_notes(found: Significance, evidence: Mapping[str, Evidence]) -> list[str]:
-    """Say how much ground that is never coherent each source settles in each year, in full sentences."""
+    """Describe in sentences how much never coherent ground each source settles in each year."""
     weights = np.where(mine_cells(found.active), cell_weights_m2(found.active), 0.0)
     notes = []
     for name, said in evidence.items():

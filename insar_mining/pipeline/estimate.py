@@ -79,6 +79,6 @@ def _lines(swath: SubSwath, burst_index: int, time: np.ndarray[tuple[int, ...], 
 
 
 def _inside(position: np.ndarray[tuple[int, ...], np.dtype[np.float64]], size: int) -> int:
-    """Length of the part of 0..size that positions span."""
+    """Return the length of the part of 0..size that positions span."""
     first, last = np.clip([np.nanmin(position), np.nanmax(position) + 1], 0, size)
     return round(float(last - first))

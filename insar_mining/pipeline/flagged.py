@@ -20,7 +20,7 @@ BITS: Mapping[Flag, int] = {"layover": 1 + 2, "shadow": 4 + 8, "low-signal": 16,
 
 
 def flagged(coh: xr.DataArray, files: Sequence[Path], flags: Sequence[Flag]) -> xr.DataArray:
-    """Cells that half or more of the pairs of a year flag which say anything of them, (year, y, x).
+    """Find the cells that half or more of the pairs of a year with a value flag, (year, y, x).
 
     Each year by its own pairs, so that no year's area depends on which others are shown.
     """

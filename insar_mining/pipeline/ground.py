@@ -53,7 +53,7 @@ ALL_SLOPES = 1000
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """The stack to analyse, and the kinds of its ground.
+    """Hold the stack to analyse, and the kinds of its ground.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ def known_ground(coh: xr.DataArray, files: Sequence[Path], options: ActivityOpti
 
 
 def _mask_of(path: Path, coh: xr.DataArray) -> xr.DataArray:
-    """Cells that a raster names, or that lie by half within polygons."""
+    """Return the cells that a raster marks, or that lie by half within polygons."""
     if path.suffix.lower() in RASTER_ENDS:
         return read_mask(path, coh)
     cover = cover_fraction(coh, unary_union([one.geometry for one in read_mines(path)]))
@@ -245,7 +245,7 @@ def sample_table(active: xr.DataArray, known: xr.DataArray, options: ActivityOpt
 def explained_scenes(
     coh: xr.DataArray, stable: xr.DataArray, scenes: pd.DataFrame, options: ActivityOptions
 ) -> pd.DataFrame:
-    """Say of every scene what stands out, with the weather of its dates where it was given.
+    """Describe what is unusual in every scene, with the weather of its dates if it is given.
 
     Parameters
     ----------

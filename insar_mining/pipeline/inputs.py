@@ -124,7 +124,7 @@ def check_paths(options: Options) -> None:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether a file is there; a layer of one may be named behind a bar."""
+    """Check whether a file exists; a layer of one may be named behind a bar."""
     try:
         return path.exists() or Path(str(path).partition("|")[0]).exists()
     except OSError:  # the name is too long, or leads nowhere

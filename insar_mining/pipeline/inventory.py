@@ -33,7 +33,7 @@ FILES = ("assets", "alternatives", "factors", "countries", "minerals", "world", 
 
 @dataclass(frozen=True)
 class Inventory:
-    """An inventory and its inputs.
+    """Hold an inventory and its inputs.
 
     Attributes
     ----------
@@ -189,7 +189,7 @@ def record_inventory(database: Path | str, folder: Path | str, reason: str = "")
 
 
 class NationalRow(BaseModel):
-    """Columns of a table of national figures."""
+    """Hold columns of a table of national figures."""
 
     iso3: str = Field(min_length=1)
     year: float = Field(ge=1900, le=2100, multiple_of=1)

@@ -300,7 +300,7 @@ def _with_failures(scenes: pd.DataFrame, failures: Mapping[str, str]) -> pd.Data
 
 
 def _skipped(begin: Start, maps: Maps) -> tuple[Mapping[str, str], ...]:
-    """Everything that was left out before the analysis, and why."""
+    """List what was left out before the analysis, and why."""
     used = {*maps.pairs["reference"], *maps.pairs["secondary"]}
     return (
         *begin.lost,

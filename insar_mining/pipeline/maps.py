@@ -57,7 +57,7 @@ HOPELESS_PAIRS = 3
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """The coherence maps of a run.
+    """Hold the coherence maps of a run.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Maps:
 
 @dataclass(eq=False)
 class Planner:
-    """Makes the plans of a stack: one grid, one set of options, every product opened once."""
+    """Make the plans of a stack: one grid, one set of options, every product opened once."""
 
     area: BaseGeometry
     dem: Path

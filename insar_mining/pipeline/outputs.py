@@ -151,7 +151,7 @@ def _write_significance(folder: Path, analysis: Analysis, found: Significance, t
 
 
 def _yyyymmdd(dates: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int32]:
-    """Dates as whole numbers; 0 for none."""
+    """Return the dates as whole numbers; 0 for none."""
     days = dates.astype("datetime64[D]")
     month = days.astype("datetime64[M]")
     year = days.astype("datetime64[Y]").astype(np.int64) + 1970
@@ -207,13 +207,13 @@ def _write_bands(path: Path, classes: xr.DataArray, tags: Mapping[str, str]) -> 
 
 
 def _class_counts(analysis: Analysis) -> pd.DataFrame | None:
-    """Pixels and areas of the classes of every map of classes; None without any."""
+    """Return the pixels and areas of the classes of every map of classes; None without any."""
     maps = [*analysis.classes.values(), *(() if analysis.all_years is None else (analysis.all_years,))]
     return pd.concat([class_table(classes) for classes in maps], ignore_index=True) if maps else None
 
 
 def _rejected(analysis: Analysis) -> pd.DataFrame | None:
-    """Numbers behind every rejected pair: span, baseline, what it lost, and what stands out; no row without any."""
+    """Return the numbers of every rejected pair: span, baseline, loss, and what is unusual; no row without any."""
     if analysis.explained is None:
         return None
     return analysis.explained[~analysis.explained["kept"].astype(bool)]
@@ -237,7 +237,7 @@ def _write(
 
 
 def software_versions() -> dict[str, str]:
-    """Versions of the package, of Python and of what the numbers depend on."""
+    """Return the versions of the package, of Python and of what the numbers depend on."""
     return {
         "insar_mining": __version__,
         "python": platform.python_version(),

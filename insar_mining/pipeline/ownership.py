@@ -101,7 +101,7 @@ def _set_aside(folder: Path, aside: dict[Path, Path]) -> None:
 
 
 def _is_map(path: Path) -> bool:
-    """Tell whether a map, or the item beside it, is of this package."""
+    """Check whether a map, or the item beside it, is of this package."""
     if path.name == STACK_RECORD:
         return _keys(path) == {"scene", "identity"}
     if any(key.startswith("insar_mining:") for key in _keys(path.with_suffix(".json"), "properties")):

@@ -37,7 +37,7 @@ MAPS = "coherence"
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """What a run starts from: everything that was asked for, found and checked.
+    """Hold the checked inputs from which a run starts.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Start:
 
 @dataclass(frozen=True, eq=False)
 class RunPlan:
-    """What a run would do (``--dry-run``).
+    """Hold the plan of a run (``--dry-run``).
 
     Attributes
     ----------

@@ -34,7 +34,7 @@ MUCH_INTERFERENCE_PERCENT = 10.0
 
 @dataclass(eq=False)
 class Qualities:
-    """Reads the quality of dates; each date once, whatever pairs it belongs to."""
+    """Read the quality of dates; each date once, whatever pairs it belongs to."""
 
     _dates: dict[tuple[str, Bursts], dict[str, object]] = field(default_factory=dict, repr=False)
 
@@ -83,7 +83,7 @@ def with_quality(scenes: pd.DataFrame, found: Mapping[str, Mapping[str, object]]
 
 
 def remarks_on_dates(scenes: pd.DataFrame) -> list[str]:
-    """Say in sentences which dates of a table with the columns of quality lack lines or suffer from interference.
+    """List in sentences the dates that lack lines or have interference, from a table with quality columns.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ RECORD = "run.yaml"
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A result: its folder, and what is in it.
+    """Hold a result: its folder and its analysis.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Story:
-    """How an analysis came about: what the report and the record tell beside its numbers.
+    """Hold how an analysis was made: what report and record show beside its numbers.
 
     Attributes
     ----------

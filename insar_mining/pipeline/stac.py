@@ -121,7 +121,7 @@ def recorded_files(folder: Path) -> dict[str, str]:
 
 
 def is_own_collection(folder: Path) -> bool:
-    """Tell whether a folder holds the collection of a result of this package."""
+    """Check whether a folder holds the collection of a result of this package."""
     try:
         return str(parse_json((folder / COLLECTION).read_bytes())["id"]).startswith(ID_PREFIX)
     except (OSError, ValueError, KeyError, TypeError, IndexError):
@@ -205,7 +205,7 @@ def write_item(path: Path, coh: xr.DataArray, raster: Path) -> Path:
 
 
 def bbox_of(raster: xr.DataArray) -> list[float]:
-    """(west, south, east, north) of a raster's cells, degrees."""
+    """Return (west, south, east, north) of a raster's cells, degrees."""
     a, _, c, _, e, f = (float(v) for v in raster.attrs["transform"][:6])
     left, right = sorted([c, c + a * raster.sizes["x"]])
     bottom, top = sorted([f, f + e * raster.sizes["y"]])

@@ -23,7 +23,7 @@ EDGE_CELLS = 2
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Where and how much ground was worked, as it was simulated.
+    """Hold where and how much ground was worked, as it was simulated.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Truth:
 
 
 def _with_decision(analysis: Analysis) -> npt.NDArray[np.bool_]:
-    """Cells of which every year says whether they were active."""
+    """Return the cells that were decided in every year."""
     if analysis.significance is not None:
         active = analysis.significance.active
         return np.asarray((active.values != active.attrs["nodata"]).all(axis=0))

@@ -76,7 +76,7 @@ def yardstick_of(
 
 
 def of_few_pairs(activity: pd.DataFrame, method: str) -> tuple[str, ...]:
-    """Say which years rest on fewer pairs than a cell's own level takes, in full sentences.
+    """List in sentences the years with fewer pairs than a cell's own level needs.
 
     Parameters
     ----------

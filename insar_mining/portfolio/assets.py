@@ -30,7 +30,7 @@ LINK_COLUMNS = ("asset", "asset_name", "mine", "distance_m", "score", "rule", "c
 
 @dataclass(frozen=True, eq=False)
 class Assets:
-    """Points with what a table says of them.
+    """Hold points with their attributes from a table.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ def join_assets(assets: Assets, mines: Sequence[PortfolioMine]) -> pd.DataFrame:
 
 
 def _neighbours(points: Any, shapes: Any) -> Mapping[int, list[tuple[float, int]]]:
-    """Mines within 10 km of each point, the nearest first: (metres, mine)."""
+    """Return the mines within 10 km of each point, the nearest first: (metres, mine)."""
     lat = shapely.get_y(points)
     reach = 1.1 * np.rad2deg(FAR_M / 6_356_000.0)
     wide = np.minimum(reach / np.maximum(np.cos(np.deg2rad(np.minimum(np.abs(lat) + reach, 90.0))), 1e-6), 180.0)

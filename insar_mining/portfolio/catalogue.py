@@ -30,7 +30,7 @@ NO_DATA = "no image of the period sees it. Widen the dates, or leave it out"
 
 @dataclass(frozen=True)
 class View:
-    """How a mine is seen: the track chosen for it, and the images of it.
+    """Describe how a mine is seen: the track chosen for it, and the images of it.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Views of all mines, and the records behind them."""
+    """Hold views of all mines, and the records behind them."""
 
     views: list[View]
     records: gpd.GeoDataFrame
@@ -81,7 +81,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """One track over one mine: rows of records, burst ids, the share it shows, days."""
+    """Hold one track over one mine: rows of records, burst ids, the share it shows, days."""
 
     track: int
     direction: str

@@ -195,7 +195,7 @@ def _components(count: int, first: IntArray, second: IntArray) -> IntArray:
 
 @dataclass(frozen=True, eq=False)
 class _Map:
-    """Some polygons on a conformal map.
+    """Hold some polygons on a conformal map.
 
     `high` is the largest scale of each, `tolerance` the share by which it changes within the distance asked for,
     `back` leads to longitude and latitude.
@@ -254,7 +254,7 @@ def _drawn(polygons: Geometries, project: Callable[[FloatArray], FloatArray], tu
 
 
 def _isometric(lat_deg: FloatArray) -> FloatArray:
-    """Isometric latitude on the ellipsoid (Snyder 1987, eq. 7-7)."""
+    """Return the isometric latitude on the ellipsoid (Snyder 1987, eq. 7-7)."""
     sine = np.sin(np.deg2rad(lat_deg))
     return np.asarray(np.arctanh(sine) - _E * np.arctanh(_E * sine))
 
@@ -269,7 +269,7 @@ def _mercator(lonlat: FloatArray) -> FloatArray:
 
 
 def _latitude(isometric: FloatArray) -> FloatArray:
-    """Latitude of an isometric latitude, degrees (Snyder 1987, eq. 7-9; five steps give 1e-12)."""
+    """Return the latitude of an isometric latitude, degrees (Snyder 1987, eq. 7-9; five steps give 1e-12)."""
     sine = np.tanh(isometric)
     for _ in range(5):
         sine = np.tanh(isometric + _E * np.arctanh(_E * sine))
@@ -308,7 +308,7 @@ def _back_from_stereographic_of(sign: float) -> Callable[[FloatArray], FloatArra
 
 
 def _stereographic_radius(lat_deg: FloatArray) -> FloatArray:
-    """Distance from the pole on the map (Snyder 1987, eq. 21-33, with scale 1 at the pole)."""
+    """Return the distance from the pole on the map (Snyder 1987, eq. 21-33, with scale 1 at the pole)."""
     with np.errstate(divide="ignore"):
         t = np.exp(-_isometric(np.minimum(lat_deg, 90.0)))
     return np.asarray(_RADIUS_AT_POLE * t)
@@ -324,7 +324,7 @@ def _stereographic_scale(lat_deg: FloatArray) -> FloatArray:
 
 
 def _centres(polygons: Geometries, labels: IntArray) -> FloatArray:
-    """Longitude and latitude of the middle of every group of polygons, shape (groups, 2), from unit vectors."""
+    """Return longitude and latitude of the middle of every group of polygons, shape (groups, 2)."""
     west, south, east, north = np.deg2rad(shapely.bounds(polygons)).T
     lon, lat = (west + east) / 2, (south + north) / 2
     parts = np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)
@@ -333,7 +333,7 @@ def _centres(polygons: Geometries, labels: IntArray) -> FloatArray:
 
 
 def _polar(lon: FloatArray, lat: FloatArray, centre: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """East and north of points on azimuthal equidistant maps, one centre for each, metres."""
+    """Return the east and north of points on azimuthal equidistant maps, one centre for each, metres."""
     azimuth, _, length = _GEOD.inv(centre[:, 0], centre[:, 1], lon, lat)
     angle = np.deg2rad(azimuth)
     return np.asarray(length * np.sin(angle)), np.asarray(length * np.cos(angle))
@@ -380,7 +380,7 @@ def _narrow_parts(polygons: Geometries, members: IntArray, tree: Tree, max_width
 
 
 def _is_narrow(polygons: Geometries, corners: FloatArray, part: IntArray, max_width_m: float) -> bool:
-    """Tell whether a part is narrow enough: on the sphere if that is clear, else on the ellipsoid."""
+    """Check whether a part is narrow enough: on the sphere if that is clear, else on the ellipsoid."""
     vectors = corners[part].reshape(-1, 3)
     middle = vectors.mean(axis=0)
     east = np.array([-middle[1], middle[0], 0.0])

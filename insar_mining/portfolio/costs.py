@@ -26,7 +26,7 @@ LEAST_MEASURED = 3  # tasks from which a ledger's own times are taken
 
 @dataclass(frozen=True)
 class CostModel:
-    """Seconds of a mine on one process of one thread, measured by benchmarks/bench_portfolio.py.
+    """Hold seconds of a mine on one process of one thread, measured by benchmarks/bench_portfolio.py.
 
     ``seconds = start + date * dates + pair * pairs + megacell_pair * cells / 1e6 * pairs``
     """
@@ -61,7 +61,7 @@ def calibrated(ledger: Ledger, tasks: Sequence[Task]) -> float:
 
 @dataclass(frozen=True)
 class World:
-    """What mines cost that are only known by their outlines.
+    """Hold the costs of mines that are only known by their outlines.
 
     Attributes
     ----------

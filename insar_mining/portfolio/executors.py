@@ -44,7 +44,7 @@ class LostWorkerError(Exception):
 
 
 class Pool(Protocol):
-    """Processes that take calls."""
+    """Hold processes that take calls."""
 
     @property
     def slots(self) -> int:
@@ -73,7 +73,7 @@ class Pool(Protocol):
 def execute(
     tasks: Sequence[Task], folder: Path, job: Job, pool: Pool | None, event: Event, *, again: bool = False
 ) -> dict[str, str]:
-    """Do tasks, the longest first; return what became of each.
+    """Execute tasks, the longest first; return the outcome of each.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def workers_here(asked: int | None) -> int:
 
 
 class Processes:
-    """Processes of this machine that end with this one, however it ends."""
+    """Hold processes of this machine that end with this one."""
 
     def __init__(self, workers: int) -> None:
         self.slots = workers
@@ -219,7 +219,7 @@ def local_pool(workers: int) -> Iterator[Processes]:
 
 
 class Dask:
-    """Workers of a dask.distributed scheduler.
+    """Hold workers of a dask.distributed scheduler.
 
     A mine asks for the resources of `NEEDS` that all workers announce: one download, and 2 GB of memory.  Where a
     worker announces none, it does as many mines at a time as it has threads.  No more mines are handed out than workers

@@ -33,7 +33,7 @@ _GEOD = Geod(ellps="WGS84")
 
 @dataclass(frozen=True, eq=False)
 class Footprints:
-    """Polygons of a file, checked.
+    """Hold polygons of a file, checked.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Footprints:
 
 @dataclass(frozen=True, eq=False)
 class PortfolioMine:
-    """A mine: polygons that lie together.
+    """Hold a mine: polygons that lie together.
 
     Attributes
     ----------

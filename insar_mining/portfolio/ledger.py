@@ -36,7 +36,7 @@ State = Literal["done", "partial", "failed", "running", "waiting"]
 
 @dataclass(frozen=True)
 class Task:
-    """One piece of work.
+    """Hold one piece of work.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Record:
-    """What became of a task.
+    """Hold the outcome of a task.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ def _reader() -> TypeAdapter[Record]:
 
 
 class Ledger:
-    """The records and locks of a portfolio's folder."""
+    """Hold the records and locks of a portfolio's folder."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder
@@ -132,7 +132,7 @@ class Ledger:
         write_text(self.folder / f"{record.task}.json", text + "\n")
 
     def state(self, task: Task) -> tuple[State, str]:
-        """Tell how a task stands, and why it is not done."""
+        """Return the state of a task, and why it is not done."""
         reason = self.why_again(task)
         record = self.record(task.id)
         if not reason and record is not None:
@@ -145,7 +145,7 @@ class Ledger:
         return "waiting", reason
 
     def why_again(self, task: Task) -> str:
-        """Say why a task will be done (again); empty if its result is current."""
+        """Explain why a task will be done (again); empty if its result is current."""
         path = self.folder / f"{task.id}.json"
         record = self.record(task.id)
         if record is None:
@@ -178,7 +178,7 @@ class Ledger:
             raise OutputError(f"{self.folder / task_id}.json: {newer}")
 
     def _newer(self, task_id: str) -> str:
-        """Say that a record is of a later version; empty if it is not."""
+        """Report that a record is of a later version; empty if it is not."""
         try:
             values = parse_json((self.folder / f"{task_id}.json").read_bytes())
         except (OSError, ValueError):
@@ -186,7 +186,7 @@ class Ledger:
         return newer_format(values)
 
     def holder(self, task_id: str) -> str | None:
-        """Say which process works at a task now; None if none does."""
+        """Return the process that works at a task now; None if none does."""
         try:
             with (self.folder / f"{task_id}.lock").open("r+", encoding="utf-8") as handle:
                 try:
@@ -246,7 +246,7 @@ class Ledger:
 
 
 def newer_format(values: Any) -> str:
-    """Say that a plan or a record is of a later version of the package, with the remedy; empty if it is not."""
+    """Report that a plan or a record is of a later version of the package, with the remedy; empty if it is not."""
     found = values.get("format") if isinstance(values, dict) else None
     if not isinstance(found, int) or found <= FORMAT:
         return ""
@@ -257,7 +257,7 @@ def newer_format(values: Any) -> str:
 
 
 def ahead_of_clock(record: Record) -> list[str]:
-    """Tell of a record that is dated after the present time of this machine: nothing depends on it."""
+    """Report a record that is dated after this machine's present time: nothing depends on it."""
     try:
         finished = dt.datetime.fromisoformat(record.finished)
     except ValueError:

@@ -43,7 +43,7 @@ NOTHING_NEW, NEW_DATA, CHANGED = 0, 10, 11
 
 @dataclass(frozen=True, eq=False)
 class Update:
-    """What an update found.
+    """Hold the result of an update.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ def update(
 
 @dataclass(frozen=True, eq=False)
 class _Snapshot:
-    """What is known of a result: pairs with a map, and ground that was active in any year."""
+    """Hold the state of a result: pairs with a map, and ground that was active in any year."""
 
     pairs: tuple[str, ...]
     active: BoolArray

@@ -40,7 +40,7 @@ NOT_DECISIVE = {
 
 @dataclass(frozen=True, eq=False)
 class Portfolio:
-    """A planned portfolio.
+    """Hold a planned portfolio.
 
     Attributes
     ----------
@@ -237,7 +237,7 @@ def _without(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def _cells(mine: PortfolioMine, options: RunOptions) -> float:
-    """Cells of a mine's map, from its box."""
+    """Return the cells of a mine's map, from its box."""
     west, south, east, north = mine.geometry.bounds
     margin_m = margin_of(mine.as_mine(), options.activity)
     width = (east - west) * 111_320 * float(np.cos(np.deg2rad((south + north) / 2))) + 2 * margin_m

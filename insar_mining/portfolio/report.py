@@ -108,7 +108,7 @@ def _areas(path: Path) -> dict[int, dict[str, float]]:
 
 
 def trend(areas: Mapping[int, Mapping[str, float]]) -> str:
-    """Tell ``up`` or ``down`` if the intervals of the first and the last year do not meet, else ``level``."""
+    """Return ``up`` or ``down`` if the intervals of the first and the last year do not meet, else ``level``."""
     years = [year for year in sorted(areas) if math.isfinite(areas[year]["area"])]
     if len(years) < 2:
         return ""
@@ -120,7 +120,7 @@ def trend(areas: Mapping[int, Mapping[str, float]]) -> str:
 
 
 def _spark(areas: Mapping[int, Mapping[str, float]]) -> str:
-    """Points of a small line of areas, for SVG."""
+    """Return the points of a small line of areas, for SVG."""
     values = [(year, areas[year]["area"]) for year in sorted(areas) if math.isfinite(areas[year]["area"])]
     if len(values) < 2:
         return ""

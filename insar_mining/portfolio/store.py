@@ -39,7 +39,7 @@ FAILURE = re.compile(r"[A-Za-z0-9_.-]+\.failed\.json")
 
 @dataclasses.dataclass(frozen=True)
 class Store:
-    """The shared files of a portfolio.
+    """Hold the shared files of a portfolio.
 
     Attributes
     ----------
@@ -130,7 +130,7 @@ class Store:
         return self.folder / "products" / f"{name}.failed.json"
 
     def _failure(self, item: Item) -> str:
-        """Say why a file could not be fetched in this attempt; empty if it may be tried."""
+        """Explain why a file could not be fetched in this attempt; empty if it may be tried."""
         path = self._failure_path(item.name)
         try:
             said: Mapping[str, str] = parse_json(path.read_bytes())
@@ -144,7 +144,7 @@ class Store:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recorded:
-    """A search that answers from the records of the plan."""
+    """Hold a search that answers from the records of the plan."""
 
     records: gpd.GeoDataFrame
 

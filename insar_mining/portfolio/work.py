@@ -27,7 +27,7 @@ OF_ALL_MINES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # faults of the disk t
 
 @dataclass(frozen=True)
 class Finished:
-    """What a job leaves: the folder of its result, what it lacks, what it took.
+    """Hold the outcome of a job: folder of its result, what is missing, time and bytes.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ Job = Callable[[Task, Path, "Steps"], Finished]
 
 @dataclass
 class Steps:
-    """A clock of the steps of a task; it is also the progress callback of a run.
+    """Time the steps of a task; also the progress callback of a run.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class Steps:
 
 
 def do_task(task: Task, folder: Path, job: Job, *, wait: bool = True, again: bool = False) -> str:
-    """Do a task unless its result is there; return what its record is afterwards.
+    """Execute a task unless its result exists; return its record afterwards.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ MOST_ROWS = 25
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: text, and a plot or a table."""
+    """Hold a part of the page: text, and a plot or a table."""
 
     title: str
     text: str

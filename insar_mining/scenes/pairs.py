@@ -268,7 +268,7 @@ def _passes(
 
 
 def _why_not(row: pd.Series, seen: set[str], excluded: set[np.datetime64], polarisation: str) -> str | None:
-    """Say why a scene cannot be used at all."""
+    """Explain why a scene cannot be used at all."""
     if row["scene"] in seen:
         return "listed twice; the first of them is used"
     if pd.isna(row["relative_orbit"]) or not row["direction"]:

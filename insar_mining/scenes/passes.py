@@ -46,7 +46,7 @@ def with_one_track(scenes: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 
 def _lies_on(one: pd.Series, others: gpd.GeoDataFrame) -> bool:
-    """Tell whether a scene repeats one of others."""
+    """Check whether a scene repeats one of others."""
     others = others[others["direction"].str.lower() == str(one["direction"]).lower()]
     if "platform" in others:
         same: npt.NDArray[np.bool_] = (others["platform"] == one["platform"]).to_numpy()

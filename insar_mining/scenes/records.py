@@ -340,7 +340,7 @@ def _restored(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_on_earth(geometry: BaseGeometry) -> bool:
-    """Tell whether a footprint has finite coordinates in degrees."""
+    """Check whether a footprint has finite coordinates in degrees."""
     west, south, east, north = geometry.bounds or (np.nan,) * 4
     return -360 <= west <= east <= 360 and -90 <= south <= north <= 90
 

@@ -37,7 +37,7 @@ class ByteReader(Protocol):
         """Fill `buffer` with the bytes from `offset` on."""
 
     def announce(self, offset: int, length: int) -> None:
-        """Say that some bytes will be read soon: the disk fetches them meanwhile, where the system can."""
+        """Announce that some bytes will be read soon: the disk fetches them meanwhile, where the system can."""
 
 
 class Container(Protocol):
@@ -312,7 +312,7 @@ class _InflatingReader:
         self._offset, self._position, self._state = checkpoints.before(0)
 
     def announce(self, offset: int, length: int) -> None:
-        """Accept an announcement: where deflated bytes lie is known only when they are inflated."""
+        """Announce that some bytes will be read soon: the disk fetches them meanwhile, where the system can."""
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         if offset < self._offset or self._checkpoints.offset_before(offset) > self._offset:

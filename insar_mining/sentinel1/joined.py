@@ -115,7 +115,7 @@ class JoinedLayout:
         raise ProductError(f"{self.container.path}: no slice holds burst {burst_index} of {' '.join(key)}")
 
     def why_absent(self, key: SwathKey) -> str:
-        """Say why a sub-swath and polarisation cannot be had."""
+        """Explain why a sub-swath and polarisation cannot be had."""
         return "; ".join(layout.why_absent(key) for layout in self.layouts)
 
     def _image(self, key: SwathKey) -> _Joined:

@@ -92,11 +92,11 @@ class Layout(Protocol):
         """Return where the pixels of a burst lie."""
 
     def why_absent(self, key: SwathKey) -> str:
-        """Say why a sub-swath and polarisation cannot be had."""
+        """Explain why a sub-swath and polarisation cannot be had."""
 
 
 def find_layout(container: Container, *, require_manifest: bool) -> Layout:
-    """Tell which layout the files of a container have.
+    """Find the layout of the files of a container.
 
     Raises
     ------
@@ -173,7 +173,7 @@ class SafeLayout:
         return Pixels(self.measurements[key], burst_index * lines, len(swath.bursts) * lines)
 
     def why_absent(self, key: SwathKey) -> str:
-        """Say why a sub-swath and polarisation cannot be had."""
+        """Explain why a sub-swath and polarisation cannot be had."""
         for file in self.manifest.files if self.manifest else ():
             path = PurePosixPath(file)
             match = _FILE.fullmatch(path.stem)
@@ -343,7 +343,7 @@ class BurstLayout:
         return Pixels(file, 0, swath.lines_per_burst)
 
     def why_absent(self, key: SwathKey) -> str:
-        """Say why a sub-swath and polarisation cannot be had."""
+        """Explain why a sub-swath and polarisation cannot be had."""
         return _not_among(key, self)
 
     def _bursts(self, key: SwathKey, swath: SubSwath) -> dict[int, str]:

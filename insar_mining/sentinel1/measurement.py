@@ -115,7 +115,7 @@ def read_window(container: Container, name: str, layout: TiffLayout, lines: slic
 
 
 def announce_window(container: Container, name: str, layout: TiffLayout, lines: slice, samples: slice) -> None:
-    """Say that a window will be read soon, so that the disk works while something else is computed."""
+    """Announce that a window will be read soon, so that the disk works while something else is computed."""
     if layout.line_offset is None:
         return
     item = 2 * layout.component.itemsize

@@ -158,7 +158,7 @@ class Product:
         return wide
 
     def announce_burst(self, swath: str, polarisation: str, burst_index: int, lines: slice, samples: slice) -> None:
-        """Say that a window of a burst will be read soon, so that the disk works while something else is computed.
+        """Announce that a window of a burst will be read soon, so that the disk works meanwhile.
 
         Parameters and errors are those of :meth:`read_burst`.
         """
@@ -400,7 +400,7 @@ def join(products: Sequence[Product]) -> Product:
 
 
 def _cross_the_node(one: Product, other: Product) -> bool:
-    """Tell whether two slices of one data take lie on both sides of the ascending node, where orbits are counted."""
+    """Check whether two slices of one data take lie on both sides of the ascending node, where orbits are counted."""
     is_one_take = one.data_take is not None and one.data_take == other.data_take
     return is_one_take and other.absolute_orbit - one.absolute_orbit in (0, 1)
 

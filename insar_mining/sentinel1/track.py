@@ -83,7 +83,7 @@ def relative_orbit_of(platform: str | None, absolute_orbit: int | None) -> int |
 
 
 def in_one_cycle(platform: str, start: np.datetime64, others: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """Tell at which other moments a satellite repeats its tracks in the same cycle: not before and after a move."""
+    """Find the moments at which a satellite repeats its tracks in the same cycle: not before and after a move."""
     moments = np.asarray(others, dtype="datetime64[ns]")
     if platform != "S1C":
         return np.ones(moments.shape, dtype=bool)
@@ -101,20 +101,20 @@ def neighbours(track: int) -> tuple[int, int, int]:
 
 
 def is_repeat(seconds: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """Tell which spans of time are whole repeat cycles of one satellite, 0 included."""
+    """Find the spans of time that are whole repeat cycles of one satellite, 0 included."""
     off = (np.asarray(seconds, dtype=np.float64) + REPEAT_S / 2) % REPEAT_S - REPEAT_S / 2
     return np.asarray(np.abs(off) < SAME_TIME_S)
 
 
 def sees_same_ground(one: BaseGeometry | None, other: BaseGeometry | None) -> bool:
-    """Tell whether two footprints have at least half of the smaller one in common."""
+    """Check whether two footprints have at least half of the smaller one in common."""
     if one is None or other is None or min(one.area, other.area) == 0:
         return False
     return bool(one.intersection(other).area >= SAME_GROUND * min(one.area, other.area))
 
 
 def on_one_track(one: Acquisition, other: Acquisition) -> bool:
-    """Tell whether two scenes lie on one track, which an unknown relative orbit does not deny."""
+    """Check whether two scenes lie on one track, which an unknown relative orbit does not deny."""
     if one.direction != other.direction:
         return False
     if one.relative_orbit is None or other.relative_orbit is None or one.relative_orbit == other.relative_orbit:

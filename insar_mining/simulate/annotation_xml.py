@@ -140,7 +140,7 @@ def cut_annotation(xml: bytes, cut: Cut, *, image_number: int | None = None) -> 
 
 
 def slim(xml: bytes, start_s: float, stop_s: float) -> bytes:
-    """Thin the long lists (antenna pattern, noise) to those near a span of the image.
+    """Shorten the long lists (antenna pattern, noise) to those near a span of the image.
 
     Makes every later edit of the same template faster.
     """

@@ -91,7 +91,7 @@ def _closest(polynomials: tuple[RangePolynomial, ...], time_s: float) -> RangePo
 
 
 def _value(polynomial: RangePolynomial, tau: FloatArray) -> FloatArray:
-    """Horner's rule in tau - t0, each polynomial with its own t0."""
+    """Evaluate by Horner's rule in tau - t0, each polynomial with its own t0."""
     x = tau - polynomial.t0_s
     total = np.zeros_like(x)
     for coefficient in reversed(polynomial.coefficients):

@@ -31,7 +31,7 @@ MOST_SHARE = 0.95
 
 
 class Row(NamedTuple):
-    """A kind of scene: its name, and how one is made of a random generator."""
+    """Hold a kind of scene: its name, and how one is made of a random generator."""
 
     name: str
     make: Callable[[np.random.Generator], World]

@@ -240,7 +240,7 @@ def _with_geometry(planned: list[tuple[int, int, Acquisition]], rng: np.random.G
 
 
 def _steps(planned: list[tuple[int, int, Acquisition]], rng: np.random.Generator) -> list[MapFunction]:
-    """Temporal coherence of every step between dates, as map functions."""
+    """Return the temporal coherence of every step between dates, as map functions."""
     worked = demo_zones()
     regions = {"rock": _rock(), "field": _field(), **{zone.name: zone.outline for zone in worked}}
     ground = ZoneMap({name: _to_lonlat(shape) for name, shape in regions.items()}, EPSG)
@@ -263,7 +263,7 @@ def _field() -> BaseGeometry:
 
 
 def _rock() -> BaseGeometry:
-    """Ground outside of the pit's rim and of the dumps: untouched rock."""
+    """Return the ground outside of the pit's rim and of the dumps: untouched rock."""
     x, y = CENTRE_M
     touched = _ellipse(x, y, 900.0, 650.0) | Point(x + 750.0, y - 850.0).buffer(420.0)
     return shapely.box(x - 3000, y - 3000, x + 3000, y + 3000) - touched - _field()
@@ -339,7 +339,7 @@ def _scene(out: Path, record: Mapping[str, Any]) -> DemoScene:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file, or of all files of a product; -1 if there is nothing."""
+    """Return the bytes of a file, or of all files of a product; -1 if there is nothing."""
     if path.is_file():
         return path.stat().st_size
     return sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) if path.is_dir() else -1

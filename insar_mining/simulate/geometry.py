@@ -261,7 +261,7 @@ def shifted_orbit(orbit: Orbit, target_m: FloatArray, perpendicular_m: float, pa
 
 
 def _satellite_axes(position: FloatArray, velocity: FloatArray) -> FloatArray:
-    """Rows: flight direction, down (perpendicular to it), right; shape (..., 3, 3)."""
+    """Return rows: flight direction, down (perpendicular to it), right; shape (..., 3, 3)."""
     forward = velocity / np.linalg.norm(velocity, axis=-1, keepdims=True)
     down = -position / np.linalg.norm(position, axis=-1, keepdims=True)
     down = down - np.einsum("...i,...i->...", down, forward)[..., None] * forward

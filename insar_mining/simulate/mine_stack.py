@@ -85,7 +85,7 @@ class MineStack:
 
 @dataclass(frozen=True)
 class Conditions:
-    """Ground around the worked zones, weather, and what work leaves of coherence.
+    """Hold ground around the worked zones, weather, and what work leaves of coherence.
 
     Attributes
     ----------
@@ -211,7 +211,7 @@ def _steps(
     dates: Sequence[np.datetime64],
     disturbed: tuple[float, float],
 ) -> list[tuple[FloatArray, npt.NDArray[np.bool_]]]:
-    """Temporal coherence of every label, and whether it was worked, between consecutive dates."""
+    """Return the temporal coherence of every label, and whether it was worked, between consecutive dates."""
     found = []
     year = [int(str(day)[:4]) for day in dates]
     must = {(z, y): _first_of(rng, year, y) for z, zone in enumerate(zones) for y in zone.years}
@@ -234,13 +234,13 @@ def _steps(
 
 
 def _first_of(rng: np.random.Generator, year: Sequence[int], wanted: int) -> int:
-    """One step of a year in which a zone works whatever chance says."""
+    """Choose one step of a year in which a zone works in any case."""
     steps = [i for i in range(len(year) - 1) if year[i] == year[i + 1] == wanted]
     return int(rng.choice(steps)) if steps else -1
 
 
 def _image(rng: np.random.Generator, shape: tuple[int, int]) -> Complex64Array:
-    """White Gaussian samples through the weighted band of both directions, unit power."""
+    """Draw white Gaussian samples through the weighted band of both directions, unit power."""
     padded = shape[0] + 2 * _TAPS, shape[1] + 2 * _TAPS
     white = rng.standard_normal((*padded, 2), dtype=np.float32).view(np.complex64)[..., 0]
     return np.asarray(_band_limited(white, _taps(AZIMUTH), _taps(RANGE)))
@@ -280,7 +280,7 @@ def _decorrelated(
 
 
 def _mapped(sample: npt.NDArray[np.float32], cells: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Bilinear values at the middles of the cells; a window of two lines lies half a line below its first."""
+    """Interpolate at the middles of the cells; a window of two lines lies half a line below its first."""
     row = (40 + (np.arange(cells[0]) + 0.5) * CELL_M) / LINE_M - 0.5 * ((WINDOW[0] + 1) % 2)
     col = (40 + (np.arange(cells[1]) + 0.5) * CELL_M) / SAMPLE_M
     y, x = row.astype(np.int64), col.astype(np.int64)

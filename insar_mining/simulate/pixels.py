@@ -151,7 +151,7 @@ def _ramp(swath: SubSwath, burst_index: int, shape: tuple[int, int]) -> Complex6
 def _noise(
     shape: tuple[int, int], windows: tuple[FloatArray, FloatArray], sigma: float, rng: np.random.Generator
 ) -> Complex64Array:
-    """Azimuth spectrum of noise with amplitudes along azimuth and range, `sigma` being its rms in the image."""
+    """Draw noise of the azimuth spectrum with amplitudes along azimuth and range; `sigma` is its rms."""
     white = rng.standard_normal((shape[0], 2 * shape[1]), dtype=np.float32).view(np.complex64)
     rms = [np.sqrt(np.mean(w**2)) for w in windows]
     # white in the range spectrum: the inverse FFT divides by n, so sqrt(n) keeps the power; in

@@ -251,7 +251,7 @@ def _manifest(
 
 
 def _footprint(images: Sequence[Image]) -> list[tuple[float, float]]:
-    """Corners as in the real manifest: last line near, last far, first far, first near."""
+    """Return the corners as in the real manifest: last line near, last far, first far, first near."""
     nearest = min(images, key=lambda i: i.swath.slant_range_time_s).swath.geolocation
     farthest = max(images, key=lambda i: i.swath.slant_range_time_s).swath.geolocation
     corners = ((nearest, -1, 0), (farthest, -1, -1), (farthest, 0, -1), (nearest, 0, 0))

@@ -224,7 +224,7 @@ def slimmed(template: Template, names: Sequence[str], polarisation: str, area: B
 
 
 def _cut(swath: SubSwath, points: Scatterers) -> edit.Cut:
-    """Bursts whose valid part sees the area, and the samples of the area with its margin."""
+    """Return the bursts whose valid part sees the area, and the samples of the area with its margin."""
     some = slice(None, None, max(1, len(points) // 50_000))
     time, slant = zero_doppler(truth.path_of(swath), points.ecef_m[some])
     inside = points.inside[some]

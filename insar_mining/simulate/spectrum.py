@@ -46,7 +46,7 @@ class Response:
         return np.where(inside, weight, 0.0)
 
     def __call__(self, x: npt.ArrayLike) -> FloatArray:
-        """Response at distances `x` in samples, 1 at its peak."""
+        """Return the response at distances `x` in samples, 1 at its peak."""
         u = self.band * np.asarray(x, dtype=np.float64)
         side = (1 - self.hamming) / 2
         return np.asarray((self.hamming * np.sinc(u) + side * (np.sinc(u - 1) + np.sinc(u + 1))) / self.hamming)

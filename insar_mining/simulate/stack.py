@@ -114,7 +114,7 @@ def simulate_pair(
 
 @dataclass(frozen=True)
 class Written:
-    """What is written of a simulation.
+    """Hold what is written of a simulation.
 
     Attributes
     ----------

@@ -130,7 +130,7 @@ def geometric_coherence(reference: SubSwath, secondary: SubSwath, first: View, s
 
 
 def _partner(reference: SubSwath, secondary: SubSwath, first: View, second: View) -> npt.NDArray[np.int64]:
-    """Burst of the secondary that shows the same ground as the reference's nearest burst."""
+    """Return the burst of the secondary that shows the same ground as the reference's nearest burst."""
     offset = float(np.median(second.time_s - first.time_s))
     half = reference.lines_per_burst * reference.azimuth_time_interval_s / 2
     middles = np.array([b.azimuth_time_s + half + offset for b in reference.bursts])

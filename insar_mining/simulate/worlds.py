@@ -27,7 +27,7 @@ PATCH_SPREAD, REACTION_SPREAD = 0.015, 0.35
 
 
 class Kind(NamedTuple):
-    """A kind of ground: coherence over 12 days, reaction to rain, amplitude of its season."""
+    """Hold a kind of ground: coherence over 12 days, reaction to rain, amplitude of its season."""
 
     base: float
     reaction: float = 0.0
@@ -45,7 +45,7 @@ KINDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """Ground that is worked.
+    """Hold ground that is worked.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Work:
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """A stack and its truth: `coh` as `open_stack` returns it with a mine; area and share of the cells worked."""
+    """Hold a stack and its truth: `coh` as `open_stack` returns it with a mine; area and share of the cells worked."""
 
     coh: xr.DataArray
     worked_m2: float
@@ -73,7 +73,7 @@ class World:
 
 @dataclass(frozen=True, eq=False)
 class Weather:
-    """Rain by number of the pair, and how its strength varies over the map (0: nowhere; logarithm)."""
+    """Hold rain by number of the pair, and how its strength varies over the map (0: nowhere; logarithm)."""
 
     rain: Mapping[int, float] = field(default_factory=dict)
     variation: float = 0.0
@@ -150,7 +150,7 @@ def simulate_world(
 def _ground(
     rng: np.random.Generator, shares: Mapping[str, float], south: FloatArray, east: FloatArray, size: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Coherence, reaction to rain and season of every sample: patches of kinds that follow a smooth field."""
+    """Draw coherence, reaction to rain and season of every sample: patches of kinds that follow a smooth field."""
     step = PATCH_CELLS * 20.0
     y, x = np.meshgrid(
         np.arange(south.min(), south.max() + step, step), np.arange(east.min(), east.max() + step, step), indexing="ij"
@@ -182,7 +182,7 @@ def _zones(work: Work | None, south: FloatArray, east: FloatArray) -> IntArray:
 
 
 def _storm(rng: np.random.Generator, shape: tuple[int, int], variation: float) -> FloatArray:
-    """Strength of rain over the map, 1 in the mean; cells of a storm some 600 m wide."""
+    """Return the strength of rain over the map, 1 in the mean; cells of a storm some 600 m wide."""
     if not variation:
         return np.ones(shape)
     noise = ndimage.gaussian_filter(rng.normal(size=shape), (600 / LINE_M / 2, 600 / SAMPLE_M / 2), mode="wrap")
@@ -190,7 +190,7 @@ def _storm(rng: np.random.Generator, shape: tuple[int, int], variation: float) -
 
 
 def _mapped(sample: Float32Array, window: tuple[int, int], cells: tuple[int, int], cell_m: float) -> Float32Array:
-    """Bilinear values at the middles of the cells; the value of an even window lies half a sample before its own."""
+    """Interpolate at the middles of the cells; the value of an even window lies half a sample before its own."""
     row = (RIM_M + (np.arange(cells[0]) + 0.5) * cell_m) / LINE_M - 0.5 * ((window[0] + 1) % 2)
     col = (RIM_M + (np.arange(cells[1]) + 0.5) * cell_m) / SAMPLE_M - 0.5 * ((window[1] + 1) % 2)
     y, x = row.astype(np.int64), col.astype(np.int64)

@@ -53,7 +53,7 @@ TILE = 512
 
 @dataclass(frozen=True)
 class Block:
-    """A rectangle of the map."""
+    """Hold a rectangle of the map."""
 
     rows: slice
     cols: slice
@@ -119,7 +119,7 @@ def walk(cube: xr.DataArray, block_bytes: int | None = None) -> Iterator[tuple[B
 
 
 def workers() -> int:
-    """Threads that work on blocks side by side: as many as there are processors, 4 at most. No result depends on it."""
+    """Return the number of threads that work on blocks side by side, 4 at most; no result depends on it."""
     return min(processors(), MOST_WORKERS)
 
 
@@ -166,18 +166,18 @@ def over_data(
 
 
 def may_hold_data(cube: xr.DataArray, rows: slice, cols: slice) -> bool:
-    """Whether a rectangle may hold data: False where a scratch file (`held`) knows that it does not."""
+    """Check whether a rectangle may hold data: False where a scratch file (`held`) knows that it does not."""
     scratch = _scratch_of(cube.variable)
     return scratch is None or scratch.any_data(rows, cols)
 
 
 def is_lazy(cube: xr.DataArray) -> bool:
-    """Whether the values of a cube are still to be read or made."""
+    """Check whether the values of a cube are still to be read or made."""
     return not isinstance(cube.variable._data, np.ndarray)
 
 
 def usual_bytes(cube: xr.DataArray) -> int:
-    """Bytes of a block of a cube, by what it takes to read it."""
+    """Return the bytes of a block of a cube, by what it takes to read it."""
     data = cube.variable._data
     made = getattr(data, "array", None)
     if isinstance(made, _MadeWhenRead):
@@ -186,12 +186,12 @@ def usual_bytes(cube: xr.DataArray) -> int:
 
 
 def reads_files(cube: xr.DataArray) -> bool:
-    """Whether the values of a cube come from files (or anywhere else that is slow) when they are read."""
+    """Check whether the values of a cube come from files (or anywhere else that is slow) when they are read."""
     return usual_bytes(cube) == BLOCK_BYTES
 
 
 def _scratch_of(variable: xr.Variable) -> Scratch | None:
-    """Scratch file that a variable is read from, all rows and columns of it; None if there is none."""
+    """Return the scratch file that a variable is read from, all rows and columns of it; None if there is none."""
     data = variable._data
     made = getattr(data, "array", None)
     if not isinstance(made, _MadeWhenRead) or not isinstance(made._read, Scratch):
@@ -257,7 +257,7 @@ def made_from(cube: xr.DataArray, make: Callable[[Float32Array, Key], Float32Arr
 
 
 class _Derived:
-    """Reads a part of one variable and makes the same part of another."""
+    """Read a part of one variable and make the same part of another."""
 
     def __init__(self, source: xr.Variable, make: Callable[[Float32Array, Key], Float32Array]) -> None:
         self._source, self._make = source, make
@@ -338,7 +338,7 @@ def lazy_variable(
 
 
 class _MadeWhenRead(BackendArray):
-    """An array of float32 that a function makes piece by piece."""
+    """Hold an array of float32 that a function makes piece by piece."""
 
     def __init__(self, shape: tuple[int, ...], read: Callable[[Key], npt.NDArray[Any]], block_bytes: int) -> None:
         self.shape = shape

@@ -52,7 +52,7 @@ SECOND_NAMES = ("secondary", "slave", "sec", "second", "late", "end", "date2")
 
 @dataclass(frozen=True)
 class Layer:
-    """A map in a file: where it is, what it is called, and what its container knows of it.
+    """Hold a map in a file: where it is, what it is called, and what its container knows of it.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class Layer:
 
 
 def kind_of(name: str) -> Kind:
-    """Say what a name calls a map: the last word that says anything decides.
+    """Find the kind of map from its name; the last word that is known decides.
 
     Examples
     --------

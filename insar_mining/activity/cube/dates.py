@@ -57,7 +57,7 @@ _PROPERTIES = (
 
 @dataclass(frozen=True, order=True)
 class DatePair:
-    """The two dates of an interferometric pair, the earlier one first.
+    """Hold the two dates of an interferometric pair, the earlier one first.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ class DatePair:
 
 @dataclass(frozen=True)
 class _Moment:
-    """A date in a name, with the time of day if one follows it."""
+    """Hold a date in a name, with the time of day if one follows it."""
 
     start: int
     end: int
@@ -143,7 +143,7 @@ def pair_name(reference: np.datetime64, secondary: np.datetime64) -> str:
 
 
 def year_of(reference: np.datetime64, secondary: np.datetime64) -> int:
-    """Calendar year of the middle date of a pair, which is the year that the pair counts for.
+    """Return the calendar year of the middle date of a pair, which is the year that the pair counts for.
 
     Examples
     --------
@@ -206,7 +206,7 @@ def dates_in_name(name: str) -> DatePair | None:
 
 
 def product_dates_in_name(name: str) -> bool:
-    """Say whether a name holds only times less than a day apart, as that of one product does."""
+    """Check whether a name holds only times less than a day apart, as that of one product does."""
     moments = list(_moments_in(name))
     return len(moments) > 1 and len(_clusters(moments)) == 1
 

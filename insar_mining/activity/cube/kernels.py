@@ -62,7 +62,7 @@ def pixel_moments(values: Float32Array, use: BoolArray) -> tuple[IntArray, Float
 
 @numba.njit(cache=True, nogil=True)
 def has_data(values: npt.NDArray[Any]) -> bool:
-    """Whether any value is not NaN; looks no further than the first."""
+    """Check whether any value is not NaN; stop at the first."""
     for v in values.flat:  # noqa: SIM110 - compiled, this is the fast way
         if v == v:
             return True
@@ -119,7 +119,7 @@ def points_of_best(values: Float32Array, order: IntArray, least: IntArray, mean_
 
 @numba.njit(cache=True, nogil=True)
 def pair_counts(values: Float32Array, limit: float) -> tuple[IntArray, IntArray]:
-    """Finite pixels, and those of them at or above a limit, of each pair; shape (pairs,) each."""
+    """Count the finite pixels, and those of them at or above a limit, of each pair; shape (pairs,) each."""
     pairs, pixels = values.shape
     count = np.zeros(pairs, np.int64)
     above = np.zeros(pairs, np.int64)
@@ -172,7 +172,7 @@ def pair_sums(values: Float32Array, mask: BoolArray) -> IntArray:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def difference_index(values: Float32Array, stable: FloatArray, group: npt.NDArray[np.int16]) -> Float32Array:
-    """Normalised difference of each pair's stable coherence and its pixels.
+    """Compute the normalised difference of each pair's stable coherence and its pixels.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def difference_index(values: Float32Array, stable: FloatArray, group: npt.NDArra
 def lost_counts(
     values: Float32Array, mask: BoolArray, mean: FloatArray, sd: FloatArray, sigma: float
 ) -> tuple[IntArray, IntArray]:
-    """Pixels of a mask with data in each pair, and those of them far below their own mean.
+    """Count the pixels of a mask with data in each pair, and those of them far below their own mean.
 
     Parameters
     ----------
@@ -240,7 +240,7 @@ def lost_counts(
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def group_means(values: Float32Array, group: IntArray, groups: int) -> tuple[FloatArray, IntArray]:
-    """Mean and count over the finite pairs of each group, of each pixel.
+    """Compute the mean and count over the finite pairs of each group, of each pixel.
 
     Parameters
     ----------
@@ -300,7 +300,7 @@ def scale_excess(values: Float32Array, group: IntArray, factor: FloatArray, floo
 
 
 def mean_and_sd(sums: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation (ddof 0) of each pair from the sums of `pair_sums`, shape (pairs, 4).
+    """Compute mean and standard deviation (ddof 0) of each pair from the sums of `pair_sums`, shape (pairs, 4).
 
     Worked in whole numbers of any length up to the last step: the square of a small deviation is
     not lost beside the square of the mean.

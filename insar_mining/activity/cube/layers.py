@@ -197,7 +197,7 @@ def _warped(
 
 
 def _resampling(source: rasterio.DatasetReader, grid: RasterGrid) -> Resampling:
-    """Averages of a finer raster, interpolation of a coarser one."""
+    """Choose the resampling of a raster: average if it is finer than the grid, interpolation if coarser."""
     west, south, east, north = transform_bounds(grid.crs.to_wkt(), source.crs, *grid.bounds)
     cell = max((east - west) / grid.width, (north - south) / grid.height)
     return Resampling.average if abs(source.transform.a) < cell else Resampling.bilinear

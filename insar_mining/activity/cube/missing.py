@@ -85,7 +85,7 @@ def _check_rounded(values: FloatArray) -> None:
 
 
 def _is_cut(values: FloatArray, lowest: float, missing: int) -> bool:
-    """Say whether a distribution ends in an edge, as many values just above it as below could lack."""
+    """Check whether a distribution ends in an edge, as many values just above it as below could lack."""
     first = np.count_nonzero(values < lowest + ABOVE_THRESHOLD)
     second = np.count_nonzero((values >= lowest + ABOVE_THRESHOLD) & (values < lowest + 2 * ABOVE_THRESHOLD))
     return bool(first >= LEAST_BESIDE and first >= 0.05 * missing and first >= 0.6 * second)

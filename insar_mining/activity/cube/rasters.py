@@ -61,7 +61,7 @@ FRAME = re.compile(r"(?<![A-Za-z0-9])(\d{3}[AD])_\d{5}_\d{6}(?!\d)")
 
 @dataclass(frozen=True)
 class CoherenceRaster:
-    """One map of a stack, as its file tells it.
+    """Hold one map of a stack, as its file describes it.
 
     Attributes
     ----------
@@ -126,7 +126,7 @@ class CoherenceRaster:
 
 @dataclass(frozen=True)
 class Sample:
-    """Counts of pixels that were read.
+    """Hold counts of pixels that were read.
 
     Attributes
     ----------
@@ -339,7 +339,7 @@ def _checked(
 
 
 def _remedy(kind: str, low: float, high: float) -> str:
-    """Say what numbers outside 0..1 may be, and what to do."""
+    """Describe what numbers outside 0..1 may be, and the remedy."""
     if low < 0:
         return (
             "A phase or an elevation does not belong here (--pattern chooses files); if the lowest number marks "
@@ -354,7 +354,7 @@ def _remedy(kind: str, low: float, high: float) -> str:
 
 
 def _undated(path: Path) -> str:
-    """Say why a raster has no two dates."""
+    """Explain why a raster has no two dates."""
     if product_dates_in_name(path.stem):
         return f"{path}: its name holds start and stop of one product, not the two dates of a pair (20210105_20210117)"
     return (
@@ -391,7 +391,7 @@ def _grid_of(layer: Layer, source: Any, pair: DatePair) -> tuple[RasterGrid, boo
 
 
 def _may_be_degrees(transform: Affine, shape: tuple[int, int]) -> bool:
-    """Say whether a map lies where longitudes and latitudes do, and radar coordinates do not."""
+    """Check whether a map lies where longitudes and latitudes do, and radar coordinates do not."""
     south = transform.f + shape[0] * transform.e
     east = transform.c + shape[1] * transform.a
     return abs(transform.a) < 0.1 and max(abs(transform.f), abs(south)) <= 90 and -180 <= transform.c < east <= 360

@@ -38,7 +38,7 @@ _UNKNOWN, _EMPTY, _ELSEWHERE = -1, -2, -3
 
 
 class Scratch:
-    """Reads any part of a cube, decoding each tile of it once; any number of threads may read.
+    """Read any part of a cube, decoding each tile of it once; any number of threads may read.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Scratch:
         self._end = self._limit = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        """Another process has a scratch file of its own."""
+        """Leave the scratch file out: another process makes its own."""
         again = self.__dict__ | {"_lock": None, "_file": -1, "_end": 0, "_limit": 0}
         again["_places"] = np.where(self._places == _EMPTY, _EMPTY, _UNKNOWN)
         return again
@@ -71,7 +71,7 @@ class Scratch:
         self._lock = threading.Lock()
 
     def any_data(self, rows: slice, cols: slice) -> bool:
-        """Whether a rectangle may hold data: False only where none of its tiles has a value."""
+        """Check whether a rectangle may hold data: False only where none of its tiles has a value."""
         return any(self._place(i, j)[0] != _EMPTY for i, j in self._tiles(rows, cols))
 
     def __call__(self, key: Key) -> Float32Array:
@@ -115,7 +115,7 @@ class Scratch:
         )
 
     def _place(self, i: int, j: int) -> tuple[int, Float32Array | None]:
-        """Where a tile lies in the scratch file, or what is known of it; its values if they were decoded just now."""
+        """Return the place of a tile in the scratch file, its values if they were decoded just now, or its state."""
         if self._places[i, j] != _UNKNOWN:
             return int(self._places[i, j]), None
         with self._lock:
@@ -184,7 +184,7 @@ class Scratch:
 
 
 def _within(of_tile: tuple[slice, slice], rows: slice, cols: slice) -> tuple[slice, slice]:
-    """Rows and columns of the map as those of a tile."""
+    """Return the rows and columns of the map as those of a tile."""
     top, left = of_tile[0].start, of_tile[1].start
     return slice(rows.start - top, rows.stop - top), slice(cols.start - left, cols.stop - left)
 

@@ -88,7 +88,7 @@ def _walk(root: Path) -> Iterable[Path]:
 
 
 def _is_open(folder: Path) -> bool:
-    """Say whether a folder may hold maps of its own."""
+    """Check whether a folder may hold maps of its own."""
     if folder.suffix.lower() in CLOSED_FOLDERS:
         return False
     if folder.suffix.lower() == ".data" and folder.with_suffix(".dim").is_file():
@@ -104,7 +104,7 @@ def _is_open(folder: Path) -> bool:
 
 
 def _is_meant(file: Path, root: Path, pattern: str | None) -> bool:
-    """Say whether a file is a raster that may be read."""
+    """Check whether a file is a raster that may be read."""
     if pattern is not None:
         return fnmatch.fnmatch(file.name, pattern) or fnmatch.fnmatch(file.relative_to(root).as_posix(), pattern)
     if file.suffix.lower() not in SUFFIXES:
@@ -199,7 +199,7 @@ def _of_several(path: Path, root: Path | None, layers: list[Layer], pol: str | N
 
 
 def _has_dates(path: Path, root: Path | None) -> bool:
-    """Say whether a file's name or folder has the dates of a pair."""
+    """Check whether a file's name or folder has the dates of a pair."""
     try:
         return dates_in_name(path.stem) is not None or dates_of_folders(path, root) is not None
     except RasterError:
@@ -207,7 +207,7 @@ def _has_dates(path: Path, root: Path | None) -> bool:
 
 
 def _one_label(layers: list[Layer]) -> list[Layer]:
-    """Of maps without dates, take those called just coherence, as this package calls them; else all."""
+    """Keep, of maps without dates, those called just coherence, as this package calls them; else all."""
     exact = [layer for layer in layers if layer.label.lower() == "coherence" and layer.pair is None]
     return exact if len(exact) == 1 else layers
 

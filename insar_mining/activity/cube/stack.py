@@ -189,7 +189,7 @@ def open_stack(
 
 
 class _StackReader:
-    """Reads any part of a stack; holds file names and the mask, no pixels."""
+    """Read any part of a stack; holds file names and the mask, no pixels."""
 
     def __init__(
         self,
@@ -365,7 +365,7 @@ def _check_scale(values: npt.NDArray[np.float32], rasters: Sequence[CoherenceRas
 
 
 def _report(counts: Sample) -> None:
-    """Say how many exact zeros were taken for nodata; warn of values that were clipped, refuse many of them.
+    """Report exact zeros taken for nodata; warn of values that were clipped, refuse many of them.
 
     Raises
     ------

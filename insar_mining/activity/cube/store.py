@@ -91,7 +91,7 @@ def written_store(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _is_own(path: Path) -> bool:
-    """Whether a folder is a store that this package wrote."""
+    """Check whether a folder is a store that this package wrote."""
     try:
         group = zarr.open_group(path, mode="r")
         # stores of the first version carry no mark, but every array of theirs its cells

@@ -120,7 +120,7 @@ def _joined_in_time(groups: list[list[CoherenceRaster]]) -> list[list[CoherenceR
 
 
 def _set_apart(group: Sequence[CoherenceRaster], other: Sequence[CoherenceRaster]) -> bool:
-    """Say whether frames, times of day, or pairs that overlap in time show that two groups are two tracks."""
+    """Check whether frames, times of day, or pairs that overlap in time show that two groups are two tracks."""
     if {raster.frame for raster in group} != {raster.frame for raster in other}:
         return True
     if all(any(raster.pair.time_s is not None for raster in one) for one in (group, other)):
@@ -130,7 +130,7 @@ def _set_apart(group: Sequence[CoherenceRaster], other: Sequence[CoherenceRaster
 
 
 def _phase(raster: CoherenceRaster, repeat_days: int) -> int:
-    """Seconds of the reference within the repeat of the orbit."""
+    """Return the seconds of the reference within the repeat of the orbit."""
     days = int(raster.pair.reference.astype("datetime64[D]").astype(int))
     return (days * DAY_S + (raster.pair.time_s or 0)) % (repeat_days * DAY_S)
 
@@ -149,12 +149,12 @@ def _clusters(phases: list[int], period_s: int) -> list[list[int]]:
 
 
 def _days_of(phases: list[list[int]], repeat_days: int) -> list[set[int]]:
-    """Days within the repeat on which every cluster of phases lies."""
+    """Return the days within the repeat on which every cluster of phases lies."""
     return [{phase // DAY_S % repeat_days for phase in cluster} for cluster in phases]
 
 
 def _described_track(group: Sequence[CoherenceRaster]) -> str:
-    """Say of a track how many pairs it has, from when to when, and where its frame or time is known."""
+    """Describe a track: number of pairs, first and last date, frame or time where known."""
     first = min(group, key=lambda raster: raster.pair)
     last = max(raster.pair.secondary for raster in group)
     seconds = first.pair.time_s
@@ -277,7 +277,7 @@ def _rounded(grid: RasterGrid) -> tuple[object, ...]:
 
 
 def _difference(grid: RasterGrid, base: RasterGrid) -> str | None:
-    """Say how the cells of a grid differ from those of another; None where they are the same."""
+    """Describe how the cells of a grid differ from those of another; None where they are the same."""
     if grid.crs is not base.crs and not same_crs(grid.crs, base.crs):
         return f"in {grid.crs_text[:40]}"
     a, b = grid.transform, base.transform

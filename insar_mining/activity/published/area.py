@@ -134,7 +134,7 @@ def year_counts(counts: Mapping[str, int]) -> tuple[int, int, int]:
 
 
 def nominal_area_m2(pixels: int) -> float:
-    """Area by the published convention of 100 m2 per pixel, whatever the spacing of the map: for parity only."""
+    """Return the area by the published convention of 100 m2 per pixel, at any spacing: for parity only."""
     return pixels * NOMINAL_M2
 
 

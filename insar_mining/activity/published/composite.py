@@ -227,7 +227,7 @@ def classify(
 
 
 def hue_classes(index: FloatArray, black_below: float, white_saturation: float) -> ByteArray:
-    """Classes of three layers by their hue: ndarray (3, ...) in, uint8 (...) out; see `classify`."""
+    """Sort cells by the hue of three layers: ndarray (3, ...) in, uint8 (...) out; see `classify`."""
     from skimage.color import rgb2hsv
 
     hi, lo = index.max(axis=0), index.min(axis=0)
@@ -294,7 +294,7 @@ def classes_of_years(active: xr.DataArray, years: Sequence[int] | None = None) -
 
 
 def _flags(values: npt.NDArray[np.unsignedinteger[Any]], years: Sequence[int], nodata: int) -> dict[str, Any]:
-    """Values and meanings: the eight colours for three years, else every set of years that occurs."""
+    """Return the values and meanings: the eight colours for three years, else every set of years that occurs."""
     if len(years) == 3:
         return {"flag_values": list(range(len(CLASS_NAMES))), "flag_meanings": " ".join(CLASS_NAMES)}
     found = [int(value) for value in np.unique(values) if value != nodata]
@@ -317,7 +317,7 @@ def black_limit(source: xr.DataArray, sigma: float = BLACK_SIGMA) -> float:
 
 
 def _unstretched(rgb: xr.DataArray) -> npt.NDArray[np.float32]:
-    """NDAI of a composite: as it was before the stretch where that is known."""
+    """Return the NDAI of a composite, before the stretch if it is known."""
     if "ndai" in rgb.coords:
         return np.asarray(rgb["ndai"].values)
     if (rgb.values >= 1).any():

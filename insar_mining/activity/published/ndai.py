@@ -229,7 +229,7 @@ def _references(
     rho: FloatArray,
     block_bytes: int | None,
 ) -> tuple[npt.NDArray[np.int16], FloatArray]:
-    """Stable reference of every cell and pair: numbers (y, x) of rows of (references, pair); row 0 is that of all."""
+    """Return the stable reference of every cell and pair: numbers (y, x) of rows of (references, pair)."""
     if classes is None:
         # one zero that stands for every cell: a map of them would be 200 MB of 10,000 x 10,000 cells
         return np.broadcast_to(np.zeros((), np.int16), coh.shape[1:]), rho[np.newaxis]
@@ -257,7 +257,7 @@ def _references(
 
 
 class _IndexReader:
-    """Makes any part of the NDAI of a lazy cube."""
+    """Make any part of the NDAI of a lazy cube."""
 
     def __init__(self, coh: xr.Variable, of_class: FloatArray, group: npt.NDArray[np.int16]) -> None:
         self._coh, self._of_class, self._group = coh, of_class, group
@@ -276,7 +276,7 @@ def _index(
 
 
 def _years(index: xr.DataArray) -> npt.NDArray[np.int64]:
-    """Year of the middle date of every pair."""
+    """Return the year of the middle date of every pair."""
     if "year" in index.coords and index["year"].dims == ("pair",):
         return index["year"].values.astype(np.int64)
     if not {"reference_date", "secondary_date"} <= set(index.coords):
@@ -288,7 +288,7 @@ def _years(index: xr.DataArray) -> npt.NDArray[np.int64]:
 
 
 def _stable_statistics(index: xr.DataArray, annual: npt.NDArray[np.float32]) -> dict[str, Any]:
-    """Mean and sd of the annual NDAI of stable points, from which the limit of black follows."""
+    """Return the mean and sd of the annual NDAI of stable points, from which the limit of black follows."""
     if "stable" not in index.coords:
         return {}
     values = annual[:, index["stable"].values].astype(np.float64)

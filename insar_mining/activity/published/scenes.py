@@ -103,7 +103,7 @@ def filter_scenes(
 
 
 def stable_means(coh: xr.DataArray, stable: xr.DataArray, *, block_bytes: int | None = None) -> npt.NDArray[np.float64]:
-    """Spatial mean of every pair over the stable points, shape (pair,); NaN where none of them has data."""
+    """Return the spatial mean of every pair over the stable points, shape (pair,); NaN where none of them has data."""
     check_cube(coh)
     return mean_and_sd(_sums_over(coh, _mask_of(coh, stable), block_bytes))[0]
 
@@ -111,7 +111,7 @@ def stable_means(coh: xr.DataArray, stable: xr.DataArray, *, block_bytes: int | 
 def class_means(
     coh: xr.DataArray, classes: xr.DataArray, *, block_bytes: int | None = None
 ) -> tuple[list[int], FloatArray, npt.NDArray[np.int64]]:
-    """Spatial mean of every pair over the cells of each class.
+    """Return the spatial mean of every pair over the cells of each class.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def kept_pairs(coh: xr.DataArray, table: pd.DataFrame) -> xr.DataArray:
 
 
 def none_kept(table: pd.DataFrame, mean_min: float, std_max: float) -> str:
-    """Say by how much every scene failed."""
+    """Describe by how much every scene failed."""
     if not table["stable_mean"].notna().any():
         return f"all {len(table)} scenes rejected: no stable point has data in any of them"
     best = table.iloc[int(np.nanargmax(table["stable_mean"]))]
@@ -223,10 +223,10 @@ def _mask_of(coh: xr.DataArray, stable: xr.DataArray) -> BoolArray:
 
 
 def _passes(mean: npt.NDArray[np.float64], sd: npt.NDArray[np.float64], mean_min: float, std_max: float) -> BoolArray:
-    """Scene test; a pair without data fails."""
+    """Test every scene; a pair without data fails."""
     return np.asarray((mean >= mean_min - ROUNDING) & (sd <= std_max + ROUNDING))
 
 
 def _names(coh: xr.DataArray) -> list[str]:
-    """Names of the pairs; their numbers where they have none."""
+    """Return the names of the pairs; their numbers where they have none."""
     return [str(name) for name in (coh["pair"].values if "pair" in coh.coords else range(coh.sizes["pair"]))]

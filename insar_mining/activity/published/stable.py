@@ -43,7 +43,7 @@ LOOSER_SD = (0.0, 0.05, 0.1)
 
 
 class StableIteration(NamedTuple):
-    """What `iterate_stable` found.
+    """Hold the result of `iterate_stable`.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class StableIteration(NamedTuple):
 
 @dataclass
 class _Found:
-    """Stable points of one pass, the sums of every pair over them, and what looser limits would have found."""
+    """Hold stable points of one pass, the sums of every pair over them, and what looser limits would have found."""
 
     mask: BoolArray
     sums: npt.NDArray[np.int64]
@@ -294,14 +294,14 @@ def _candidates(coh: xr.DataArray, where: xr.DataArray | None) -> xr.DataArray:
 
 
 def _least_pairs(use: BoolArray, min_pairs: int | None) -> int:
-    """Least number of finite pairs of a stable pixel: half of those in use, rounded up, unless given."""
+    """Return the least number of finite pairs of a stable pixel: half of those in use, rounded up, unless given."""
     return max(1, (int(use.sum()) + 1) // 2) if min_pairs is None else min_pairs
 
 
 def _start(
     cube: xr.DataArray, mean_min: float, std_max: float, min_pairs: int | None, block_bytes: int | None
 ) -> BoolArray:
-    """Pairs to begin with: as many of the best as the rule allows; see the notes of `iterate_stable`."""
+    """Return the pairs to begin with: as many of the best as the rule allows; see the notes of `iterate_stable`."""
     pairs = cube.sizes["pair"]
     count, above = np.zeros(pairs, np.int64), np.zeros(pairs, np.int64)
 
@@ -335,7 +335,7 @@ def _start(
 def _stable_pass(
     cube: xr.DataArray, use: BoolArray, mean_min: float, std_max: float, least: int, block_bytes: int | None
 ) -> _Found:
-    """One reading of the cube: stable points over the pairs in use, sums of every pair over them."""
+    """Read the cube once: stable points over the pairs in use, sums of every pair over them."""
     pairs = cube.sizes["pair"]
     found = _Found(np.zeros((cube.sizes["y"], cube.sizes["x"]), np.bool_), np.zeros((pairs, 4), np.int64))
 
@@ -362,7 +362,7 @@ def _look_further(
     least: int,
     block_bytes: int | None,
 ) -> None:
-    """Where nothing is stable, find what would have been by looser limits, and the best pixel there is."""
+    """Find, if nothing is stable, what looser limits would have given, and the best pixel."""
     limits = [(round(mean_min - m, 6), round(std_max + s, 6)) for m in LOOSER_MEAN for s in LOOSER_SD]
     found.looser = dict.fromkeys(limits, 0)
 
@@ -404,7 +404,7 @@ def _stable_map(
 
 
 def _none_stable(found: _Found, mean_min: float, std_max: float, pairs: int, least: int) -> str:
-    """Say why nothing is stable, and what would be."""
+    """Explain why nothing is stable, and what would be."""
     if not found.pixels:
         return "no pixel has any coherence: the mine lies where the rasters hold no data; check the polygon"
     if np.isnan(found.best[0]):

@@ -31,7 +31,7 @@ from insar_mining.arrays import BoolArray, Float32Array, FloatArray, IntArray
 
 
 class GroundSample(NamedTuple):
-    """Some cells: own levels (cells,), local means of coherence and of its atanh (pairs, cells)."""
+    """Hold some cells: own levels (cells,), local means of coherence and of its atanh (pairs, cells)."""
 
     levels: FloatArray
     mean: Float32Array

@@ -26,7 +26,7 @@ ALIKE_SPANS = 1.5
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """What ground of each level reads.
+    """Hold the coherence of ground of each level.
 
     Attributes
     ----------

@@ -42,7 +42,7 @@ HALO = 10
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _at(table, x):  # type: ignore[no-untyped-def]
-    """Linear interpolation in a table over 0..1."""
+    """Interpolate linearly in a table over 0..1."""
     place = min(max(x, 0.0), 1.0) * (table.size - 1)
     i = min(int(place), table.size - 2)
     return table[i] + (place - i) * (table[i + 1] - table[i])
@@ -143,7 +143,7 @@ def find_cores(  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _near(codes, p, reach, y, x):  # type: ignore[no-untyped-def]
-    """Whether a core of a pair lies within some cells."""
+    """Check whether a core of a pair lies within some cells."""
     rows, cols = codes.shape[1:]
     for v in range(max(y - reach, 0), min(y + reach + 1, rows)):
         for u in range(max(x - reach, 0), min(x + reach + 1, cols)):
@@ -154,7 +154,7 @@ def _near(codes, p, reach, y, x):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _mostly_cores(codes):  # type: ignore[no-untyped-def]
-    """Whether a cell and all its neighbours are certain in most of the pairs in which each is near work."""
+    """Check whether a cell and all its neighbours are certain in most of the pairs in which each is near work."""
     pairs, rows, cols = codes.shape
     mostly = np.zeros((rows, cols), np.bool_)
     out = np.zeros((rows, cols), np.bool_)
@@ -174,7 +174,7 @@ def _mostly_cores(codes):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _level_near(mean, codes, inmost, mostly, p, y, x):  # type: ignore[no-untyped-def]
-    """Mean around a cell of the cells that are inmost in most pairs; else of the pair's cores, the inmost weighted."""
+    """Average the cells around a cell that are inmost in most pairs; else the pair's cores, inmost weighted."""
     rows, cols = codes.shape[1:]
     weight = 0.0
     total = 0.0
@@ -244,7 +244,7 @@ def _place_beside(place, levels, inner, y, x):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _often_core(mean, codes):  # type: ignore[no-untyped-def]
-    """Whether each cell is certain in more than half of its pairs."""
+    """Check whether each cell is certain in more than half of its pairs."""
     pairs, rows, cols = mean.shape
     out = np.zeros((rows, cols), np.bool_)
     for y in range(rows):
@@ -387,7 +387,7 @@ def _closed(active, low):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def disturbed_in(codes: ByteArray, active: BoolArray) -> BoolArray:
-    """Whether each active cell was disturbed in each pair, bool (pairs, rows, columns)."""
+    """Find the pairs in which each active cell was disturbed, bool (pairs, rows, columns)."""
     pairs, rows, cols = codes.shape
     out = np.zeros(codes.shape, np.bool_)
     for p in range(pairs):
@@ -402,7 +402,7 @@ def disturbed_in(codes: ByteArray, active: BoolArray) -> BoolArray:
 def depths(  # type: ignore[no-untyped-def]
     mean: Float32Array, disturbed: BoolArray, place: Float32Array, usual: FloatArray, floor: float
 ):
-    """Largest share of the way from undisturbed ground to the floor that each cell lost while disturbed."""
+    """Return the largest share of the way from undisturbed ground to the floor that each cell lost while disturbed."""
     pairs, rows, cols = mean.shape
     out = np.zeros((rows, cols), np.float32)
     for p in range(pairs):

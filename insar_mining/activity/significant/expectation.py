@@ -37,7 +37,7 @@ WEAK_SHARE = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Expectation:
-    """What undisturbed ground reads in each pair of a year.
+    """Hold the expected coherence of undisturbed ground in each pair of a year.
 
     Attributes
     ----------

@@ -58,7 +58,7 @@ INTERVAL_COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class _Year:
-    """What the interval of a year is made of: its maps, the ground of every cell, its reference."""
+    """Hold the inputs of the interval of a year: its maps, the ground of every cell, its reference."""
 
     states: np.ndarray
     active: BoolArray
@@ -70,7 +70,7 @@ class _Year:
     reference: YearReference
 
     def area(self, *states: State) -> float:
-        """Ground of all cells of some states, m2."""
+        """Sum the ground of all cells of some states, m2."""
         return float(self.weights[np.isin(self.states, [int(state) for state in states])].sum())
 
 
@@ -127,7 +127,7 @@ def area_intervals(
 
 
 def cell_weights_m2(cells: xr.DataArray) -> FloatArray:
-    """Ground area of every cell within the mine, (y, x); the whole cell where there is no mine."""
+    """Return the ground area of every cell within the mine, (y, x); the whole cell where there is no mine."""
     shape = cells.sizes["y"], cells.sizes["x"]
     rows = np.broadcast_to(np.asarray(cells["cell_area_m2"].values, np.float64), shape[0])[:, None]
     cover = cells["cover"].values.astype(np.float64) if "cover" in cells.coords else 1.0
@@ -211,7 +211,7 @@ def border_error_m2(active: BoolArray, weights: FloatArray, contrast: FloatArray
 
 
 def _border_m(active: BoolArray, weights: FloatArray) -> float:
-    """Length of the border of active ground within the mine, metres; its steps are longer than it by 4 / pi."""
+    """Measure the border of active ground within the mine, metres; its steps are longer than it by 4 / pi."""
     inside = weights > 0
     edges = (
         (active[1:] ^ active[:-1]) & inside[1:] & inside[:-1],
@@ -229,7 +229,7 @@ def _contrast(year: _Year) -> FloatArray:
 
 
 def _hidden(year: _Year) -> float:
-    """Area that pairs which do not see their ground would hide, m2: seen in one pair, or where most are blind."""
+    """Return the area hidden by pairs that do not see their ground, m2: seen in one pair, or most are blind."""
     sees = np.isfinite(year.seen) & (year.seen > 0)
     once = year.active & (year.disturbed == 1) & sees
     share = year.seen[once]
@@ -238,7 +238,7 @@ def _hidden(year: _Year) -> float:
 
 
 def _smallest_area(year: _Year) -> float:
-    """Smallest square that is found when it is fully lost in a median pair, m2; NaN without any."""
+    """Return the smallest square that is found when it is fully lost in a median pair, m2; NaN without any."""
     reference = year.reference
     expected = reference.expectation
     side = None
@@ -249,7 +249,7 @@ def _smallest_area(year: _Year) -> float:
 
 
 def _moved_borders(coh: xr.DataArray, year: _Year) -> dict[str, float]:
-    """Areas mapped with the border a tenth further out or in; only blocks near active ground are decided again."""
+    """Map areas with the border a tenth further out or in; decide only blocks near active ground again."""
     reference = year.reference
     mapped = float(year.weights[year.active].sum())
     areas = {"area_loose_m2": mapped, "area_strict_m2": mapped}

@@ -137,7 +137,7 @@ def own_levels(  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _upper_half(values):  # type: ignore[no-untyped-def]
-    """Mean of the upper half of some values, the middle one included; they are sorted in their place."""
+    """Average the upper half of some values, the middle one included; they are sorted in their place."""
     values.sort()
     first = values.size // 2
     total = 0.0
@@ -170,7 +170,7 @@ def upper_halves(values: Float32Array, use: BoolArray) -> Float32Array:
 
 @numba.njit(cache=True, nogil=True)
 def weak_ground(mean: Float32Array, upper: FloatArray, short: BoolArray, floor: float, share: float) -> BoolArray:
-    """Whether a cell lies a part of the way from floor to upper in at least half of its short pairs."""
+    """Check whether a cell lies a part of the way from floor to upper in at least half of its short pairs."""
     pairs, rows, cols = mean.shape
     count = np.zeros((rows, cols), np.int32)
     above = np.zeros((rows, cols), np.int32)
@@ -188,7 +188,7 @@ def weak_ground(mean: Float32Array, upper: FloatArray, short: BoolArray, floor: 
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def at_class(table, p, place):  # type: ignore[no-untyped-def]
-    """Linear interpolation of a table (pairs, classes) at a place between classes."""
+    """Interpolate linearly in a table (pairs, classes) at a place between classes."""
     k = min(int(place), table.shape[1] - 2)
     part = place - k
     return table[p, k] + part * (table[p, k + 1] - table[p, k])
@@ -227,7 +227,7 @@ def class_scores(scaled: Float32Array, place: Float32Array, usual: FloatArray, s
 
 @numba.njit(cache=True, nogil=True)
 def block_medians(scores: Float32Array, mean: Float32Array, limit: FloatArray, out: Float32Array) -> None:
-    """Median score of every 8 x 8 cells in each pair; NaN where fewer than 16 have one or most read like the floor.
+    """Compute the median score of every 8 x 8 cells in each pair; NaN of fewer than 16, or most at the floor.
 
     Parameters
     ----------
@@ -259,7 +259,7 @@ def block_medians(scores: Float32Array, mean: Float32Array, limit: FloatArray, o
 
 @numba.njit(cache=True, nogil=True)
 def weather_around(medians: Float32Array, reach: int, limit: float) -> Float32Array:
-    """Median of the finite values within some blocks of each, where it lies below a limit; 0 elsewhere."""
+    """Return the median of the finite values within some blocks of each, where it lies below a limit; 0 elsewhere."""
     pairs, rows, cols = medians.shape
     out = np.zeros(medians.shape, np.float32)
     some = np.empty((2 * reach + 1) ** 2, np.float32)
@@ -313,7 +313,7 @@ def take_weather(scores: Float32Array, weather: Float32Array, top: int, left: in
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def wide_scores(scores: Float32Array) -> Float32Array:
-    """Mean of the scores over the finite cells of the 3 x 3 around each finite cell; NaN elsewhere."""
+    """Average the scores over the finite cells of the 3 x 3 around each finite cell; NaN elsewhere."""
     pairs, rows, cols = scores.shape
     out = np.empty(scores.shape, np.float32)
     sums = np.zeros((3, cols), np.float32)
@@ -360,7 +360,7 @@ def count_scores(scores: Float32Array, where: BoolArray, low: float, step: float
 
 @numba.njit(cache=True, nogil=True)
 def least_scores(scores: Float32Array, wide: Float32Array, centre: FloatArray, scale: FloatArray) -> Float32Array:
-    """Least of both scores over the pairs of each cell, the wide one standardised by pair; +inf without any."""
+    """Find the least of both scores over the pairs of each cell, the wide one standardised; +inf without any."""
     pairs, rows, cols = scores.shape
     out = np.full((rows, cols), np.inf, np.float32)
     for p in range(pairs):
@@ -377,7 +377,7 @@ def least_scores(scores: Float32Array, wide: Float32Array, centre: FloatArray, s
 
 @numba.njit(cache=True, nogil=True)
 def lowest_third(scores: Float32Array) -> Float32Array:
-    """Mean of the lowest third of each cell's scores over its pairs, NaN without any; float32 (rows, columns)."""
+    """Average the lowest third of each cell's scores over its pairs, NaN without any; float32 (rows, columns)."""
     pairs, rows, cols = scores.shape
     out = np.full((rows, cols), np.nan, np.float32)
     some = np.empty((cols, pairs), np.float32)

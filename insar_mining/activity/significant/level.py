@@ -37,7 +37,7 @@ SHORT_SPANS = 2.0
 
 
 class Looks(NamedTuple):
-    """Looks of a year, and what follows from them.
+    """Hold the looks of a year, and what follows from them.
 
     Attributes
     ----------

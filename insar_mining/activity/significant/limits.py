@@ -22,7 +22,7 @@ OWN_WIDENING = 1.2
 
 @dataclass(frozen=True, eq=False)
 class Scatter:
-    """How scores scatter on ground that nobody works on.
+    """Hold the scatter of scores on undisturbed ground.
 
     Attributes
     ----------

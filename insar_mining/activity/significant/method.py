@@ -86,7 +86,7 @@ STABLE_QUANTILE, STABLE_WIDTH = 0.85, 0.05
 
 
 class Prepared(NamedTuple):
-    """A block with its surroundings: local means, scores, own levels (-inf: always low) and their place."""
+    """Hold a block with its surroundings: local means, scores, own levels (-inf: always low) and their place."""
 
     mean: Float32Array
     scores: Float32Array
@@ -95,7 +95,7 @@ class Prepared(NamedTuple):
 
 
 class YearMethod:
-    """Prepares a year in a few passes over its blocks, and decides it."""
+    """Prepare a year in a few passes over its blocks, and decide it."""
 
     def __init__(
         self, coh: xr.DataArray, expected: Expectation, blocks: list[Block], cover: ByteArray | None = None

@@ -24,7 +24,7 @@ ALIGNED = 16
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Coherence of some cells: single values, and local means of them and of their atanh, (pairs, cells)."""
+    """Hold coherence of some cells: single values, and local means of them and of their atanh, (pairs, cells)."""
 
     single: Float32Array
     mean: Float32Array
@@ -33,7 +33,7 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Grounds:
-    """Which cells of the map are decided on, and which are control; bool (y, x)."""
+    """Hold the cells of the map that are decided on, and those that are control; bool (y, x)."""
 
     mine: BoolArray
     control: BoolArray
@@ -143,7 +143,7 @@ def _together(parts: list[tuple[IntArray, Sample]], pairs: int) -> Sample:
 
 
 def mine_of(coh: xr.DataArray) -> BoolArray:
-    """Cells that are the mine's, (y, x); all of them where no mine was given."""
+    """Return the cells that are the mine's, (y, x); all of them where no mine was given."""
     if "cover" not in coh.coords:
         return np.ones((coh.sizes["y"], coh.sizes["x"]), np.bool_)
     return inside(coh["cover"].values, float(coh.attrs["min_cover"]))

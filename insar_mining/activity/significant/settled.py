@@ -14,7 +14,7 @@ from insar_mining.geo.cells import on_cells_of
 
 
 class Cover(IntEnum):
-    """What is known of the cover of a cell from an image, a mask or a map of land cover."""
+    """Hold the known cover of a cell from an image, a mask or a map of land cover."""
 
     UNKNOWN = 0
     NATURAL = 1
@@ -22,7 +22,7 @@ class Cover(IntEnum):
 
 
 class Evidence(NamedTuple):
-    """What one source says of the cover, bool (year, y, x) or (y, x) for all years.
+    """Hold the cover by one source, bool (year, y, x) or (y, x) for all years.
 
     Attributes
     ----------

@@ -40,7 +40,7 @@ OWN_LEVEL_PAIRS = 4
 
 @dataclass(frozen=True, eq=False)
 class Significance:
-    """Where, how often and when the ground was disturbed.
+    """Hold where, how often and when the ground was disturbed.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Significance:
 
 
 class DisturbedBlock(NamedTuple):
-    """Decisions of one block in every pair, in the order of the cube.
+    """Hold decisions of one block in every pair, in the order of the cube.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ WEATHER_SHARE = 0.05
 
 @dataclass(frozen=True, eq=False)
 class YearReference:
-    """All that a year is decided by, from its own pairs.
+    """Hold the reference by which a year is decided, from its own pairs.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class YearReference:
 
 
 class DecidedBlock(NamedTuple):
-    """Decisions of one block of a year.
+    """Hold decisions of one block of a year.
 
     Attributes
     ----------

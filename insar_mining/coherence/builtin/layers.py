@@ -47,7 +47,7 @@ POWERS = ("power_reference", "power_secondary")  # mean intensities, for the mas
 
 @dataclass(frozen=True, eq=False)
 class Dates:
-    """The two dates of a pair on a burst of the stack reference."""
+    """Hold the two dates of a pair on a burst of the stack reference."""
 
     stack: Side
     reference: DateLines
@@ -55,7 +55,7 @@ class Dates:
 
 
 def halo(window: Window, recipe: Recipe) -> tuple[int, int]:
-    """Lines and samples that a block needs on every side for all layers of a recipe."""
+    """Return the lines and samples that a block needs on every side for all layers of a recipe."""
     reaches = [(window.azimuth, window.range)]
     if recipe.estimator == "adaptive":
         reaches.append(ADAPTIVE_HALO)
@@ -75,7 +75,7 @@ def halo(window: Window, recipe: Recipe) -> tuple[int, int]:
 
 
 def offset_of(name: str, plan: CoherencePlan) -> tuple[float, float]:
-    """Lines and samples by which the values of a layer lie beyond their pixels.
+    """Return the lines and samples by which the values of a layer lie beyond their pixels.
 
     Those of the plan's window where it has made them; amplitudes and adaptive windows have odd sizes.
     """
@@ -133,7 +133,7 @@ def _layers_of(block: Region, dates: Dates, plan: CoherencePlan) -> BurstLayers:
 def estimated(
     reference: Complex64Array, secondary: Complex64Array, window: Window, recipe: Recipe, swath: SubSwath
 ) -> Float32Array:
-    """Coherence of a block by the estimator of a recipe."""
+    """Return the coherence of a block by the estimator of a recipe."""
     if recipe.estimator == "adaptive":
         looks_per_sample = window_looks(swath, *USUAL_WINDOW) / math.prod(USUAL_WINDOW)
         return adaptive_coherence(reference, secondary, looks_per_sample=looks_per_sample)[0]
@@ -144,7 +144,7 @@ def estimated(
 
 
 def images_of(block: Region, dates: Dates, recipe: Recipe) -> tuple[Complex64Array, Complex64Array]:
-    """Both dates on a block, filtered to the band that they share if the recipe says so."""
+    """Read both dates on a block, filtered to the band that they share if the recipe asks for it."""
     reference, secondary = dates.reference.lines(block), dates.secondary.lines(block)
     if not recipe.common_band:
         return reference, secondary
@@ -197,7 +197,7 @@ def _filtered(region: Region, wide: Region, dates: Dates, plan: CoherencePlan) -
 
 
 def looks_in_words(region: Region, stack: Side, window: Window) -> dict[str, str]:
-    """Independent looks of the window for the tags of a product: of the annotation's spectra, and of the pixels.
+    """Describe the independent looks of the window for the tags of a product: of the annotation and of pixels.
 
     The pixels are those of the stack reference around the region, as far as its burst reaches: a mine of one
     kilometre alone has too few.  The piece has a size that costs next to nothing.
@@ -230,7 +230,7 @@ def _piece_around(region: Region, stack: Side) -> Region:
 
 
 def looks_of_common_band(region: Region, stack: Side, plan: CoherencePlan) -> float:
-    """Independent looks of the window over the band that both dates of a pair share on level ground.
+    """Return the independent looks of the window over the band that both dates of a pair share on level ground.
 
     The filter leaves a window of the same weighting as narrow as the common band: slopes that face the
     satellite have fewer looks than this, slopes turned away more.

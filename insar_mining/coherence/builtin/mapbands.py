@@ -51,7 +51,7 @@ def map_bands(
 def _amplitude_bits(
     scene: Scene, products: Sequence[Product], plan: CoherencePlan, layers: Mapping[str, Float32Array]
 ) -> npt.NDArray[np.uint8]:
-    """Low signal and water-like cells; none where a product brings no noise annotation."""
+    """Return the low signal and water-like cells; none where a product brings no noise annotation."""
     noise = [_noise_map(scene, product, plan, which) for which, product in enumerate(products)]
     if noise[0] is None or noise[1] is None:
         return np.zeros(plan.grid.shape, np.uint8)
@@ -61,7 +61,7 @@ def _amplitude_bits(
 
 
 def _noise_map(scene: Scene, product: Product, plan: CoherencePlan, which: int) -> Float32Array | None:
-    """Noise power of a date on the cells of the map, None if it is not known.
+    """Return the noise power of a date on the cells of the map, None if it is not known.
 
     It changes over hundreds of pixels, so that the few by which the dates lie apart do not count.
     """

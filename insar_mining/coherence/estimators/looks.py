@@ -102,7 +102,7 @@ def window_looks(swath: SubSwath, lines: int, samples: int) -> float:
 
 
 def window_looks_of_noise(swath: SubSwath, lines: int, samples: int) -> float:
-    """Independent looks of a window over thermal noise: calm water, radar shadow and other ground without an echo.
+    """Return the independent looks of a window over thermal noise: calm water, radar shadow.
 
     They are more than those of speckle (9.9 / 7.8 / 7.8 beside 7.8 / 7.0 / 6.4 in IW1 / IW2 / IW3 for 2 x 7), so
     that such ground reads less coherence than decorrelated land.  For parameters see :func:`window_looks`.

@@ -57,7 +57,7 @@ class Spectrum:
 
 @dataclass(frozen=True)
 class NoiseSpectrum:
-    """Spectrum of thermal noise along azimuth, which is wider than that of echoes.
+    """Hold the spectrum of thermal noise along azimuth, which is wider than that of echoes.
 
     The processor divides by the antenna pattern of the moving beam, which shaped the echo and not the noise.  The
     power of noise is therefore ``W(f)**2 / sinc(x f)**4`` with ``x = L (ka - ks) / (ka 2 v)``: f in Hz around the
@@ -76,14 +76,14 @@ class NoiseSpectrum:
     antenna: float
 
     def power(self, frequency: npt.ArrayLike) -> FloatArray:
-        """Power at frequencies in cycles per line; 1 in the middle."""
+        """Return the power at frequencies in cycles per line; 1 in the middle."""
         f = np.asarray(frequency, dtype=np.float64)
         inside = np.abs(f) <= self.echo.band / 2
         pattern = np.sinc(self.antenna * np.where(inside, f, 0.0)) ** 4
         return np.asarray(self.echo.amplitude(f) ** 2 / pattern)
 
     def autocorrelation(self, lag: npt.ArrayLike) -> FloatArray:
-        """Correlation of noise at distances in lines; real, 1 at 0."""
+        """Return the correlation of noise at distances in lines; real, 1 at 0."""
         node, weight = np.polynomial.legendre.leggauss(96)
         frequency = node * self.echo.band / 2
         power = self.power(frequency) * weight
@@ -96,7 +96,7 @@ ANTENNA_M = 12.3
 
 
 def noise_spectrum(swath: SubSwath) -> NoiseSpectrum:
-    """Spectrum of thermal noise along the lines of a burst in the middle of the sub-swath, around the carrier."""
+    """Return the spectrum of thermal noise along azimuth in the middle of the sub-swath, around the carrier."""
     burst = swath.bursts[len(swath.bursts) // 2]
     middle = burst.azimuth_time_s + swath.lines_per_burst / 2 * swath.azimuth_time_interval_s
     speed = float(np.linalg.norm(swath.arc().velocity_m_s(middle)))

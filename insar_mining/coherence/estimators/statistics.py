@@ -268,7 +268,7 @@ def _log_density(t: FloatArray, true: FloatArray, looks: FloatArray) -> FloatArr
 
 
 def _series(looks: FloatArray, z: FloatArray) -> FloatArray:
-    """``2F1(1-L, 1-L; 1; z)``, 0 <= z <= 1: ``sum ((1-L)_k / k!)^2 z^k``, all terms positive.
+    """Sum ``2F1(1-L, 1-L; 1; z)``, 0 <= z <= 1: ``sum ((1-L)_k / k!)^2 z^k``, all terms positive.
 
     For broken L scipy's hyp2f1 takes up to a millisecond per value near z = 1, and is NaN from some 400
     looks on; the plain sum ends after 10 to 250 terms from 3 looks on. Below, its terms fall too slowly.

@@ -196,7 +196,7 @@ class CoherencePlan:
 
 
 class PlanOptions(CoherenceOptions):
-    """What a plan takes beside products, area, elevation and grid."""
+    """Hold the options of a plan beside products, area, elevation and grid."""
 
     polarisation: Annotated[Polarisation, Upper] = Field("VV", description="Polarisation of both products.")
     remove_flat_earth: bool = Field(

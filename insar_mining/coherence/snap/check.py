@@ -34,7 +34,7 @@ NEEDS_TWO = {"Back-Geocoding", "CreateStack", "SliceAssembly", "TOPSAR-Merge"}
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of an operator.
+    """Hold one parameter of an operator.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator: how many sources it takes, and its parameters.
+    """Hold one operator: how many sources it takes, and its parameters.
 
     Attributes
     ----------
@@ -79,14 +79,14 @@ class Operator:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The operators of one version of SNAP."""
+    """Hold the operators of one version of SNAP."""
 
     version: int
     operators: Mapping[str, Operator]
     dem_names: tuple[str, ...]
 
     def knows_dem(self, name: str) -> bool:
-        """Tell whether SNAP has an elevation model of this name, or takes it for an external one."""
+        """Check whether SNAP has an elevation model of this name, or takes it for an external one."""
         return EXTERNAL_DEM in name or name.removesuffix(AUTO_DOWNLOAD) in self.dem_names
 
 
@@ -156,7 +156,7 @@ def _parameter(name: str, entry: Mapping[str, Any], version: int) -> Parameter:
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault of a graph: the node and the line (from 1) where it is, and what it is."""
+    """Hold one fault of a graph: the node and the line (from 1) where it is, and what it is."""
 
     node: str
     line: int
@@ -170,7 +170,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Rules:
-    """How a graph is to be read.
+    """Describe how a graph is to be read.
 
     Attributes
     ----------
@@ -321,13 +321,13 @@ def _parameters(
 
 
 def _counts(parameter: Element, version: int) -> bool:
-    """Tell whether a parameter is meant for this version (``since``)."""
+    """Check whether a parameter is meant for this version (``since``)."""
     since = parameter.get("since", "")
     return not since.isdigit() or int(since) <= version
 
 
 def _since(operator: str, parameter: str, version: int) -> str:
-    """Say from which version on a parameter exists, empty if in none."""
+    """Return the version since which a parameter exists, empty if none has it."""
     for later in VERSIONS:
         found = catalogue(later).operators.get(operator)
         if later > version and found is not None and parameter in found.parameters:
@@ -375,7 +375,7 @@ def _fault(value: str, parameter: Parameter) -> str:
 
 
 def _inside(number: float, interval: str) -> bool:
-    """Tell whether a number lies in an interval in SNAP's notation.
+    """Check whether a number lies in an interval in SNAP's notation.
 
     Examples
     --------

@@ -42,7 +42,7 @@ NO_FILE = ("", "-", "N/A")  # what stands for the annotation's vectors
 
 @dataclass(frozen=True)
 class Band:
-    """One band of a product.
+    """Hold one band of a product.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class Band:
 
 @dataclass(frozen=True)
 class OrbitRecord:
-    """What a product says about the state vectors of one date.
+    """Hold the state vectors of one date in a product.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class OrbitRecord:
 
 @dataclass(frozen=True, eq=False)
 class Dimap:
-    """The header of a product; made by :func:`read_dimap`."""
+    """Hold the header of a product; made by :func:`read_dimap`."""
 
     path: Path
     width: int
@@ -318,7 +318,7 @@ def coherence_band(product: Dimap, reference_date: str, secondary_date: str, pol
 
 
 def dates_of(product: Dimap) -> set[str]:
-    """Dates that stand in the names of the bands, as ``04Sep2023``."""
+    """Return the dates in the names of the bands, as ``04Sep2023``."""
     return {"".join(match) for band in product.bands for match in DATE.findall(band.name)}
 
 
@@ -407,7 +407,7 @@ def refuse_other_orbits(product: Dimap, wanted: Sequence[tuple[str, str | None]]
 
 
 def move_origin(path: Path, lines: float, samples: float) -> None:
-    """Say in the header that every pixel lies so many lines and samples further on.
+    """Move the origin in the header by so many lines and samples.
 
     Terrain-Correction places pixels by the time of the first and the last line and by
     the slant range of the first sample; the pixels stay as they are.

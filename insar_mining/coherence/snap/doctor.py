@@ -41,7 +41,7 @@ OK, ADVICE, FAULT = "ok", "advice", "fault"
 
 @dataclass(frozen=True)
 class Examination:
-    """One thing that was looked at.
+    """Hold one thing that was looked at.
 
     Attributes
     ----------
@@ -124,7 +124,7 @@ def _fortran() -> Iterator[Examination]:
 
 
 def loads(library: str) -> bool:
-    """Tell whether the system's loader finds a shared library."""
+    """Check whether the system's loader finds a shared library."""
     try:
         ctypes.CDLL(library)
     except OSError:
@@ -133,7 +133,7 @@ def loads(library: str) -> bool:
 
 
 def _operators_used() -> set[str]:
-    """Operators of all templates."""
+    """Return the operators of all templates."""
     used = set()
     for name in template_names():
         used |= {node.findtext("operator", "").strip() for node in parse(read_template(name)).findall("node")}

@@ -185,7 +185,7 @@ def disk_bytes(plan: CoherencePlan, limits: SnapSettings) -> int:
 
 @dataclass(eq=False)
 class Chain:
-    """The stages of one pair.
+    """Hold the stages of one pair.
 
     Attributes
     ----------

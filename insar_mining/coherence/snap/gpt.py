@@ -88,7 +88,7 @@ FAULTS = (
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit code, or why it was ended (``idle`` or ``wall``)."""
+    """Describe how a process ended: its exit code, or why it was ended (``idle`` or ``wall``)."""
 
     code: int
     killed_for: str | None = None
@@ -98,7 +98,7 @@ Made = TypeVar("Made")
 
 
 class Runner(Protocol):
-    """What carries out the graphs of one pair: gpt, or SNAP inside a Python process."""
+    """Carry out the graphs of one pair: gpt, or SNAP inside a Python process."""
 
     def run(self, graph: Path, stage: str, settings: SnapSettings, progress: Progress) -> None:
         """Run a graph to its end, or raise a :class:`SnapError`."""
@@ -111,7 +111,7 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class Gpt:
-    """Runs graphs in processes of SNAP's graph processing tool.
+    """Run graphs in processes of SNAP's graph processing tool.
 
     Attributes
     ----------
@@ -174,7 +174,7 @@ class Gpt:
 
 @dataclass(eq=False)
 class Listener:
-    """Takes what a process says: to the log, to a tail for messages, and to the progress."""
+    """Write the output of a process to the log, to a tail for messages, and to the progress."""
 
     log: Path
     progress: Progress
@@ -239,7 +239,7 @@ def supervise(command: Sequence[str], folder: Path, settings: SnapSettings, list
 
 @dataclass(eq=False)
 class Watched:
-    """A process in a group of its own whose streams are read all the time.
+    """Hold a process in a group of its own whose streams are read all the time.
 
     Attributes
     ----------
@@ -346,7 +346,7 @@ def _watch(
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Tell whether a process has ended, without freeing its number where the system can do that."""
+    """Check whether a process has ended, without freeing its number where the system can do that."""
     if hasattr(os, "waitid"):
         try:
             return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
@@ -390,7 +390,7 @@ def ends_when_we_end() -> Iterator[None]:
 
 
 def processor_seconds(group: int, proc: Path = Path("/proc")) -> float:
-    """Processor time that the live processes of a group have used; 0 where the system does not tell."""
+    """Return the processor time of the live processes of a group; 0 where the system does not give it."""
     ticks = 0
     for stat in proc.glob("[0-9]*/stat"):
         try:
@@ -488,5 +488,5 @@ def _last_words(tail: Sequence[str]) -> str:
 
 
 def is_telling(line: str) -> bool:
-    """Tell whether a line names a fault that is known, so that it is kept however much follows."""
+    """Check whether a line names a fault that is known, so that it is kept however much follows."""
     return any(pattern in line for pattern, _, _ in FAULTS)

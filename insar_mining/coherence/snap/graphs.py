@@ -35,7 +35,7 @@ def templates_folder(options: SnapOptions | None = None) -> Path:
 
 
 def template_names(folder: Path | None = None) -> list[str]:
-    """Names of the templates of a folder, sorted."""
+    """Return the names of the templates of a folder, sorted."""
     return sorted(path.stem for path in (folder or templates_folder()).glob("*.xml"))
 
 
@@ -56,7 +56,7 @@ def read_template(name: str, folder: Path | None = None) -> str:
 
 
 def placeholders_of(template: str) -> list[str]:
-    """Names of the values that a template needs, in the order in which they come."""
+    """Return the names of the values that a template needs, in their order."""
     return list(dict.fromkeys(PLACEHOLDER.findall(COMMENT.sub("", template))))
 
 

@@ -122,7 +122,7 @@ def masked(values: Float32Array, reached: BoolArray, seen: BoolArray, path: Path
 
 
 def seen_cells(plan: CoherencePlan) -> BoolArray:
-    """Tell for each cell of the plan's grid whether both dates have data there; shape (height, width)."""
+    """Find the cells of the plan's grid at which both dates have data; shape (height, width)."""
     sides = [date.open() for date in (plan.scenes.reference, plan.scenes.secondary)]
     dem = dem_arrays(heights_for(plan.grid, plan.elevation.path, plan.elevation.heights).dem)
     names = sorted({pair.swath for pair in plan.bursts})
@@ -143,7 +143,7 @@ def seen_cells(plan: CoherencePlan) -> BoolArray:
 
 
 def _inside(look: Look, swath: SubSwath, burst_index: int, window: Window, shift: tuple[float, float]) -> BoolArray:
-    """Tell where the windows of the four pixels around a position lie inside the valid part of a burst."""
+    """Check whether the windows of the four pixels around a position lie inside the valid part of a burst."""
     burst = swath.bursts[burst_index]
     line = (look.time_s - burst.azimuth_time_s) / swath.azimuth_time_interval_s - shift[0]
     slant_time = look.slant_range_m * 2 / SPEED_OF_LIGHT_M_S

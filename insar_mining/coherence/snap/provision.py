@@ -88,7 +88,7 @@ ORBIT_NAME = re.compile(
 
 @dataclass(frozen=True)
 class LaidOrbit:
-    """An orbit file where SNAP looks for it: value of Apply-Orbit-File's ``orbitType``, and its name there."""
+    """Hold an orbit file where SNAP looks for it: value of Apply-Orbit-File's ``orbitType``, and its name there."""
 
     orbit_type: str
     name: str
@@ -304,7 +304,7 @@ def _write_heights(path: Path, heights: npt.NDArray[np.float32], transform: Affi
 
 @dataclass(frozen=True)
 class Workspace:
-    """Scratch of one pair, or of one graph.
+    """Hold the scratch folder of one pair, or of one graph.
 
     Attributes
     ----------

@@ -54,7 +54,7 @@ BARE_VERSION = re.compile(r"\s*(\d+)\.(\d+)(?:\.(\d+))?\S*\s*")
 
 @dataclass(frozen=True)
 class SnapSettings:
-    """Limits of one SNAP process.
+    """Hold the limits of one SNAP process.
 
     Attributes
     ----------
@@ -180,7 +180,7 @@ def parse_memory_mib(text: str) -> int:
 
 @dataclass(frozen=True)
 class SnapInstall:
-    """An installed SNAP.
+    """Hold an installed SNAP.
 
     Attributes
     ----------

@@ -81,7 +81,7 @@ class SnappyEngine(SnapEngine):
 
 @dataclass(eq=False)
 class Snappy:
-    """Runs the graphs of one pair in one Python process that holds a Java machine.
+    """Run the graphs of one pair in one Python process that holds a Java machine.
 
     A second try, which has other limits, and whatever follows a crash get a new process.
     """
@@ -132,7 +132,7 @@ class Snappy:
 
 @dataclass(eq=False)
 class Child:
-    """The process: it is given paths of graphs on its stdin, and answers each with a code on a pipe of its own."""
+    """Hold the process: it is given paths of graphs on its stdin, and answers each with a code on a pipe of its own."""
 
     watched: Watched
     settings: SnapSettings
@@ -154,7 +154,7 @@ class Child:
         return cls(watched, settings, answers)
 
     def carry_out(self, graph: Path, listener: Listener) -> Ended:
-        """Have a graph carried out; a child that hangs or ends is gone afterwards."""
+        """Carry a graph out in the child; a child that hangs or ends is gone afterwards."""
         self.watched.listener = listener
         stdin = self.watched.process.stdin
         assert stdin is not None
@@ -199,7 +199,7 @@ def check_heap() -> None:
 
 
 def carry_out(graph: Path) -> None:
-    """Run a graph in this process."""
+    """Carry a graph out in the child; a child that hangs or ends is gone afterwards."""
     jpy: Any = importlib.import_module(MODULE).jpy
     graphs = "org.esa.snap.core.gpf.graph"
     reader = jpy.get_type("java.io.FileReader")(str(graph))

@@ -27,7 +27,7 @@ STEPS_PER_PATCH = 4
 
 @dataclass(frozen=True)
 class PhaseFilter:
-    """Parameters of the Goldstein filter.
+    """Hold parameters of the Goldstein filter.
 
     Attributes
     ----------

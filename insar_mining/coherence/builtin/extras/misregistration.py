@@ -190,7 +190,7 @@ def estimate_shift(
 
 
 def _of_two_satellites(stack_sides: Sequence[Side], date_sides: Sequence[Side | None]) -> bool:
-    """Tell whether a date was taken by another satellite than the stack reference."""
+    """Check whether a date was taken by another satellite than the stack reference."""
     sides = (side for side in (*stack_sides, *date_sides) if side is not None)
     return len({side.product.platform for side in sides}) > 1
 

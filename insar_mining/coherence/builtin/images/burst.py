@@ -29,7 +29,7 @@ each is zero with a probability of 0.16 (a standard deviation of 1), sixteen are
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One date's part in a burst pair: product, annotation, and which burst."""
+    """Hold one date's part in a burst pair: product, annotation, and which burst."""
 
     product: Product
     swath: SubSwath
@@ -127,7 +127,7 @@ class Side:
                 )
 
     def announce(self, region: Region) -> None:
-        """Say that the valid pixels of a region will be read soon."""
+        """Announce that the valid pixels of a region will be read soon."""
         inside = region.within(self.burst.valid_lines, self.burst.valid_samples)
         if inside is not None:
             self.product.announce_burst(

@@ -32,7 +32,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class ArrayCache:
-    """A folder of arrays, each named by the hash of everything that decides it.
+    """Hold a folder of arrays, each named by the hash of everything that decides it.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class ArrayCache:
     _sound: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def holds(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> bool:
-        """Tell whether an array of this size can be kept at all."""
+        """Check whether an array of this size can be kept at all."""
         return _bytes(shape, dtype) <= self.limit_bytes
 
     def get(

@@ -53,14 +53,14 @@ HALO_LINES = 12  # beyond a block whose heights its interpolation along azimuth 
 
 
 class DateLines(Protocol):
-    """One date on the pixels of a burst of the stack reference."""
+    """Hold one date on the pixels of a burst of the stack reference."""
 
     def lines(self, block: Region) -> Complex64Array:
         """Return the pixels of a block, NaN where the date has no data."""
         ...
 
     def range_offset(self, block: Region) -> FloatArray:
-        """Slant range of the date less that of the stack reference at the posts of a block, metres."""
+        """Return the slant range of the date less that of the stack reference at the posts of a block, metres."""
         ...
 
     def announce(self, block: Region) -> None:
@@ -82,7 +82,7 @@ def blocks_of(region: Region) -> Iterator[Region]:
 
 
 class Relief:
-    """The terrain that the pixels of a region of a burst see.
+    """Hold the terrain that the pixels of a region of a burst see.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class Relief:
         return known
 
     def heights(self, line_start: int, line_stop: int) -> FloatArray:
-        """Ellipsoidal heights at the posts of some lines, shape (lines, posts); the last ones are remembered."""
+        """Return ellipsoidal heights at the posts of some lines, shape (lines, posts); remember the last ones."""
         known_stop = self._first_line + self._heights.shape[0]
         if not self._first_line <= line_start <= known_stop:
             self._first_line, self._heights, known_stop = line_start, self._heights[:0], line_start
@@ -124,7 +124,7 @@ class Relief:
 
 @dataclass(frozen=True, eq=False)
 class OwnPixels:
-    """The stack reference itself."""
+    """Hold the stack reference itself."""
 
     side: Side
 
@@ -143,7 +143,7 @@ class OwnPixels:
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """A date that was brought to the geometry before, and how it was."""
+    """Hold a date that was brought to the geometry before, and how that was done."""
 
     region: Region
     image: Complex64Array
@@ -164,7 +164,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Phases:
-    """Which part of the interferometric phase the resampling takes away."""
+    """Hold the parts of the interferometric phase that the resampling removes."""
 
     flat_earth: bool = True
     topography: bool = True
@@ -172,7 +172,7 @@ class Phases:
 
 @dataclass(frozen=True, eq=False)
 class Resampler:
-    """Brings lines of a burst of any date onto the pixels of the burst of the stack reference.
+    """Bring lines of a burst of any date onto the pixels of the burst of the stack reference.
 
     Everything that does not change from block to block is kept here.
 
@@ -252,7 +252,7 @@ class Resampler:
         return _frozen(on_reference)
 
     def range_offset(self, block: Region) -> FloatArray:
-        """Slant range of the date less that of the stack reference at the posts of a block, metres."""
+        """Return the slant range of the date less that of the stack reference at the posts of a block, metres."""
         height = self.relief.heights(block.line_start, block.line_stop)
         offset: FloatArray = field_at_posts(self.offsets, 2, height, block.line_start, block.sample_start)
         return offset
@@ -280,7 +280,7 @@ class Resampler:
 
 
 def _typical_lines(arc: ArcArrays, frame: BurstFrame, other_arc: ArcArrays, other: BurstFrame) -> int:
-    """Whole lines between two bursts: the offset of the middle of the burst at sea level, rounded.
+    """Return the whole lines between two bursts: the offset of the middle of the burst at sea level, rounded.
 
     It belongs to the bursts and not to what is worked on, so that no pixel depends on its block.
     """

@@ -29,7 +29,7 @@ NOISE_FLOOR = 1e-4
 
 
 class RampArrays(NamedTuple):
-    """A :class:`TopsRamp` as kernels take it; the samples start at `first_sample`."""
+    """Hold a :class:`TopsRamp` as kernels take it; the samples start at `first_sample`."""
 
     mid_line: float
     line_interval_s: float
@@ -54,7 +54,7 @@ def ramp_arrays(ramp: TopsRamp, first_sample: int) -> RampArrays:
 def interpolation_weights(
     bandwidth: Bandwidth, sampling_hz: float, least_taps: int = LEAST_TAPS
 ) -> npt.NDArray[np.float32]:
-    """Weights that interpolate a band-limited signal with the least mean square error.
+    """Return the weights that interpolate a band-limited signal with the least mean square error.
 
     The signal's autocorrelation `rho` follows from its processed bandwidth and Hamming
     window; the weights `w` for a position `d` between samples solve the normal equations
@@ -96,7 +96,7 @@ def _wiener(relative_bandwidth: float, hamming: float, taps: int) -> tuple[npt.N
 
 
 def _autocorrelation(lag: FloatArray, relative_bandwidth: float, hamming: float) -> FloatArray:
-    """Autocorrelation of the focused signal at lags in samples; 1 at lag 0."""
+    """Return the autocorrelation of the focused signal at lags in samples; 1 at lag 0."""
     node, quadrature = np.polynomial.legendre.leggauss(96)
     frequency = node * relative_bandwidth / 2
     window = hamming + (1 - hamming) * np.cos(2 * np.pi * frequency / relative_bandwidth)
@@ -106,7 +106,7 @@ def _autocorrelation(lag: FloatArray, relative_bandwidth: float, hamming: float)
 
 @numba.njit(cache=True, inline="always")
 def _carrier_turns(ramp, line, sample):  # type: ignore[no-untyped-def]
-    """Phase of the carrier, in turns, at a fractional line and sample of the burst."""
+    """Return the phase of the carrier, in turns, at a fractional line and sample of the burst."""
     q = sample - ramp.first_sample
     q = q if q > 0 else 0.0  # also where it is NaN, which must not become an index
     b = min(int(q), ramp.doppler_rate_hz_s.size - 2)

@@ -24,7 +24,7 @@ from insar_mining.sentinel1.product import Product
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """The cells of the map that a burst shows.
+    """Hold the cells of the map that a burst shows.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Shown:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What all pairs of a stack share: the stack reference seen from the map."""
+    """Hold what all pairs of a stack share: the stack reference on the map."""
 
     key: tuple[object, ...]
     product: Product
