@@ -12,7 +12,7 @@ from insar_mining.cli.speech import print_json, print_record, speech_of
 from insar_mining.errors import RasterError
 
 if TYPE_CHECKING:
-    from insar_mining.coherence.compare import Comparison, Zone
+    from insar_mining.coherence.compare import MapComparison, SlopeZone
 
 app = parameters.new_app()
 
@@ -53,11 +53,11 @@ def compare(
         raise RasterError(f"the maps differ by more than the tolerances: {'; '.join(failures)}")
 
 
-def _rounded(found: Comparison) -> dict[str, object]:
+def _rounded(found: MapComparison) -> dict[str, object]:
     return {name: round(value, 6) for name, value in found.as_dict().items()}
 
 
-def _zone(zone: Zone) -> dict[str, object]:
+def _zone(zone: SlopeZone) -> dict[str, object]:
     return {
         "slope_from_deg": zone.slope_from_deg,
         "slope_to_deg": zone.slope_to_deg,
@@ -66,7 +66,7 @@ def _zone(zone: Zone) -> dict[str, object]:
     }
 
 
-def _line(zone: Zone) -> str:
+def _line(zone: SlopeZone) -> str:
     found = zone.comparison
     verdict = "; ".join(found.failures()) or "within tolerance"
     return (

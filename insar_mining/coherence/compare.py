@@ -27,7 +27,7 @@ GRID_SHARE = 1e-6  # of a cell
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MapComparison:
     """Hold statistics of ``b - a`` over the cells that both maps have.
 
     Attributes
@@ -78,15 +78,15 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Zone:
+class SlopeZone:
     """Hold statistics of the cells whose ground slopes by `slope_from_deg` up to `slope_to_deg`."""
 
     slope_from_deg: float
     slope_to_deg: float
-    comparison: Comparison
+    comparison: MapComparison
 
 
-def compare_maps(first: Path | str, second: Path | str, difference: Path | str | None = None) -> Comparison:
+def compare_maps(first: Path | str, second: Path | str, difference: Path | str | None = None) -> MapComparison:
     """Compare two rasters that lie on one grid.
 
     Parameters
@@ -116,7 +116,7 @@ def compare_maps(first: Path | str, second: Path | str, difference: Path | str |
     return _statistics(a, b, _mask_agreement(a, b))
 
 
-def compare_by_slope(first: Path | str, second: Path | str, dem: Path | str) -> list[Zone]:
+def compare_by_slope(first: Path | str, second: Path | str, dem: Path | str) -> list[SlopeZone]:
     """Compare two rasters zone by zone of the slope of the ground; zones without a common cell are left out.
 
     Parameters
@@ -138,7 +138,7 @@ def compare_by_slope(first: Path | str, second: Path | str, dem: Path | str) -> 
         inside = (slope >= low) & (slope < high)
         if (inside & _valid(a) & _valid(b)).any():
             masks = float(agreement[0][inside & agreement[1]].mean()) if (inside & agreement[1]).any() else 1.0
-            zones.append(Zone(low, high, _statistics(a[inside], b[inside], masks)))
+            zones.append(SlopeZone(low, high, _statistics(a[inside], b[inside], masks)))
     return zones
 
 
@@ -159,10 +159,10 @@ def _valid(values: Float32Array) -> BoolArray:
     return np.asarray(np.isfinite(values) & (values != 0))
 
 
-def _statistics(a: Float32Array, b: Float32Array, mask_agreement: float) -> Comparison:
+def _statistics(a: Float32Array, b: Float32Array, mask_agreement: float) -> MapComparison:
     common = _valid(a) & _valid(b)
     values = (b[common] - a[common]).astype(np.float64)
-    return Comparison(
+    return MapComparison(
         cells=int(common.sum()),
         zeros=int(np.count_nonzero((a == 0) | (b == 0))),
         median_absolute=float(np.median(np.abs(values))),

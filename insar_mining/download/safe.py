@@ -26,7 +26,7 @@ from insar_mining.errors import OutputError, ProductError
 from insar_mining.files import ANYTHING, TEMPORARY, delete, replace_folder, temporary_name
 from insar_mining.sentinel1.annotation import SubSwath, parse_annotation
 from insar_mining.sentinel1.container import FolderContainer
-from insar_mining.sentinel1.edit import Cut, cut_annotation, shift_vectors
+from insar_mining.sentinel1.edit import LineCut, cut_annotation, shift_vectors
 from insar_mining.sentinel1.interference import REPORTS
 from insar_mining.sentinel1.layouts import SwathKey, burst_metadata_of
 from insar_mining.sentinel1.measurement import read_layout
@@ -115,7 +115,7 @@ class _Image:
     """Describe one sub-swath and polarisation as written."""
 
     swath: SubSwath
-    cut: Cut
+    cut: LineCut
     annotation: ElementTree.Element
     files: tuple[SafeFile, ...]
 
@@ -194,7 +194,7 @@ def _put(path: Path, kind: str, content: ElementTree.Element) -> SafeFile:
     return SafeFile(kind, path)
 
 
-def _cut(product: Product, key: SwathKey, swath: SubSwath, whole: SubSwath) -> Cut:
+def _cut(product: Product, key: SwathKey, swath: SubSwath, whole: SubSwath) -> LineCut:
     """Find the bursts in their scene by time; their numbers are never trusted."""
     times = np.array([burst.azimuth_time_s for burst in whole.bursts])
     places = [int(np.abs(times - burst.azimuth_time_s).argmin()) for burst in swath.bursts]
@@ -206,10 +206,10 @@ def _cut(product: Product, key: SwathKey, swath: SubSwath, whole: SubSwath) -> C
         )
     last = swath.bursts[-1].azimuth_time_s + (swath.lines_per_burst - 1) * swath.azimuth_time_interval_s
     start, stop = swath.utc(swath.bursts[0].azimuth_time_s), swath.utc(last)
-    return Cut(places[0], len(places), swath.lines_per_burst, start, stop)
+    return LineCut(places[0], len(places), swath.lines_per_burst, start, stop)
 
 
-def _stem(swath: SubSwath, annotation: ElementTree.Element, cut: Cut) -> str:
+def _stem(swath: SubSwath, annotation: ElementTree.Element, cut: LineCut) -> str:
     take = int(annotation.findtext("adsHeader/missionDataTakeId", "0"))
     number = annotation.findtext("adsHeader/imageNumber", "001").strip()
     start, stop = _compact(cut.start), _compact(cut.stop)
@@ -221,7 +221,7 @@ def _compact(time: np.datetime64) -> str:
     return str(time.astype("datetime64[s]")).replace("-", "").replace(":", "")
 
 
-def _tie_points(annotation: ElementTree.Element, cut: Cut) -> list[GroundControlPoint]:
+def _tie_points(annotation: ElementTree.Element, cut: LineCut) -> list[GroundControlPoint]:
     """Return tie points of the image that is written, as its GeoTIFF carries them."""
     points = cut_annotation(annotation, cut, [0] * cut.count).iterfind(
         "geolocationGrid/geolocationGridPointList/geolocationGridPoint"

@@ -8,7 +8,7 @@ import pandas as pd
 
 from insar_mining.emissions.countries import country_fault, nearest_code
 from insar_mining.emissions.findings import Finding, Severity
-from insar_mining.emissions.pit import Factor, Mine
+from insar_mining.emissions.pit import Factor, MineAccount
 from insar_mining.emissions.process import total
 from insar_mining.emissions.units import amount
 
@@ -26,12 +26,12 @@ AGREEMENT = 0.05
 ANFO_SHARE = 0.04
 
 
-def account_findings(mine: Mine, rows: pd.DataFrame, file: str = "") -> list[Finding]:
+def account_findings(mine: MineAccount, rows: pd.DataFrame, file: str = "") -> list[Finding]:
     """Find the mistakes of an account.
 
     Parameters
     ----------
-    mine : Mine
+    mine : MineAccount
     rows : DataFrame
         Of `account`.
     file : str
@@ -52,14 +52,14 @@ def account_findings(mine: Mine, rows: pd.DataFrame, file: str = "") -> list[Fin
 Fault = tuple[Severity, str, str, str, str, str]
 
 
-def _places(mine: Mine, rows: pd.DataFrame) -> Iterator[Fault]:
+def _places(mine: MineAccount, rows: pd.DataFrame) -> Iterator[Fault]:
     if fault := country_fault(mine.country):
         yield "error", "unknown-country", "country", mine.country, fault, nearest_code(mine.country)
     if mine.end < mine.start:
         yield "error", "period", "end", str(mine.end), "the reporting year ends before it starts", "Swap start and end"
 
 
-def _all_factors(mine: Mine) -> Iterator[tuple[str, Factor]]:
+def _all_factors(mine: MineAccount) -> Iterator[tuple[str, Factor]]:
     yield from ((f"factors.{name}", factor) for name, factor in mine.factors.items())
     yield from ((f"fuels.{i}.factor", fuel.factor) for i, fuel in enumerate(mine.fuels))
     for i, explosive in enumerate(mine.explosives):
@@ -73,7 +73,7 @@ def _all_factors(mine: Mine) -> Iterator[tuple[str, Factor]]:
     yield from ((f"scope3.{i}.factor", entry.factor) for i, entry in enumerate(mine.scope3))
 
 
-def _factors(mine: Mine, rows: pd.DataFrame) -> Iterator[Fault]:
+def _factors(mine: MineAccount, rows: pd.DataFrame) -> Iterator[Fault]:
     """Find factors without a source, and editions of another year."""
     editions: dict[str, str] = {}
     for place, factor in _all_factors(mine):
@@ -94,7 +94,7 @@ def _factors(mine: Mine, rows: pd.DataFrame) -> Iterator[Fault]:
                 yield "error", "edition", place, factor.value, message, "Take one edition for the whole account"
 
 
-def _explosives(mine: Mine, rows: pd.DataFrame) -> Iterator[Fault]:
+def _explosives(mine: MineAccount, rows: pd.DataFrame) -> Iterator[Fault]:
     if mine.type != "underground" and mine.blasting and not mine.explosives:
         message = f"an open pit that blasts has no explosives: some {100 * ANFO_SHARE:.0f} % of Scope 1 are missing"
         yield "error", "no-explosives", "explosives", "", message, "Give amounts by type, or blasting: false"
@@ -111,7 +111,7 @@ def _explosives(mine: Mine, rows: pd.DataFrame) -> Iterator[Fault]:
             yield "warning", "explosive-manufacture", place, entry.type, message, "Give your supplier's factor"
 
 
-def _electricity(mine: Mine, rows: pd.DataFrame) -> Iterator[Fault]:
+def _electricity(mine: MineAccount, rows: pd.DataFrame) -> Iterator[Fault]:
     """Find electricity without the factor of its own state or grid."""
     for i, entry in enumerate(mine.electricity):
         place = f"electricity.{i}"
@@ -124,7 +124,7 @@ def _electricity(mine: Mine, rows: pd.DataFrame) -> Iterator[Fault]:
             yield "error", "electricity-region", place, entry.factor.value, message, "Take that state's factor"
 
 
-def _generators(mine: Mine, rows: pd.DataFrame) -> Iterator[Fault]:
+def _generators(mine: MineAccount, rows: pd.DataFrame) -> Iterator[Fault]:
     """Find generators counted as fuel and as electricity."""
     for fuel in mine.fuels:
         if fuel.generator_output is None:
@@ -146,7 +146,7 @@ def _generators(mine: Mine, rows: pd.DataFrame) -> Iterator[Fault]:
                 yield "error", "generator-twice", f"electricity.{i}", f"{entry.amount:g} kWh", message, remedy
 
 
-def _stocks(mine: Mine, rows: pd.DataFrame) -> Iterator[Fault]:
+def _stocks(mine: MineAccount, rows: pd.DataFrame) -> Iterator[Fault]:
     for i, fuel in enumerate(mine.fuels):
         place = f"fuels.{i}"
         balance = None if fuel.purchases is None else fuel.opening + fuel.purchases - fuel.closing
@@ -174,7 +174,7 @@ def _stocks(mine: Mine, rows: pd.DataFrame) -> Iterator[Fault]:
             yield "error", "machines", "work", f"{-over['amount'].iloc[0]:g}", message, "Check work, use, and the fuels"
 
 
-def _coal(mine: Mine, rows: pd.DataFrame) -> Iterator[Fault]:
+def _coal(mine: MineAccount, rows: pd.DataFrame) -> Iterator[Fault]:
     for i, fuel in enumerate(mine.fuels):
         if fuel.fuel.lower() == "coal" and not fuel.type:
             message = "coal without its type"
@@ -187,7 +187,7 @@ def _coal(mine: Mine, rows: pd.DataFrame) -> Iterator[Fault]:
         yield "error", "methane", "methane", "", message, "Give gross and captured amounts"
 
 
-def _scope3(mine: Mine, rows: pd.DataFrame) -> Iterator[Fault]:
+def _scope3(mine: MineAccount, rows: pd.DataFrame) -> Iterator[Fault]:
     known = set(rows.loc[rows["scope"] == 3, "category"].dropna().astype(int))
     for category, meaning in EXPECTED_SCOPE3.items():
         if category not in known:
@@ -195,7 +195,7 @@ def _scope3(mine: Mine, rows: pd.DataFrame) -> Iterator[Fault]:
             yield "note", "scope3", "scope3", str(category), message, "Add it, or say why it does not apply"
 
 
-def _shares(mine: Mine, rows: pd.DataFrame) -> Iterator[Fault]:
+def _shares(mine: MineAccount, rows: pd.DataFrame) -> Iterator[Fault]:
     scope1 = total(rows, avoided=False, scopes=(1,))
     diesel = rows[(rows["scope"] == 1) & (rows["carrier"] == "diesel") & ~rows["avoided"]]["co2e_t"].sum()
     if len(mine.fuels) and scope1 > 0 and not DIESEL_SHARE[0] <= diesel / scope1 <= DIESEL_SHARE[1]:

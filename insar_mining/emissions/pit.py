@@ -164,7 +164,7 @@ class Land(Model):
     source: str = ""
 
 
-class Mine(Model):
+class MineAccount(Model):
     """Hold the account of one mine in one year."""
 
     name: str
@@ -191,7 +191,7 @@ class Mine(Model):
     land: Land | None = None
 
 
-def read_mine(path: Path | str) -> Mine:
+def read_mine(path: Path | str) -> MineAccount:
     """Read the account of a mine.
 
     Raises
@@ -199,7 +199,7 @@ def read_mine(path: Path | str) -> Mine:
     EmissionsError
         The file is no YAML, or a key or value is wrong; its place is named.
     """
-    return parsed(path, Mine)
+    return parsed(path, MineAccount)
 
 
 def parsed(path: Path | str, model: type[T]) -> T:

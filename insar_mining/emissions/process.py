@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from insar_mining.emissions.gwp import gwp
-from insar_mining.emissions.pit import PROCESSES, Factor, Mine, Work
+from insar_mining.emissions.pit import PROCESSES, Factor, MineAccount, Work
 from insar_mining.emissions.tabular import shipped
 from insar_mining.emissions.units import amount, scale
 from insar_mining.errors import EmissionsError
@@ -16,12 +16,12 @@ COLUMNS = ["process", "name", "scope", "category", "carrier", "amount", "unit", 
 SCOPE = {"diesel": 1, "electricity": 2}
 
 
-def account(mine: Mine) -> pd.DataFrame:
+def account(mine: MineAccount) -> pd.DataFrame:
     """Return the rows of a mine's account.
 
     Parameters
     ----------
-    mine : Mine
+    mine : MineAccount
 
     Returns
     -------
@@ -51,7 +51,7 @@ def _row(process: str, name: str, scope: int, co2e_t: float, **more: Any) -> dic
     return {**empty, **more, "process": process, "name": name, "scope": scope, "co2e_t": co2e_t}
 
 
-def _machine(work: Work, mine: Mine) -> dict[str, Any]:
+def _machine(work: Work, mine: MineAccount) -> dict[str, Any]:
     """Return the row of a machine: work x energy per work x altitude x factor, or its emissions as given."""
     if work.emissions is not None:
         scope = SCOPE.get(work.carrier, 1)
@@ -107,7 +107,7 @@ def _unallocated(machines: list[dict[str, Any]], carrier: str, total: float) -> 
     return total - used
 
 
-def _fuels(mine: Mine, machines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _fuels(mine: MineAccount, machines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return rows of fuels; mobile diesel less what the machines above burnt of it."""
     rows = []
     mobile = [fuel for fuel in mine.fuels if fuel.fuel == "diesel" and fuel.use == "mobile"]
@@ -136,7 +136,7 @@ def _fuels(mine: Mine, machines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _electricity(mine: Mine, machines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _electricity(mine: MineAccount, machines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return rows of electricity by state; the first one less what the machines above used of it."""
     rows = []
     for number, entry in enumerate(mine.electricity):
@@ -171,7 +171,7 @@ def _electricity(mine: Mine, machines: list[dict[str, Any]]) -> list[dict[str, A
     return rows
 
 
-def _explosives(mine: Mine) -> list[dict[str, Any]]:
+def _explosives(mine: MineAccount) -> list[dict[str, Any]]:
     rows = []
     for entry in mine.explosives:
         common = {"carrier": "explosives", "amount": entry.amount, "unit": "t"}
@@ -202,7 +202,7 @@ def _explosives(mine: Mine) -> list[dict[str, Any]]:
     return rows
 
 
-def _further(mine: Mine) -> list[dict[str, Any]]:
+def _further(mine: MineAccount) -> list[dict[str, Any]]:
     """Return rows of methane (net, its gross beside it), land and Scope 3."""
     rows = []
     if mine.methane is not None:
@@ -265,7 +265,7 @@ def total(rows: pd.DataFrame, *, avoided: bool, scopes: tuple[int, ...] = (1, 2)
     return float(rows.loc[chosen, "co2e_t"].sum())
 
 
-def intensities(mine: Mine, rows: pd.DataFrame) -> dict[str, float]:
+def intensities(mine: MineAccount, rows: pd.DataFrame) -> dict[str, float]:
     """Return Scope 1 and 2 emissions per t of ore, per t of metal and per value, of those that are known."""
     value = total(rows, avoided=False)
     bases = {"t_per_t_ore": mine.ore, "t_per_t_metal": mine.metal, "t_per_value": mine.revenue}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
 
-from insar_mining.emissions.pit import Mine, Model, Process, Share, Tonnes, parsed
+from insar_mining.emissions.pit import MineAccount, Model, Process, Share, Tonnes, parsed
 from insar_mining.emissions.process import account, total
 from insar_mining.emissions.units import amount
 from insar_mining.errors import EmissionsError
@@ -139,12 +139,12 @@ def cut_off_grade(
     return (cost + carbon_price * factor_t_t) / (price * recovery)
 
 
-def pathway(mine: Mine, scenario: Scenario) -> pd.DataFrame:
+def pathway(mine: MineAccount, scenario: Scenario) -> pd.DataFrame:
     """Return the emissions of every year with the wedge of each measure.
 
     Parameters
     ----------
-    mine : Mine
+    mine : MineAccount
     scenario : Scenario
         Measures act one after another on what the earlier ones left, so that wedges sum to the whole cut.
 
@@ -179,7 +179,9 @@ def ramp(measure: Measure, year: int) -> float:
     return (year - measure.first + 1) / (measure.last - measure.first + 1)
 
 
-def apply(measure: Measure, rows: pd.DataFrame, mine: Mine, part: float = 1.0, size: float = 1.0) -> pd.DataFrame:
+def apply(
+    measure: Measure, rows: pd.DataFrame, mine: MineAccount, part: float = 1.0, size: float = 1.0
+) -> pd.DataFrame:
     """Return an account with a measure in force to a part.
 
     Parameters
@@ -187,7 +189,7 @@ def apply(measure: Measure, rows: pd.DataFrame, mine: Mine, part: float = 1.0, s
     measure : Measure
     rows : DataFrame
         Of `account`.
-    mine : Mine
+    mine : MineAccount
     part : float
         0 to 1.
     size : float
@@ -243,7 +245,7 @@ def _changed(
     return pd.concat([result, pd.DataFrame([{**new, "source": "measure"}])], ignore_index=True)
 
 
-def _haulage(mine: Mine) -> float:
+def _haulage(mine: MineAccount) -> float:
     """Return the trucks' work, t km."""
     works = [work.work for work in mine.work if work.process == "truck transport" and not work.avoided and work.work]
     if not works:

@@ -21,7 +21,7 @@ from insar_mining.pipeline.estimate import (
     COPIES,
     SECONDS_PER_MEGASAMPLE,
     SECONDS_PER_PAIR,
-    Estimate,
+    RunEstimate,
 )
 
 ORBIT_BYTES = 4_600_000  # a POEORB file of 26 hours
@@ -79,7 +79,7 @@ class ArchivePlan:
     folder: Path
 
 
-def plan_archive(mine: Mine, found: Found, options: RunOptions, folder: Path) -> tuple[ArchivePlan, Estimate]:
+def plan_archive(mine: Mine, found: Found, options: RunOptions, folder: Path) -> tuple[ArchivePlan, RunEstimate]:
     """Return what is to be fetched, and a guess of the maps' costs."""
     fetch, chosen = found.fetch, options.archive
     missing = missing_bytes(fetch.items, folder)
@@ -108,7 +108,7 @@ def plan_archive(mine: Mine, found: Found, options: RunOptions, folder: Path) ->
     return plan, _guess(mine, len(found.pairs), options)
 
 
-def _guess(mine: Mine, pairs: int, options: RunOptions) -> Estimate:
+def _guess(mine: Mine, pairs: int, options: RunOptions) -> RunEstimate:
     """Guess the maps' costs from the size of their grid: no product is there to count samples in."""
     assert options.start is not None
     assert options.end is not None
@@ -116,7 +116,7 @@ def _guess(mine: Mine, pairs: int, options: RunOptions) -> Estimate:
     cells = grid.width * grid.height
     samples = 2 * SAMPLES_AROUND * cells * grid.spacing_m**2 / SAMPLE_M2
     maps = pairs * COPIES + 6 * (options.end.year - options.start.year + 1)
-    return Estimate(
+    return RunEstimate(
         pairs=pairs,
         pairs_to_map=pairs,
         read_bytes=round(pairs * samples * BYTES_PER_SAMPLE),

@@ -24,7 +24,7 @@ SECONDS_PER_MEGASAMPLE = 0.6
 
 
 @dataclass(frozen=True)
-class Estimate:
+class RunEstimate:
     """Upper bounds of what a run reads and writes, and a guess of its time on two cores."""
 
     pairs: int
@@ -34,7 +34,7 @@ class Estimate:
     seconds: float
 
 
-def estimate(plans: Sequence[CoherencePlan], to_map: Sequence[CoherencePlan], years: int) -> Estimate:
+def estimate(plans: Sequence[CoherencePlan], to_map: Sequence[CoherencePlan], years: int) -> RunEstimate:
     """Estimate a run from its plans.
 
     Parameters
@@ -49,7 +49,7 @@ def estimate(plans: Sequence[CoherencePlan], to_map: Sequence[CoherencePlan], ye
     samples = 2 * samples_needed(to_map[0]) if to_map else 0
     cells = plans[0].grid.width * plans[0].grid.height
     maps = len(plans) * COPIES + years * 6  # annual NDAI, and composite and classes of each three
-    return Estimate(
+    return RunEstimate(
         pairs=len(plans),
         pairs_to_map=len(to_map),
         read_bytes=len(to_map) * samples * BYTES_PER_SAMPLE,

@@ -25,7 +25,7 @@ from insar_mining.pipeline.acquisition import (
     mapped_ground,
 )
 from insar_mining.pipeline.costs import ArchivePlan, plan_archive
-from insar_mining.pipeline.estimate import Estimate, estimate
+from insar_mining.pipeline.estimate import RunEstimate, estimate
 from insar_mining.pipeline.inputs import check_folder, mine_of
 from insar_mining.pipeline.maps import FAULTS_OF_A_PAIR, Planner, ProgressCallback, none_of
 from insar_mining.scenes.network import scenes_for
@@ -81,7 +81,7 @@ class RunPlan:
         or why the pair cannot be mapped.
     plans : tuple of CoherencePlan
         None of scenes that are still to be fetched.
-    estimate : Estimate
+    estimate : RunEstimate
     archive : ArchivePlan or None
         What is to be fetched; None for local scenes.
     """
@@ -90,7 +90,7 @@ class RunPlan:
     out: Path
     pairs: gpd.GeoDataFrame
     plans: tuple[CoherencePlan, ...]
-    estimate: Estimate
+    estimate: RunEstimate
     archive: ArchivePlan | None = None
 
     def _repr_html_(self) -> str:

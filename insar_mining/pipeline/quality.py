@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from insar_mining.coherence.builtin.images.burst import Side
-from insar_mining.coherence.plan.model import Acquisition, CoherencePlan
+from insar_mining.coherence.plan.model import CoherencePlan, PlannedScene
 from insar_mining.errors import InsarMiningError, SkippedInputWarning
 from insar_mining.geometry.coregister import BurstFrame, Region
 from insar_mining.geometry.terrain import GridHeights, heights_for, probe
@@ -62,7 +62,7 @@ class Qualities:
             **self._side("secondary", second, frozenset((b.swath, b.secondary_index) for b in plan.bursts), plan),
         }
 
-    def _side(self, side: str, date: Acquisition, bursts: Bursts, plan: CoherencePlan) -> dict[str, object]:
+    def _side(self, side: str, date: PlannedScene, bursts: Bursts, plan: CoherencePlan) -> dict[str, object]:
         key = (str(date.path), bursts)
         if key not in self._dates:
             try:

@@ -20,7 +20,7 @@ from insar_mining.report.pages import write_page
 
 if TYPE_CHECKING:
     from insar_mining.emissions.mixed import OreModel
-    from insar_mining.emissions.pit import Mine
+    from insar_mining.emissions.pit import MineAccount
 
 MOST_ROWS = 25
 
@@ -132,7 +132,7 @@ def _factors(factors: pd.DataFrame) -> pd.DataFrame:
     return chosen.sort_values("level", kind="stable", key=lambda c: c == "asset")
 
 
-def write_pathway_report(path: Path | str, mine: Mine, pathway: pd.DataFrame, targets: pd.DataFrame) -> Path:
+def write_pathway_report(path: Path | str, mine: MineAccount, pathway: pd.DataFrame, targets: pd.DataFrame) -> Path:
     """Write the report of a mine's account and its pathway."""
     last = pathway.iloc[-1]
     lead = f"{last['emissions_t']:,.0f} t CO2e in {last['year']:.0f} with all measures, "

@@ -25,7 +25,7 @@ _INTERPOLATED = ("latitude", "longitude", "height", "incidenceAngle", "elevation
 
 
 @dataclass(frozen=True)
-class Cut:
+class LineCut:
     """Describe which bursts of a sub-swath are kept, and when they begin and end."""
 
     first: int
@@ -45,7 +45,7 @@ class Cut:
         return self.first * self.lines_per_burst
 
 
-def cut_annotation(annotation: Element, cut: Cut, byte_offsets: Sequence[int]) -> Element:
+def cut_annotation(annotation: Element, cut: LineCut, byte_offsets: Sequence[int]) -> Element:
     """Cut an annotation (``product``) to some bursts.
 
     Parameters
@@ -69,7 +69,7 @@ def cut_annotation(annotation: Element, cut: Cut, byte_offsets: Sequence[int]) -
     return root
 
 
-def shift_vectors(content: Element, cut: Cut) -> Element:
+def shift_vectors(content: Element, cut: LineCut) -> Element:
     """Count the lines of calibration or noise vectors from the first burst that is kept; all stay."""
     root = copy.deepcopy(content)
     _set_period(root, cut)
@@ -80,12 +80,12 @@ def shift_vectors(content: Element, cut: Cut) -> Element:
     return root
 
 
-def _set_period(root: Element, cut: Cut) -> None:
+def _set_period(root: Element, cut: LineCut) -> None:
     set_text(root, "adsHeader/startTime", utc_text(cut.start))
     set_text(root, "adsHeader/stopTime", utc_text(cut.stop))
 
 
-def _cut_grid(points: Element, cut: Cut) -> None:
+def _cut_grid(points: Element, cut: LineCut) -> None:
     """Keep the rows of tie points of the bursts; the last row is moved to the last line that is kept.
 
     A row stands at the first line of every burst and at the last line of the image.  The

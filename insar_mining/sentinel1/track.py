@@ -31,7 +31,7 @@ SAME_GROUND = 0.5
 """Share of a footprint that scenes of two satellites on one track have in common, at least."""
 
 
-class Acquisition(Protocol):
+class TrackPass(Protocol):
     """Describe the track of a scene."""
 
     @property
@@ -113,7 +113,7 @@ def sees_same_ground(one: BaseGeometry | None, other: BaseGeometry | None) -> bo
     return bool(one.intersection(other).area >= SAME_GROUND * min(one.area, other.area))
 
 
-def on_one_track(one: Acquisition, other: Acquisition) -> bool:
+def on_one_track(one: TrackPass, other: TrackPass) -> bool:
     """Check whether two scenes lie on one track, which an unknown relative orbit does not deny."""
     if one.direction != other.direction:
         return False

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from insar_mining.arrays import BoolArray, IntArray
-from insar_mining.simulate.worlds import FINE_M, Weather, Work, World, simulate_world
+from insar_mining.simulate.worlds import FINE_M, KnownStack, Weather, WorkedGround, simulate_world
 
 CELLS = 60
 SIDE = int(CELLS * 20 / FINE_M)
@@ -34,7 +34,7 @@ class Row(NamedTuple):
     """Hold a kind of scene: its name, and how one is made of a random generator."""
 
     name: str
-    make: Callable[[np.random.Generator], World]
+    make: Callable[[np.random.Generator], KnownStack]
 
 
 def _weather(strength: float) -> Weather:
@@ -50,13 +50,13 @@ def circles(centres: list[tuple[float, float]], radius: float) -> IntArray:
     return zones
 
 
-def three_zones(pairs: int, level: float = 0.05) -> Work:
+def three_zones(pairs: int, level: float = 0.05) -> WorkedGround:
     """Return three zones of 10 ha: worked always, in every third pair, in one pair."""
     when = np.zeros((pairs, 3), np.bool_)
     when[:, 0] = True
     when[::3, 1] = True
     when[pairs // 4, 2] = True
-    return Work(circles([(15, 15), (15, 43), (43, 30)], 8.94), when, level)
+    return WorkedGround(circles([(15, 15), (15, 43), (43, 30)], 8.94), when, level)
 
 
 def closed_mine(ground: str, pairs: int = 29) -> Row:
@@ -82,8 +82,8 @@ def tight_polygon(duty: float) -> Row:
     row, col = np.mgrid[:SIDE, :SIDE] // 40
     zones = row * 6 + col
 
-    def make(rng: np.random.Generator) -> World:
-        return simulate_world(rng, work=Work(zones, rng.random((29, 36)) < duty))
+    def make(rng: np.random.Generator) -> KnownStack:
+        return simulate_world(rng, work=WorkedGround(zones, rng.random((29, 36)) < duty))
 
     return Row(f"tight polygon, {100 * duty:.0f} % of pairs", make)
 
@@ -93,13 +93,13 @@ def partly_worked(level: float) -> Row:
     when: BoolArray = np.zeros((29, 1), np.bool_)
     when[::3] = True
     zones = circles([(30, 30)], 10.7)
-    return Row(f"partly worked to {level:g}", lambda rng: simulate_world(rng, work=Work(zones, when, level)))
+    return Row(f"partly worked to {level:g}", lambda rng: simulate_world(rng, work=WorkedGround(zones, when, level)))
 
 
 def ellipses(cell_m: float = 20.0, pairs: int = 29) -> Row:
     """Return one to four random ellipses, each worked in a random share of the pairs."""
 
-    def make(rng: np.random.Generator) -> World:
+    def make(rng: np.random.Generator) -> KnownStack:
         scale = cell_m / 20
         side = int(SIDE * scale)
         row, col = np.mgrid[:side, :side] * FINE_M / cell_m
@@ -115,7 +115,7 @@ def ellipses(cell_m: float = 20.0, pairs: int = 29) -> Row:
             worked = rng.random(pairs) < rng.choice([0.05, 0.2, 0.6, 1.0])
             worked[int(rng.integers(pairs))] = True
             when.append(worked)
-        return simulate_world(rng, work=Work(zones, np.stack(when, axis=1)), pairs=pairs, cell_m=cell_m)
+        return simulate_world(rng, work=WorkedGround(zones, np.stack(when, axis=1)), pairs=pairs, cell_m=cell_m)
 
     return Row(f"random ellipses, cells of {cell_m:g} m", make)
 
@@ -129,7 +129,7 @@ def moving_face() -> Row:
         zones[top : top + strip, 34:206] = number
     when: BoolArray = np.zeros((29, 15), np.bool_)
     when[np.arange(29), np.arange(29) % 15] = True
-    return Row("moving face of 60 m", lambda rng: simulate_world(rng, work=Work(zones, when)))
+    return Row("moving face of 60 m", lambda rng: simulate_world(rng, work=WorkedGround(zones, when)))
 
 
 def small_mine() -> Row:
@@ -137,13 +137,15 @@ def small_mine() -> Row:
     zones = np.full((20, 24), -1)
     zones[4:16, 4:20] = 0
     when: BoolArray = np.ones((29, 1), np.bool_)
-    return Row("mine of 30 cells, 12 worked", lambda rng: simulate_world(rng, work=Work(zones, when), cells=(5, 6)))
+    return Row(
+        "mine of 30 cells, 12 worked", lambda rng: simulate_world(rng, work=WorkedGround(zones, when), cells=(5, 6))
+    )
 
 
 def random_world(*, worked: bool = True, forest: bool = False) -> Row:
     """Return a random mixture of ground, weather, pairs and work."""
 
-    def make(rng: np.random.Generator) -> World:
+    def make(rng: np.random.Generator) -> KnownStack:
         pairs = int(rng.integers(8, 31))
         names = ["soil", "grass", "vegetation"]
         shares = {name: float(rng.uniform(0.05, 0.35)) for name in names if rng.random() < 0.6}
@@ -160,12 +162,12 @@ def random_world(*, worked: bool = True, forest: bool = False) -> Row:
     return Row(f"random worlds, {'worked' if worked else 'closed'}{', forest inside' if forest else ''}", make)
 
 
-def _random_work(rng: np.random.Generator, pairs: int) -> Work:
+def _random_work(rng: np.random.Generator, pairs: int) -> WorkedGround:
     centres = [(float(y), float(x)) for y, x in rng.uniform(12, 48, (int(rng.integers(1, 4)), 2))]
     zones = circles(centres, float(rng.uniform(5, 10)))
     when = rng.random((pairs, len(centres))) < rng.choice([0.15, 0.4, 1.0], len(centres))
     when[rng.integers(pairs, size=len(centres)), np.arange(len(centres))] = True
-    return Work(zones, when, float(rng.uniform(0.0, 0.3)))
+    return WorkedGround(zones, when, float(rng.uniform(0.0, 0.3)))
 
 
 def without_surroundings(coh: xr.DataArray) -> xr.DataArray:

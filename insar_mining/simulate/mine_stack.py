@@ -84,7 +84,7 @@ class MineStack:
 
 
 @dataclass(frozen=True)
-class Conditions:
+class SiteConditions:
     """Hold ground around the worked zones, weather, and what work leaves of coherence.
 
     Attributes
@@ -126,9 +126,9 @@ def simulate_mine_stack(
     years : sequence of int
     pairs_per_year : int, at most 30
     **conditions
-        See :class:`Conditions`.
+        See :class:`SiteConditions`.
     """
-    given = Conditions(**conditions)
+    given = SiteConditions(**conditions)
     height, width = cells
     shape = int(np.ceil((height * CELL_M + 80) / LINE_M)), int(np.ceil((width * CELL_M + 80) / SAMPLE_M))
     south, east = np.meshgrid(

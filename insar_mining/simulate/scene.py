@@ -150,7 +150,7 @@ class Level:
         Parameters
         ----------
         jacobian : ndarray, shape (..., 2, 2)
-            Lines and samples per metre, see :class:`truth.View`.
+            Lines and samples per metre, see :class:`truth.SceneView`.
         """
         azimuth, range_ = pixels.responses(swath)
         density = np.abs(np.linalg.det(jacobian)).clip(1e-12)

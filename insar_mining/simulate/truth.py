@@ -38,7 +38,7 @@ BANDS = ("coherence", "temporal", "geometric", "thermal", "mask", "local_inciden
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class SceneView:
     """Hold points of a terrain in the geometry of one acquisition, with derivatives along the map axes.
 
     Attributes
@@ -67,7 +67,7 @@ def path_of(swath: SubSwath) -> Trajectory:
     return trajectory(swath.orbit, swath.bursts[0].azimuth_time_s - 1, swath.bursts[-1].azimuth_time_s + length + 1)
 
 
-def view(swath: SubSwath, terrain: Terrain, easting_m: FloatArray, northing_m: FloatArray) -> View:
+def view(swath: SubSwath, terrain: Terrain, easting_m: FloatArray, northing_m: FloatArray) -> SceneView:
     """Compute the geometry of points of a terrain (arrays of one shape) for one acquisition."""
     path = path_of(swath)
     to_lonlat = Transformer.from_crs(terrain.epsg, 4326, always_xy=True)
@@ -89,7 +89,7 @@ def view(swath: SubSwath, terrain: Terrain, easting_m: FloatArray, northing_m: F
     slopes = np.stack(range_slope, axis=-1)
     jacobian = np.stack([np.stack(line_slope, axis=-1), slopes / swath.range_spacing_m], axis=-2)
     normal = np.cross(tangents[0], tangents[1])
-    return View(time, slant, jacobian, slopes, _local_incidence(path, time, centre, normal))
+    return SceneView(time, slant, jacobian, slopes, _local_incidence(path, time, centre, normal))
 
 
 def _local_incidence(path: Trajectory, time: FloatArray, ground: FloatArray, normal: FloatArray) -> FloatArray:
@@ -110,7 +110,7 @@ def nearest_burst(swath: SubSwath, time_s: FloatArray) -> npt.NDArray[np.int64]:
     return np.asarray(np.abs(time_s[..., None] - middle).argmin(axis=-1))
 
 
-def geometric_coherence(reference: SubSwath, secondary: SubSwath, first: View, second: View) -> FloatArray:
+def geometric_coherence(reference: SubSwath, secondary: SubSwath, first: SceneView, second: SceneView) -> FloatArray:
     """Compute the coherence left by baseline, slope and Doppler difference for ideal ground, 0..1."""
     difference = first.range_slope - second.range_slope
     transposed = np.swapaxes(first.jacobian, -1, -2)
@@ -129,7 +129,7 @@ def geometric_coherence(reference: SubSwath, secondary: SubSwath, first: View, s
     return np.where(folded, 0.0, loss)
 
 
-def _partner(reference: SubSwath, secondary: SubSwath, first: View, second: View) -> npt.NDArray[np.int64]:
+def _partner(reference: SubSwath, secondary: SubSwath, first: SceneView, second: SceneView) -> npt.NDArray[np.int64]:
     """Return the burst of the secondary that shows the same ground as the reference's nearest burst."""
     offset = float(np.median(second.time_s - first.time_s))
     half = reference.lines_per_burst * reference.azimuth_time_interval_s / 2
@@ -138,7 +138,7 @@ def _partner(reference: SubSwath, secondary: SubSwath, first: View, second: View
     return np.asarray(partner[nearest_burst(reference, first.time_s)])
 
 
-def _doppler(swath: SubSwath, seen: View, burst: npt.NDArray[np.int64]) -> FloatArray:
+def _doppler(swath: SubSwath, seen: SceneView, burst: npt.NDArray[np.int64]) -> FloatArray:
     frequency = np.empty(seen.time_s.shape)
     for index in np.unique(burst):
         here = burst == index
@@ -162,7 +162,7 @@ def mask_of(local_incidence_deg: FloatArray) -> npt.NDArray[np.uint8]:
     return mask
 
 
-def imaged(swath: SubSwath, seen: View) -> npt.NDArray[np.bool_]:
+def imaged(swath: SubSwath, seen: SceneView) -> npt.NDArray[np.bool_]:
     """Select the points in the valid part of some burst."""
     inside = np.zeros(seen.time_s.shape, dtype=bool)
     sample = sample_of(swath, seen.slant_range_m)
@@ -175,7 +175,7 @@ def imaged(swath: SubSwath, seen: View) -> npt.NDArray[np.bool_]:
     return inside
 
 
-def depth_m(swath: SubSwath, seen: View) -> FloatArray:
+def depth_m(swath: SubSwath, seen: SceneView) -> FloatArray:
     """Compute the distance of points from the nearer edge of a sub-swath's valid part, metres of slant range."""
     sample = sample_of(swath, seen.slant_range_m)
     first = max(burst.valid_samples.start for burst in swath.bursts)

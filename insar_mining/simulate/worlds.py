@@ -44,7 +44,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
+class WorkedGround:
     """Hold ground that is worked.
 
     Attributes
@@ -63,7 +63,7 @@ class Work:
 
 
 @dataclass(frozen=True, eq=False)
-class World:
+class KnownStack:
     """Hold a stack and its truth: `coh` as `open_stack` returns it with a mine; area and share of the cells worked."""
 
     coh: xr.DataArray
@@ -87,13 +87,13 @@ def simulate_world(
     rng: np.random.Generator,
     *,
     shares: Mapping[str, float] | None = None,
-    work: Work | None = None,
+    work: WorkedGround | None = None,
     weather: Weather | None = None,
     pairs: int = 29,
     cells: tuple[int, int] = (60, 60),
     margin: int = 40,
     cell_m: float = 20.0,
-) -> World:
+) -> KnownStack:
     """Sample the coherence stack of one year of a square mine and its surroundings.
 
     Parameters
@@ -101,7 +101,7 @@ def simulate_world(
     rng : numpy Generator
     shares : mapping of str to float
         Of the mine's ground of each of `KINDS`; the rest is rock. Around the mine the same field of kinds goes on.
-    work : Work, optional
+    work : WorkedGround, optional
         None: a closed mine.
     weather : Weather, optional
     pairs : int
@@ -144,7 +144,7 @@ def simulate_world(
     worked = _cell_shares(ever, south, east, (height, width), cell_m)
     cover = np.zeros((height, width), np.float32)
     cover[margin : margin + cells[0], margin : margin + cells[1]] = 1
-    return World(_cube(np.stack(layers), cover, cell_m, margin), float(ever.sum() * LINE_M * SAMPLE_M), worked)
+    return KnownStack(_cube(np.stack(layers), cover, cell_m, margin), float(ever.sum() * LINE_M * SAMPLE_M), worked)
 
 
 def _ground(
@@ -170,7 +170,7 @@ def _ground(
     return np.clip(base, 0.02, 0.985)[nearest], reaction[nearest], kind[:, 2][nearest]
 
 
-def _zones(work: Work | None, south: FloatArray, east: FloatArray) -> IntArray:
+def _zones(work: WorkedGround | None, south: FloatArray, east: FloatArray) -> IntArray:
     """Return the number of the zone of every sample."""
     shape = south.size, east.size
     if work is None:

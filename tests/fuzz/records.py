@@ -222,7 +222,7 @@ def make_tables(folder: Path) -> None:
 
 
 def use_table(folder: Path) -> Any:
-    from insar_mining.emissions.pit import Mine as Account
+    from insar_mining.emissions.pit import MineAccount as Account
 
     (path,) = (p for p in folder.iterdir() if p.is_file() and p.name != "notes.txt")
     readers: dict[str, Any] = {

@@ -29,7 +29,7 @@ from insar_mining.coherence.plan.matching import BurstPair
 from insar_mining.coherence.plan.model import CoherencePlan, Window
 from insar_mining.coherence.plan.product import stac_item, tags
 from insar_mining.coherence.plan.recipe import Recipe
-from insar_mining.coherence.plan.values import Acquisition, Elevation, Estimation, PairGeometry, PlanScenes
+from insar_mining.coherence.plan.values import Elevation, Estimation, PairGeometry, PlannedScene, PlanScenes
 from insar_mining.files import write_text
 from insar_mining.geo.grid import MapGrid
 from insar_mining.geo.raster import write_cog
@@ -210,8 +210,8 @@ def test_a_result_keeps_its_files_columns_bands_and_tags(
 
 def fixed_plan(out: Path) -> CoherencePlan:
     """A plan of which every value is given here."""
-    reference = Acquisition(Path("a.SAFE"), "S1A_A", "aa", "2023-09-04", "S1A")
-    secondary = Acquisition(Path("b.SAFE"), "S1A_B", "bb", "2023-09-16", "S1A", Path("b.EOF"), "cc")
+    reference = PlannedScene(Path("a.SAFE"), "S1A_A", "aa", "2023-09-04", "S1A")
+    secondary = PlannedScene(Path("b.SAFE"), "S1A_B", "bb", "2023-09-16", "S1A", Path("b.EOF"), "cc")
     bursts = (BurstPair("IW1", 3, 4, 3), BurstPair("IW2", 5, 5, 5))
     return CoherencePlan(
         scenes=PlanScenes(reference, secondary, reference, "VV", 52, "descending"),

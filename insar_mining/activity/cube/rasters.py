@@ -125,7 +125,7 @@ class CoherenceRaster:
 
 
 @dataclass(frozen=True)
-class Sample:
+class PixelCounts:
     """Hold counts of pixels that were read.
 
     Attributes
@@ -144,14 +144,14 @@ class Sample:
     above: int
     whole: bool = True
 
-    def __add__(self, other: Sample) -> Sample:
+    def __add__(self, other: PixelCounts) -> PixelCounts:
         """Add two counts."""
-        return Sample(
+        return PixelCounts(
             self.pixels + other.pixels, self.zeros + other.zeros, self.above + other.above, self.whole and other.whole
         )
 
 
-NOTHING = Sample(0, 0, 0)
+NOTHING = PixelCounts(0, 0, 0)
 
 
 class NotCoherenceError(RasterError):
@@ -233,7 +233,7 @@ def read_header(layer: Layer, zero: Zero, scale: float | None = None, root: Path
 
 def read_window(
     raster: CoherenceRaster, rows: slice, cols: slice, out_shape: tuple[int, int] | None = None
-) -> tuple[npt.NDArray[np.float32], Sample]:
+) -> tuple[npt.NDArray[np.float32], PixelCounts]:
     """Read the coherence of a window, NaN where there is none.
 
     Parameters
@@ -247,7 +247,7 @@ def read_window(
     Returns
     -------
     values : ndarray of float32, shape (rows, cols)
-    counts : Sample
+    counts : PixelCounts
 
     Raises
     ------
@@ -271,7 +271,7 @@ def read_window(
 
 def _read(
     raster: CoherenceRaster, rows: slice, cols: slice, out_shape: tuple[int, int] | None
-) -> tuple[npt.NDArray[np.float32], Sample]:
+) -> tuple[npt.NDArray[np.float32], PixelCounts]:
     """Read a window of a file, north-up."""
     if raster.south_up:
         rows = slice(raster.grid.height - rows.stop, raster.grid.height - rows.start)
@@ -300,10 +300,10 @@ def _read(
         values = values * np.float32(raster.scale) + np.float32(raster.offset)
     values[absent] = np.nan
     values, above = _checked(raster, values, stored)
-    return values[::-1] if raster.south_up else values, Sample(values.size, zeros, above)
+    return values[::-1] if raster.south_up else values, PixelCounts(values.size, zeros, above)
 
 
-def look(raster: CoherenceRaster, rows: slice, cols: slice) -> Sample:
+def look(raster: CoherenceRaster, rows: slice, cols: slice) -> PixelCounts:
     """Check the range of a sample of a window (all of it if it is small) and count what was changed.
 
     Raises

@@ -18,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 
 from insar_mining.activity.cube.blocks import HOLD_BYTES, Key, lazy_variable
 from insar_mining.activity.cube.missing import LOOKED_AT, check_missing
-from insar_mining.activity.cube.rasters import NOTHING, CoherenceRaster, Sample, Zero, look, read_window
+from insar_mining.activity.cube.rasters import NOTHING, CoherenceRaster, PixelCounts, Zero, look, read_window
 from insar_mining.activity.cube.scratch import span
 from insar_mining.activity.cube.selection import files_of, leave_out, rasters_of, some
 from insar_mining.activity.cube.together import on_one_grid, one_stack
@@ -209,7 +209,7 @@ class _StackReader:
         values, _ = self._read(chosen, slice(first_row, last_row), slice(first_col, last_col))
         return values[:, within_rows][:, :, within_cols]
 
-    def everything(self) -> tuple[npt.NDArray[np.float32], Sample]:
+    def everything(self) -> tuple[npt.NDArray[np.float32], PixelCounts]:
         """Read the whole stack; the values, and how many of them were changed."""
         whole = slice(0, self._rows.stop - self._rows.start), slice(0, self._cols.stop - self._cols.start)
         values, counts = self._read(self._rasters, *whole)
@@ -218,7 +218,7 @@ class _StackReader:
 
     def _read(
         self, rasters: Sequence[CoherenceRaster], rows: slice, cols: slice
-    ) -> tuple[npt.NDArray[np.float32], Sample]:
+    ) -> tuple[npt.NDArray[np.float32], PixelCounts]:
         """Read a rectangle of some rasters, several at a time, each into its place."""
         values = np.empty((len(rasters), rows.stop - rows.start, cols.stop - cols.start), np.float32)
         if not values.size:
@@ -229,7 +229,7 @@ class _StackReader:
         )
         outside = None if self._mask is None else ~self._mask[rows, cols]
 
-        def read(number: int) -> Sample:
+        def read(number: int) -> PixelCounts:
             values[number], counts = read_window(rasters[number], *of_file)
             if outside is not None:
                 values[number][outside] = np.nan
@@ -339,7 +339,7 @@ def _report_short_rasters(rasters: Sequence[CoherenceRaster], rows: slice, cols:
         )
 
 
-def _look_at_all(rasters: Sequence[CoherenceRaster], rows: slice, cols: slice) -> Sample:
+def _look_at_all(rasters: Sequence[CoherenceRaster], rows: slice, cols: slice) -> PixelCounts:
     """Check a sample of every raster; report and return what was changed in it."""
     counts = sum((look(raster, rows, cols) for raster in rasters), NOTHING)
     _report(counts)
@@ -364,7 +364,7 @@ def _check_scale(values: npt.NDArray[np.float32], rasters: Sequence[CoherenceRas
         )
 
 
-def _report(counts: Sample) -> None:
+def _report(counts: PixelCounts) -> None:
     """Report exact zeros taken for nodata; warn of values that were clipped, refuse many of them.
 
     Raises

@@ -38,7 +38,7 @@ from insar_mining.coherence.builtin.layers import (
 from insar_mining.coherence.builtin.mapbands import MAP_BANDS, map_bands
 from insar_mining.coherence.plan.bursts import burst_cuts
 from insar_mining.coherence.plan.matching import BurstPair
-from insar_mining.coherence.plan.model import ALGORITHM, Acquisition, CoherencePlan, Progress
+from insar_mining.coherence.plan.model import ALGORITHM, CoherencePlan, PlannedScene, Progress
 from insar_mining.coherence.plan.product import Layers
 from insar_mining.coherence.plan.recipe import BIAS_BANDS
 from insar_mining.errors import PartialDemWarning
@@ -76,7 +76,7 @@ class BuiltinEngine:
     def __init__(self, cache: ArrayCache | None = None, threads: int | None = None) -> None:
         self._cache = cache
         self._threads = threads
-        self._products: dict[Acquisition, Product] = {}
+        self._products: dict[PlannedScene, Product] = {}
         self._scene: Scene | None = None
         self._shifts: dict[tuple[object, ...], Shift] = {}
         self._known_looks: dict[tuple[object, ...], dict[str, str]] = {}
@@ -116,7 +116,7 @@ class BuiltinEngine:
             self._scene = Scene(key, product, plan.polarisation, swaths, burst_cuts(list(swaths.values())), dem, look)
         return self._scene
 
-    def _product(self, acquisition: Acquisition) -> Product:
+    def _product(self, acquisition: PlannedScene) -> Product:
         if acquisition not in self._products:
             self._products[acquisition] = acquisition.open()
         return self._products[acquisition]
@@ -210,7 +210,7 @@ class BuiltinEngine:
         return relief.knowing(self._cache.get(key, shape, np.float64, lambda: blocks))
 
     def _date(
-        self, date: Acquisition, index: int, relief: Relief, stack: Side, shift: Shift | None, plan: CoherencePlan
+        self, date: PlannedScene, index: int, relief: Relief, stack: Side, shift: Shift | None, plan: CoherencePlan
     ) -> DateLines:
         """Resample one date to the stack geometry: unchanged, from the cache, or block by block."""
         if date.identity == plan.scenes.stack_reference.identity and index == stack.burst_index:

@@ -25,8 +25,8 @@ from insar_mining.coherence.plan.bursts import burst_cuts
 from insar_mining.coherence.plan.matching import BurstPair, bursts_over, match_bursts
 from insar_mining.coherence.plan.recipe import Recipe
 from insar_mining.coherence.plan.recipe import Window as Window
-from insar_mining.coherence.plan.values import Acquisition as Acquisition
 from insar_mining.coherence.plan.values import Elevation, Estimation, PairGeometry, PlanScenes
+from insar_mining.coherence.plan.values import PlannedScene as PlannedScene
 from insar_mining.display import table_html
 from insar_mining.errors import (
     CoverageError,
@@ -306,9 +306,9 @@ def make_plan(
     )
     return CoherencePlan(
         scenes=PlanScenes(
-            reference=Acquisition.of(first, first_orbit),
-            secondary=Acquisition.of(second, second_orbit),
-            stack_reference=Acquisition.of(stack, stack_orbit),
+            reference=PlannedScene.of(first, first_orbit),
+            secondary=PlannedScene.of(second, second_orbit),
+            stack_reference=PlannedScene.of(stack, stack_orbit),
             polarisation=polarisation,
             relative_orbit=first.relative_orbit,
             direction=first.direction,

@@ -13,7 +13,7 @@ from insar_mining.sentinel1.product import Product, open_product, with_orbit
 
 
 @dataclass(frozen=True)
-class Acquisition:
+class PlannedScene:
     """Describe one date of a plan: its product and orbit file, and what identifies the two.
 
     Attributes
@@ -43,7 +43,7 @@ class Acquisition:
     start: str | None = None
 
     @classmethod
-    def of(cls, product: Product, orbit: Path | None) -> Acquisition:
+    def of(cls, product: Product, orbit: Path | None) -> PlannedScene:
         """Describe an opened product and the orbit file whose state vectors it has."""
         return cls(
             path=product.path,
@@ -75,9 +75,9 @@ class Acquisition:
 class PlanScenes:
     """Name the acquisitions of a plan, which are of one track; the reference is earlier than the secondary."""
 
-    reference: Acquisition
-    secondary: Acquisition
-    stack_reference: Acquisition
+    reference: PlannedScene
+    secondary: PlannedScene
+    stack_reference: PlannedScene
     polarisation: str
     relative_orbit: int | None
     direction: str
@@ -93,7 +93,7 @@ class PlanScenes:
         return self.reference.day, self.secondary.day
 
     @property
-    def all(self) -> tuple[Acquisition, Acquisition, Acquisition]:
+    def all(self) -> tuple[PlannedScene, PlannedScene, PlannedScene]:
         """Reference, secondary and stack reference."""
         return self.reference, self.secondary, self.stack_reference
 

@@ -155,7 +155,7 @@ def _parameter(name: str, entry: Mapping[str, Any], version: int) -> Parameter:
 
 
 @dataclass(frozen=True)
-class Finding:
+class GraphFault:
     """Hold one fault of a graph: the node and the line (from 1) where it is, and what it is."""
 
     node: str
@@ -211,7 +211,7 @@ def _text(element: Element) -> str:
 
 def check_graph(
     text: str | bytes, version: int, *, placeholders: bool = False, complete: bool = False
-) -> list[Finding]:
+) -> list[GraphFault]:
     """Return the faults of a graph, in the order of its lines; an empty list if SNAP can run it.
 
     Checked are: XML and version, unique nodes, known operators and parameters, value
@@ -236,50 +236,50 @@ def check_graph(
     try:
         root = parse(text)
     except expat.ExpatError as error:
-        return [Finding("", error.lineno, f"not well-formed XML: {expat.ErrorString(error.code)}")]
+        return [GraphFault("", error.lineno, f"not well-formed XML: {expat.ErrorString(error.code)}")]
     if root.tag != "graph":
-        return [Finding("", _line(root), f"the root is <{root.tag}>, SNAP expects <graph>")]
+        return [GraphFault("", _line(root), f"the root is <{root.tag}>, SNAP expects <graph>")]
     findings = list(_head(root))
     nodes = root.findall("node")
     if not nodes:
-        findings.append(Finding("", _line(root), "the graph has no <node>"))
+        findings.append(GraphFault("", _line(root), "the graph has no <node>"))
     for node in nodes:
         findings += _node(node, known, rules)
     findings += _wiring(nodes, known)
     return sorted(findings, key=lambda finding: finding.line)
 
 
-def _head(root: Element) -> Iterator[Finding]:
+def _head(root: Element) -> Iterator[GraphFault]:
     version = root.find("version")
     if version is None or _text(version) != "1.0":
         line = _line(root) if version is None else _line(version)
-        yield Finding("", line, "<version> must be exactly 1.0")
+        yield GraphFault("", line, "<version> must be exactly 1.0")
     if not root.get("id"):
-        yield Finding("", _line(root), "the graph has no id")
+        yield GraphFault("", _line(root), "the graph has no id")
     for child in root:
         if child.tag not in ("version", "node", "header", "applicationData"):
-            yield Finding("", _line(child), f"unknown element <{child.tag}>; a graph holds <version> and <node>")
+            yield GraphFault("", _line(child), f"unknown element <{child.tag}>; a graph holds <version> and <node>")
 
 
 def _name(node: Element) -> str:
     return node.get("id", "")
 
 
-def _node(node: Element, known: Catalogue, rules: Rules) -> Iterator[Finding]:
+def _node(node: Element, known: Catalogue, rules: Rules) -> Iterator[GraphFault]:
     name = _name(node)
     if not name:
-        yield Finding("", _line(node), "a node has no id")
+        yield GraphFault("", _line(node), "a node has no id")
     for child in node:
         if child.tag not in ("operator", "sources", "parameters"):
-            yield Finding(name, _line(child), f"unknown element <{child.tag}>{_suggest(child.tag, _PARTS)}")
+            yield GraphFault(name, _line(child), f"unknown element <{child.tag}>{_suggest(child.tag, _PARTS)}")
     alias = node.find("operator")
     if alias is None or not _text(alias):
-        yield Finding(name, _line(node), "no <operator>")
+        yield GraphFault(name, _line(node), "no <operator>")
         return
     operator = known.operators.get(_text(alias))
     if operator is None:
         near = _suggest(_text(alias), known.operators)
-        yield Finding(name, _line(alias), f"SNAP {known.version} has no operator {_text(alias)!r}{near}")
+        yield GraphFault(name, _line(alias), f"SNAP {known.version} has no operator {_text(alias)!r}{near}")
         return
     parameters = node.find("parameters")
     yield from _parameters(name, _line(node), parameters, operator, known, rules)
@@ -290,18 +290,18 @@ _PARTS = ("operator", "sources", "parameters")
 
 def _parameters(
     name: str, line: int, parameters: Element | None, operator: Operator, known: Catalogue, rules: Rules
-) -> Iterator[Finding]:
+) -> Iterator[GraphFault]:
     given = [] if parameters is None else [p for p in parameters if _counts(p, known.version)]
     for tag, times in Counter(p.tag for p in given).items():
         if times > 1:
             second = [p for p in given if p.tag == tag][1]
-            yield Finding(name, _line(second), f"{tag} is given {times} times")
+            yield GraphFault(name, _line(second), f"{tag} is given {times} times")
     for element in given:
         parameter = operator.parameters.get(element.tag)
         if parameter is None:
             near = _suggest(element.tag, operator.parameters)
             newer = _since(operator.name, element.tag, known.version)
-            yield Finding(
+            yield GraphFault(
                 name,
                 _line(element),
                 f"{operator.name} of SNAP {known.version} has no parameter {element.tag!r}{newer or near}",
@@ -314,9 +314,9 @@ def _parameters(
         if parameter.name in present:
             continue
         if parameter.required:
-            yield Finding(name, where, f"{operator.name} needs {parameter.name}")
+            yield GraphFault(name, where, f"{operator.name} needs {parameter.name}")
         elif rules.complete and parameter.default is not None:
-            yield Finding(name, where, f"{parameter.name} is not written out (default {parameter.default!r})")
+            yield GraphFault(name, where, f"{parameter.name} is not written out (default {parameter.default!r})")
     yield from _elevation(name, given, known)
 
 
@@ -335,19 +335,21 @@ def _since(operator: str, parameter: str, version: int) -> str:
     return ""
 
 
-def _value(name: str, element: Element, parameter: Parameter, rules: Rules) -> Iterator[Finding]:
+def _value(name: str, element: Element, parameter: Parameter, rules: Rules) -> Iterator[GraphFault]:
     if parameter.fields:
         for item in element:
             for part in item:
                 if part.tag not in parameter.fields:
                     near = _suggest(part.tag, parameter.fields)
-                    yield Finding(name, _line(part), f"{element.tag} has no field {part.tag!r}{near}")
+                    yield GraphFault(name, _line(part), f"{element.tag} has no field {part.tag!r}{near}")
         return
     text = _text(element)
     if PLACEHOLDER.search(text) and rules.placeholders:
         return
     if "$" in text:
-        yield Finding(name, _line(element), f"{element.tag} is {text!r}: SNAP would take what follows $ for a variable")
+        yield GraphFault(
+            name, _line(element), f"{element.tag} is {text!r}: SNAP would take what follows $ for a variable"
+        )
         return
     if not text:
         return
@@ -355,7 +357,7 @@ def _value(name: str, element: Element, parameter: Parameter, rules: Rules) -> I
     for value in values:
         fault = _fault(value, parameter)
         if fault:
-            yield Finding(name, _line(element), f"{element.tag} is {value!r}: {fault}")
+            yield GraphFault(name, _line(element), f"{element.tag} is {value!r}: {fault}")
 
 
 def _fault(value: str, parameter: Parameter) -> str:
@@ -388,31 +390,31 @@ def _inside(number: float, interval: str) -> bool:
     return above and below
 
 
-def _elevation(name: str, given: list[Element], known: Catalogue) -> Iterator[Finding]:
+def _elevation(name: str, given: list[Element], known: Catalogue) -> Iterator[GraphFault]:
     values = {p.tag: p for p in given}
     dem, file = values.get("demName"), values.get("externalDEMFile")
     if dem is None or PLACEHOLDER.search(_text(dem)):
         return
     if not known.knows_dem(_text(dem)):
         near = _suggest(_text(dem), known.dem_names)
-        yield Finding(name, _line(dem), f"demName is {_text(dem)!r}, which SNAP does not know{near}")
+        yield GraphFault(name, _line(dem), f"demName is {_text(dem)!r}, which SNAP does not know{near}")
     has_file = file is not None and bool(_text(file))
     if has_file and EXTERNAL_DEM not in _text(dem):
-        yield Finding(
+        yield GraphFault(
             name,
             _line(dem),
             f"externalDEMFile is given but demName is {_text(dem)!r}: Terrain-Correction would ignore the file; "
             f"write {EXTERNAL_DEM}",
         )
     if EXTERNAL_DEM in _text(dem) and not has_file:
-        yield Finding(name, _line(dem), f"demName is {EXTERNAL_DEM} and externalDEMFile is not given")
+        yield GraphFault(name, _line(dem), f"demName is {EXTERNAL_DEM} and externalDEMFile is not given")
 
 
-def _wiring(nodes: list[Element], known: Catalogue) -> Iterator[Finding]:
+def _wiring(nodes: list[Element], known: Catalogue) -> Iterator[GraphFault]:
     names = [_name(node) for node in nodes]
     for node, count in ((n, Counter(names)[_name(n)]) for n in nodes):
         if count > 1:
-            yield Finding(_name(node), _line(node), f"the id {_name(node)!r} is used by {count} nodes")
+            yield GraphFault(_name(node), _line(node), f"the id {_name(node)!r} is used by {count} nodes")
     reads = {}
     for node in nodes:
         sources = node.find("sources")
@@ -424,45 +426,49 @@ def _wiring(nodes: list[Element], known: Catalogue) -> Iterator[Finding]:
     sinks = [node for node in nodes if _name(node) not in used]
     for node in sinks:
         if node.findtext("operator") != "Write":
-            yield Finding(_name(node), _line(node), "dangling: no node reads it, and it is no Write")
+            yield GraphFault(_name(node), _line(node), "dangling: no node reads it, and it is no Write")
     writes = [node for node in nodes if node.findtext("operator") == "Write"]
     for node in writes[1:]:
-        yield Finding(_name(node), _line(node), f"a second Write (the first is {_name(writes[0])}); one sink per graph")
+        yield GraphFault(
+            _name(node), _line(node), f"a second Write (the first is {_name(writes[0])}); one sink per graph"
+        )
     if nodes and not writes:
-        yield Finding("", _line(nodes[-1]), "the graph has no Write node, so its result would go to ./target.dim")
+        yield GraphFault("", _line(nodes[-1]), "the graph has no Write node, so its result would go to ./target.dim")
 
 
-def _sources(node: Element, elements: list[Element], known: Catalogue, names: list[str]) -> Iterator[Finding]:
+def _sources(node: Element, elements: list[Element], known: Catalogue, names: list[str]) -> Iterator[GraphFault]:
     name = _name(node)
     operator = known.operators.get(node.findtext("operator", "").strip())
     for tag, times in Counter(e.tag for e in elements).items():
         if times > 1:
-            yield Finding(name, _line(elements[0]), f"{times} sources are called {tag}; number them {tag}.1, {tag}.2")
+            yield GraphFault(
+                name, _line(elements[0]), f"{times} sources are called {tag}; number them {tag}.1, {tag}.2"
+            )
     for element in elements:
         target = element.get("refid")
         if not target:
-            yield Finding(name, _line(element), f"<{element.tag}> has no refid")
+            yield GraphFault(name, _line(element), f"<{element.tag}> has no refid")
         elif target not in names:
-            yield Finding(name, _line(element), f"reads from {target!r}, which is no node{_suggest(target, names)}")
+            yield GraphFault(name, _line(element), f"reads from {target!r}, which is no node{_suggest(target, names)}")
         match = SOURCE.fullmatch(element.tag)
         if operator is not None and (
             match is None or match["element"] not in {"sourceProduct", "source", operator.source_element}
         ):
-            yield Finding(name, _line(element), f"<{element.tag}> is no source; write <sourceProduct refid=.../>")
+            yield GraphFault(name, _line(element), f"<{element.tag}> is no source; write <sourceProduct refid=.../>")
     if operator is None:
         return
     if operator.source_element is None:
         if elements:
-            yield Finding(name, _line(elements[0]), f"{operator.name} takes no source")
+            yield GraphFault(name, _line(elements[0]), f"{operator.name} takes no source")
     elif not elements:
-        yield Finding(name, _line(node), f"{operator.name} has no source")
+        yield GraphFault(name, _line(node), f"{operator.name} has no source")
     elif operator.name in NEEDS_TWO and len(elements) < 2:
-        yield Finding(name, _line(elements[0]), f"{operator.name} needs two sources or more, it has {len(elements)}")
+        yield GraphFault(name, _line(elements[0]), f"{operator.name} needs two sources or more, it has {len(elements)}")
     elif not operator.many and len(elements) > 1:
-        yield Finding(name, _line(elements[1]), f"{operator.name} takes one source, it has {len(elements)}")
+        yield GraphFault(name, _line(elements[1]), f"{operator.name} takes one source, it has {len(elements)}")
 
 
-def _circles(nodes: list[Element], reads: dict[str, list[str]]) -> Iterator[Finding]:
+def _circles(nodes: list[Element], reads: dict[str, list[str]]) -> Iterator[GraphFault]:
     for node in nodes:
         reached: set[str] = set()
         ahead = list(reads[_name(node)])
@@ -472,7 +478,7 @@ def _circles(nodes: list[Element], reads: dict[str, list[str]]) -> Iterator[Find
                 reached.add(source)
                 ahead += reads.get(source, [])
         if _name(node) in reached:
-            yield Finding(_name(node), _line(node), "reads from itself, by way of its sources")
+            yield GraphFault(_name(node), _line(node), "reads from itself, by way of its sources")
 
 
 def _suggest(word: str, known: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from shapely.geometry import box
 
 from insar_mining.arrays import Float32Array
-from insar_mining.coherence.plan.model import Acquisition, CoherencePlan, Progress
+from insar_mining.coherence.plan.model import CoherencePlan, PlannedScene, Progress
 from insar_mining.coherence.plan.product import Layers
 from insar_mining.coherence.snap.check import parse
 from insar_mining.coherence.snap.dimap import (
@@ -224,7 +224,7 @@ class Chain:
 
     def _source(self, side: str) -> Path:
         """Make a product reachable under a plain name, and lay its orbit file out."""
-        date: Acquisition = getattr(self.plan.scenes, side)
+        date: PlannedScene = getattr(self.plan.scenes, side)
         self._orbits[side] = None if date.orbit is None else lay_orbit(date.orbit, self.work.real / "userdir")
         if date.path.suffix.lower() == ".zip":
             return self.work.link(date.path, f"{date.scene}.zip")

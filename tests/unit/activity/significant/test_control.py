@@ -25,9 +25,9 @@ from insar_mining.simulate.control_rows import (
     without_surroundings,
     worked_mine,
 )
-from insar_mining.simulate.worlds import World
+from insar_mining.simulate.worlds import KnownStack
 
-Measured = tuple[World, pd.Series]
+Measured = tuple[KnownStack, pd.Series]
 
 
 @pytest.fixture(autouse=True)

@@ -11,16 +11,16 @@ from insar_mining.activity.significant.settled import Cover, Evidence, cover_fro
 from insar_mining.activity.significant.significance import significant_activity
 from insar_mining.activity.significant.states import State
 from insar_mining.simulate.control_rows import circles
-from insar_mining.simulate.worlds import Work, World, simulate_world
+from insar_mining.simulate.worlds import KnownStack, WorkedGround, simulate_world
 
 PAIRS = 12
 ZONE_M2 = np.pi * (10 * 20.0) ** 2
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
+def world() -> KnownStack:
     """A zone that is always worked, and woods inside and outside."""
-    work = Work(circles([(30, 30)], 10.0), np.ones((PAIRS, 1), np.bool_), 0.05)
+    work = WorkedGround(circles([(30, 30)], 10.0), np.ones((PAIRS, 1), np.bool_), 0.05)
     return simulate_world(np.random.default_rng(8), shares={"forest": 0.15}, work=work, pairs=PAIRS)
 
 
@@ -31,7 +31,7 @@ def found_with(coh: xr.DataArray, natural: np.ndarray, bare: np.ndarray) -> tupl
     return found.states.values[0], row
 
 
-def test_a_mask_takes_woods_from_the_upper_bound_and_puts_bare_ground_into_the_lower_one(world: World) -> None:
+def test_a_mask_takes_woods_from_the_upper_bound_and_puts_bare_ground_into_the_lower_one(world: KnownStack) -> None:
     coh = world.coh
     centre = np.hypot(*(np.mgrid[: coh.sizes["y"], : coh.sizes["x"]] - np.array(coh.shape[1:])[:, None, None] / 2))
     zone = centre < 10
@@ -47,7 +47,7 @@ def test_a_mask_takes_woods_from_the_upper_bound_and_puts_bare_ground_into_the_l
     assert "MASK" in row["flags"]
 
 
-def test_sources_that_contradict_each_other_leave_the_cover_unknown(world: World) -> None:
+def test_sources_that_contradict_each_other_leave_the_cover_unknown(world: KnownStack) -> None:
     shape = world.coh.shape[1:]
     left, right = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
     left[:, :40], right[:, 20:] = True, True
