@@ -180,6 +180,7 @@ def explain(
         answer |= {
             "error": record.error,
             "lost": list(record.lost),
+            "planned_seconds": None if task is None else task.seconds,
             "measured": record.measured,
             "finished": record.finished,
         }
@@ -331,7 +332,8 @@ def _print_plan(made: Portfolio, speech: Speech, *, as_json: bool) -> None:
     )
     print_text(
         f"{totals['burst_files']} burst files, {totals['download_bytes'] / 1e9:,.2f} GB; "
-        f"{totals['disk_bytes'] / 1e9:,.2f} GB on the disk"
+        f"{totals['disk_bytes'] / 1e9:,.2f} GB on the disk in the end, {totals['disk_bytes_keep_none'] / 1e9:,.2f} GB "
+        "with --keep none"
     )
     print_text(f"{totals['core_hours']:,.2f} core-hours, by {totals['costs_from']}; plan: {made.folder}")
     for row in made.mines:

@@ -57,6 +57,16 @@ class View:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class Files:
+    """Files of the archive: images and their bytes, and how many of metadata and orbits belong to them."""
+
+    images: int = 0
+    bytes: int = 0
+    metadata: int = 0
+    orbits: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class Seen:
     """Hold views of all mines, and the records behind them."""
@@ -66,17 +76,25 @@ class Seen:
     local: bool = False
     _sizes: dict[str, int] = field(default_factory=dict)
 
-    def files_of(self, rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
-        """Count the image files that some mines need, each once, and their bytes; none of local scenes."""
+    def files_of(self, rows: Sequence[Mapping[str, Any]]) -> Files:
+        """Count the files that some mines need, each once; none of local scenes."""
         if self.local:
-            return 0, 0
+            return Files()
         used = {
             scene
             for row, view in zip(rows, [v for v in self.views if not v.problem], strict=True)
             for scene in view.scenes
         }
         chosen = self.records[self.records["scene"].isin(used)]
-        return len(chosen), int(chosen["bytes"].astype("Float64").fillna(BURST_BYTES).sum())
+        size = int(chosen["bytes"].astype("Float64").fillna(BURST_BYTES).sum())
+        burst = chosen[chosen["kind"] == "burst"]  # whole scenes hold their metadata
+        days = chosen["start"].to_numpy().astype("datetime64[D]").astype(str)
+        return Files(
+            images=len(chosen),
+            bytes=size,
+            metadata=len(set(zip(burst["source_scene"], burst["polarisations"], strict=True))),
+            orbits=len(set(zip(chosen["platform"], days, strict=True))),
+        )
 
 
 @dataclass(frozen=True)

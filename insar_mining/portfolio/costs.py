@@ -1,62 +1,24 @@
-"""What a portfolio costs: bytes, hours and disk, from its bursts, dates and pairs."""
+"""What mines cost that are only known by their outlines: bytes, hours and disk of the world."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from statistics import median
+from dataclasses import dataclass
 
 import numpy as np
 import shapely
 
 from insar_mining.arrays import FloatArray
+from insar_mining.portfolio.cost_model import METADATA_BYTES, CostModel, Size
 from insar_mining.portfolio.footprints import PortfolioMine
-from insar_mining.portfolio.ledger import Ledger, Task
 
 BURST_BYTES = 137_000_000  # mean of VV burst files of 2021 to 2023 (127.9 to 147 MB) in ASF's catalogue
-METADATA_BYTES = 5_000_000
 DATES_A_YEAR = 30
 BURST_HEIGHT_KM, BURST_WIDTH_KM = 20.0, 85.0
 KM_PER_DEGREE = 111.32
 MAP_BYTES_PER_CELL = 4.0 * (1 + 1 / 3 + 1)  # the GeoTIFF with its overviews, and the cube
 
-LEAST_MEASURED = 3  # tasks from which a ledger's own times are taken
-
-
-@dataclass(frozen=True)
-class CostModel:
-    """Hold seconds of a mine on one process of one thread, measured by benchmarks/bench_portfolio.py.
-
-    ``seconds = start + date * dates + pair * pairs + megacell_pair * cells / 1e6 * pairs``
-    """
-
-    start: float = 6.0
-    date: float = 0.20
-    pair: float = 0.15
-    megacell_pair: float = 0.9
-    measured_on: int = 0
-
-    def seconds(self, dates: int, pairs: int, cells: float) -> float:
-        """Return the seconds of one mine."""
-        return self.start + self.date * dates + (self.pair + self.megacell_pair * cells / 1e6) * pairs
-
-    def times(self, factor: float, tasks: int) -> CostModel:
-        """Return the model of a machine that is slower by a factor."""
-        values = {name: getattr(self, name) * factor for name in ("start", "date", "pair", "megacell_pair")}
-        return replace(self, **values, measured_on=tasks)
-
-
-def calibrated(ledger: Ledger, tasks: Sequence[Task]) -> float:
-    """Return measured over planned seconds of a ledger's finished tasks, their median; 1 with fewer than three."""
-    ratios = []
-    for task in tasks:
-        record = ledger.record(task.id)
-        if record is None or record.state not in ("done", "partial") or task.seconds <= 0:
-            continue
-        if record.measured and not record.measured.get("maps_kept"):
-            ratios.append(float(record.measured["seconds"]) / task.seconds)
-    return median(ratios) if len(ratios) >= LEAST_MEASURED else 1.0
 
 
 @dataclass(frozen=True)
@@ -127,7 +89,8 @@ def world_cost(
     use = model or CostModel()
     files = round(stacks * dates)
     download = files * (BURST_BYTES + METADATA_BYTES)
-    seconds = float(sum(use.seconds(dates, pairs, cell) for cell in cells))
+    images = round(dates * touched / max(len(mines), 1))
+    seconds = sum(use.seconds(Size(images, pairs, float(cell))) for cell in cells)
     return World(
         mines=len(mines),
         burst_stacks=round(stacks),

@@ -78,7 +78,8 @@ class Record:
     lost : sequence of mappings
         ``what`` was left out and the ``reason``.
     measured : mapping
-        seconds, processor_seconds, peak_bytes, fetched_bytes and steps (seconds of each).
+        seconds, processor_seconds (of the whole process), peak_bytes, steps (seconds of each) and size (images, pairs,
+        cells); of mines fetched_bytes and kept_bytes (dates on the geometry of their stack) too.
     """
 
     task: str

@@ -21,7 +21,7 @@ from insar_mining.pipeline.surroundings import margin_of
 from insar_mining.portfolio import catalogue as catalogues
 from insar_mining.portfolio.assets import join_assets, read_assets
 from insar_mining.portfolio.clusters import DEFAULT_DISTANCE_M
-from insar_mining.portfolio.costs import MAP_BYTES_PER_CELL, METADATA_BYTES, CostModel, calibrated
+from insar_mining.portfolio.cost_model import CostModel, Size, calibrated
 from insar_mining.portfolio.footprints import Footprints, PortfolioMine, mines_of, read_footprints
 from insar_mining.portfolio.ledger import FOLDER as LEDGER
 from insar_mining.portfolio.ledger import FORMAT, Ledger, Task, newer_format
@@ -53,7 +53,8 @@ class Portfolio:
     made_from : mapping
         The file of polygons, its sha256, the distance of clustering, the period.
     totals : mapping
-        mines, tasks, tracks, burst_stacks, burst_files, shared_by, download_bytes, disk_bytes, core_hours.
+        mines, tasks, tracks, burst_stacks, burst_files, shared_by, download_bytes, disk_bytes (in the end, with what
+        was fetched), disk_bytes_keep_none (in the end, with ``--keep none``), core_hours (of processors).
     """
 
     folder: Path
@@ -118,13 +119,14 @@ def plan_portfolio(
         links = join_assets(read_assets(assets), mines)
         write_text(folder / LINKS, csv_text(links))
     record_files = catalogues.write(seen, folder / CATALOGUE)
-    rows, tasks = _rows_and_tasks(mines, footprints, seen, options, record_files)
+    model = calibrated(folder)
+    rows, tasks = _rows_and_tasks(mines, seen, options, record_files, model)
     made_from = {
         "source": str(footprints.source.absolute()), "sha256": footprints.sha256, "distance_m": distance_m,
         "polygons": len(footprints.polygons), "start": str(options.start), "end": str(options.end),
         "scenes": None if options.scenes is None else str(options.scenes),
     }  # fmt: skip
-    made = Portfolio(folder, rows, tasks, made_from, _totals(rows, seen, tasks, folder))
+    made = Portfolio(folder, rows, tasks, made_from, _totals(rows, seen, options, model))
     write_text(folder / OPTIONS, to_yaml(options))
     text = json.dumps(
         {"format": FORMAT, "made_from": made_from, "totals": made.totals, "mines": rows,
@@ -190,37 +192,39 @@ def _check_rows(rows: Any) -> None:
 
 def _rows_and_tasks(
     mines: Sequence[PortfolioMine],
-    footprints: Footprints,
     seen: catalogues.Seen,
     options: RunOptions,
     record_files: Mapping[str, str],
+    model: CostModel,
 ) -> tuple[list[dict[str, Any]], list[Task]]:
     """Describe every mine, and make the tasks of those that can be run."""
-    model, rows, tasks = CostModel(), [], []
+    rows, tasks = [], []
     for number, mine in enumerate(mines):
         view = seen.views[number]
         centre = mine.geometry.representative_point()
-        cells = _cells(mine, options)
+        size = Size(len(view.scenes), view.pairs, _cells(mine, options))
+        seconds, result, kept = model.seconds(size), model.bytes_of_result(size), model.bytes_kept(size)
+        if view.problem:
+            seconds = result = kept = 0.0
         row: dict[str, Any] = {
             "id": mine.id, "name": mine.name, "country": mine.country, "country_share": round(mine.country_share, 4),
             "area_m2": round(mine.area_m2, 1), "lon": round(centre.x, 6), "lat": round(centre.y, 6),
             "polygons": len(mine.members), "classes": {name: round(area) for name, area in mine.classes.items()},
             "track": view.track, "direction": view.direction, "bursts": list(view.bursts), "dates": view.dates,
             "pairs": view.pairs, "bytes": view.bytes, "problem": view.problem,
-            "seconds": round(model.seconds(view.dates, view.pairs, cells), 2) if not view.problem else 0.0,
-            "map_bytes": round(cells * MAP_BYTES_PER_CELL * view.pairs),
+            "seconds": round(seconds, 2), "result_bytes": round(result), "kept_bytes": round(kept),
         }  # fmt: skip
         rows.append(row)
         if not view.problem:
-            tasks.append(
-                _task(mine, view, options, row["seconds"], [record_files[b] for b in view.bursts if b in record_files])
-            )
+            records = [record_files[burst] for burst in view.bursts if burst in record_files]
+            tasks.append(_task(mine, view, options, row["seconds"], {"records": records, "size": size.plain()}))
     return rows, tasks
 
 
 def _task(
-    mine: PortfolioMine, view: catalogues.View, options: RunOptions, seconds: float, records: Sequence[str]
+    mine: PortfolioMine, view: catalogues.View, options: RunOptions, seconds: float, how: Mapping[str, Any]
 ) -> Task:
+    """Describe the run of one mine; the size in `how` is what its costs are learned by."""
     of_mine = options.replace(pairs=options.pairs.replace(relative_orbit=view.track))
     plain = of_mine.model_dump(mode="json", exclude={"mine", "mine_id"})
     decisive = {k: _without(v, NOT_DECISIVE.get(k, ())) if isinstance(v, dict) else v for k, v in plain.items()}
@@ -229,7 +233,7 @@ def _task(
         "options": decisive,
         "scenes": sorted(view.scenes),
     }
-    return Task(f"mine-{mine.id}", inputs, seconds, {"options": plain, "records": list(records)})
+    return Task(f"mine-{mine.id}", inputs, seconds, {"options": plain, **how})
 
 
 def _without(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
@@ -247,14 +251,16 @@ def _cells(mine: PortfolioMine, options: RunOptions) -> float:
 
 
 def _totals(
-    rows: Sequence[Mapping[str, Any]], seen: catalogues.Seen, tasks: Sequence[Task], folder: Path
+    rows: Sequence[Mapping[str, Any]], seen: catalogues.Seen, options: RunOptions, model: CostModel
 ) -> dict[str, Any]:
     """Sum what all mines need, bursts that they share once."""
     run = [row for row in rows if not row["problem"]]
     stacks = {(row["track"], burst) for row in run for burst in row["bursts"]}
-    factor = calibrated(Ledger(folder), tasks)
-    files, size = seen.files_of(run)
-    maps = sum(int(row["map_bytes"]) for row in run)
+    files = seen.files_of(run)
+    orbits = files.orbits * model.orbit_bytes if options.archive.orbit_files and not options.coherence.orbits else 0.0
+    beside = orbits + (len(run) * model.elevation_bytes if options.dem is None else 0.0)
+    download = files.bytes + files.metadata * model.metadata_bytes + beside
+    results, kept = (sum(int(row[name]) for row in run) for name in ("result_bytes", "kept_bytes"))
     return {
         "mines": len(rows),
         "to_run": len(run),
@@ -262,13 +268,14 @@ def _totals(
         "tracks": len({(row["track"], row["direction"]) for row in run}),
         "burst_stacks": len(stacks),
         "shared_by": round(sum(len(row["bursts"]) for row in run) / max(len(stacks), 1), 3),
-        "burst_files": files,
-        "download_bytes": size + files * METADATA_BYTES,
-        "disk_bytes": size + files * METADATA_BYTES + maps,
-        "core_hours": round(sum(float(row["seconds"]) for row in run) * factor / 3600, 4),
-        "costs_from": "the constants of the package"
-        if factor == 1
-        else f"finished mines of this ledger ({factor:.2f} times)",
+        "burst_files": files.images,
+        "download_bytes": round(download),
+        "disk_bytes": round(download + results + kept),
+        "disk_bytes_keep_none": round(beside + results),
+        "core_hours": round(sum(float(row["seconds"]) for row in run) / 3600, 4),
+        "costs_from": f"{model.measured_on} finished mines of this ledger"
+        if model.measured_on
+        else "the constants of the package",
     }
 
 

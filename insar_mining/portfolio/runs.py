@@ -52,11 +52,18 @@ def run_mine(
     base = Network() if network is None else network()
     store = stores.Store(folder / stores.FOLDER, attempt or str(os.getpid()), base.login)
     records = None if options.scenes is not None else _records(folder, task.how["records"])
+    kept = out / MAPS / DATES
     result = run(mine, out=out, options=options, network=store.network(base, records), progress=steps)
+    measured = {
+        "pairs": len(result.scenes),
+        "maps_kept": result.kept_maps,
+        "fetched_bytes": sum(store.fetched.values()),
+        "kept_bytes": sum(path.stat().st_size for path in kept.glob("*.npy")) if kept.is_dir() else 0,
+    }
     if keep == "none":
         drop_pixels(out)
     lost = [{"what": what, "reason": _plain_reason(reason)} for what, reason in sorted(store.lost.items())]
-    return Finished(out, lost, (ARCHIVE,), {"pairs": len(result.scenes), "maps_kept": result.kept_maps})
+    return Finished(out, lost, (ARCHIVE,), measured)
 
 
 def drop_pixels(out: Path) -> None:

@@ -50,12 +50,15 @@ class Store:
         Called with the number of connections when something is to be fetched that needs an account.
     lost : dict of str to str
         Filled on the way: products and orbits that could not be had, and why.
+    fetched : dict of str to int
+        Filled on the way: bytes that were fetched, by file or kind of file.
     """
 
     folder: Path
     attempt: str
     login: Callable[[int], requests.Session] = open_session
     lost: dict[str, str] = dataclasses.field(default_factory=dict, compare=False)
+    fetched: dict[str, int] = dataclasses.field(default_factory=dict, compare=False)
 
     def network(self, base: Network, records: gpd.GeoDataFrame | None) -> Network:
         """Return a network that takes from the store what is there, and puts there what it fetches."""
@@ -78,6 +81,7 @@ class Store:
                 session = self.login(how["limits"].connections)
             outcomes = fetch_files(_once(tried), products, session, **how)
             fetched = {outcome.item.name: outcome for outcome in outcomes}
+            self.fetched.update({name: outcome.fetched_bytes for name, outcome in fetched.items()})
             for name, outcome in fetched.items():
                 if outcome.path is None and not outcome.refused:
                     write_text(
@@ -103,7 +107,7 @@ class Store:
         orbits = self.folder / "orbits"
         found, missing = find_orbits(products, orbits, session=None, **how)
         if missing and session is not None:
-            with self.locked("orbits"):
+            with self.locked("orbits"), self._counted("orbits", orbits):
                 more, missing = find_orbits(list(missing), orbits, session=session, **how)
             found |= more
         self.lost.update({path.name: reason for path, reason in missing.items()})
@@ -111,7 +115,7 @@ class Store:
 
     def elevation(self, bounds: Any, cache: Path | str, session: requests.Session, **how: Any) -> Path:
         """Fetch an elevation model by way of the store's tiles; one process at a time."""
-        with self.locked("elevation"):
+        with self.locked("elevation"), self._counted("elevation", self.folder / "dem"):
             return fetch_dem(bounds, self.folder / "dem", session, **how)
 
     @contextmanager
@@ -125,6 +129,13 @@ class Store:
                 handle = held.enter_context((folder / key).open("a"))
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+    @contextmanager
+    def _counted(self, what: str, folder: Path) -> Iterator[None]:
+        """Count by how much a locked folder grows."""
+        before = _bytes_in(folder)
+        yield
+        self.fetched[what] = self.fetched.get(what, 0) + _bytes_in(folder) - before
 
     def _failure_path(self, name: str) -> Path:
         return self.folder / "products" / f"{name}.failed.json"
@@ -162,6 +173,10 @@ class Recorded:
         named = {key: str(value) for key, value in how.items() if key != "session" and value is not None}
         chosen.attrs = {"query": {**named, "start": str(start), "end": str(end)}}
         return chosen
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("[!.]*") if path.is_file()) if folder.is_dir() else 0
 
 
 def _once(items: Sequence[Item]) -> list[Item]:

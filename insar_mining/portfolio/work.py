@@ -148,6 +148,8 @@ def _run(task: Task, ledger: Ledger, job: Job) -> tuple[Record, OSError | None]:
         ),
         "process": f"{os.getpid()} on {platform.node()}",
     }
+    if "size" in task.how:
+        measured["size"] = task.how["size"]
     record = Record(
         task=task.id,
         identity=task.identity,

@@ -28,6 +28,7 @@ from insar_mining.portfolio.plan import Portfolio, plan_portfolio
 from tests.end_to_end import many, mirror
 
 ROOT = Path(__file__).parents[2]
+PLACES = ("mines", "store")
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # dask's at its end, and those of short series
 
@@ -146,6 +147,30 @@ def test_dask_and_shards(world: World, serial: Serial, archive: many.Archive, tm
             execute(shard_of(made.tasks, f"{number}/4"), made.folder, job(archive), None, lambda *_: None)
         assert many.files_of(made.folder) == serial.files
         assert archive.asked == serial.asked
+
+
+def test_planned_costs(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After some mines a plan tells what all of them take: bytes, disk and processor time within 20 %."""
+    monkeypatch.setattr(result, "write_report", lambda path, content: write_text(path, "a page"))
+    with many.served(world.held) as archive:
+        made = world.plan(tmp_path / "portfolio", archive)
+        some = len(made.tasks) // 2 + 1
+        execute(made.tasks[:some], made.folder, job(archive), None, lambda *_: None)
+        made = world.plan(tmp_path / "portfolio", archive)
+        execute(made.tasks, made.folder, job(archive), None, lambda *_: None)
+    assert made.totals["costs_from"].startswith(f"{some} finished mines")
+    measured = [record.measured for task in made.tasks if (record := made.ledger.record(task.id))]
+    # of the first mine kernels may be compiled; a few mines on a busy machine differ more than many
+    taken = sum(one["processor_seconds"] for one in measured[1:])
+    planned = sum(task.seconds for task in made.tasks[1:])
+    assert planned == pytest.approx(taken, rel=0.2 if world.in_full else 0.4)
+    assert made.totals["download_bytes"] == pytest.approx(sum(one["fetched_bytes"] for one in measured), rel=0.2)
+    # notes beside files, and locks, are nothing beside real files, and a tenth of these tiny ones
+    files = [path for path in made.folder.rglob("*") if path.is_file() and path.parts[len(made.folder.parts)] in PLACES
+             and "archive" not in path.parts and not path.name.startswith(".")]  # fmt: skip
+    assert made.totals["disk_bytes"] == pytest.approx(sum(path.stat().st_size for path in files), rel=0.2)
+    stays = [path.stat().st_size for path in files if not {"products", ".dates"} & set(path.parts)]
+    assert made.totals["disk_bytes_keep_none"] == pytest.approx(sum(stays), rel=0.2)
 
 
 def test_killed_while_it_works(

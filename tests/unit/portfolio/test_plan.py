@@ -21,7 +21,8 @@ from insar_mining.options.models import RunOptions
 from insar_mining.portfolio import catalogue
 from insar_mining.portfolio.assets import join_assets, read_assets
 from insar_mining.portfolio.catalogue import pairs_expected, seen_by
-from insar_mining.portfolio.costs import BURST_BYTES, METADATA_BYTES, world_cost
+from insar_mining.portfolio.cost_model import METADATA_BYTES, CostModel
+from insar_mining.portfolio.costs import BURST_BYTES, world_cost
 from insar_mining.portfolio.footprints import areas_m2, mines_of, read_footprints
 from insar_mining.portfolio.plan import open_portfolio, plan_portfolio
 from insar_mining.portfolio.report import country_sums, trend, write_portfolio_report
@@ -183,7 +184,10 @@ def test_a_plan_and_its_totals(tmp_path: Path) -> None:
     made = plan_portfolio(source, tmp_path / "out", OPTIONS, catalogue=tmp_path / "records.geojson")
     totals = made.totals
     assert (totals["mines"], totals["to_run"], totals["burst_stacks"], totals["shared_by"]) == (3, 2, 1, 2.0)
-    assert totals["download_bytes"] == 5 * (BURST_BYTES + METADATA_BYTES)  # both mines need the same five files
+    # both mines need the same five files and orbits, and an elevation model of its own each
+    model = CostModel()
+    beside = 5 * model.orbit_bytes + 2 * model.elevation_bytes
+    assert totals["download_bytes"] == 5 * (BURST_BYTES + METADATA_BYTES) + beside
     again = open_portfolio(tmp_path / "out")
     assert [task.identity for task in again.tasks] == [task.identity for task in made.tasks]
     listed = pd.read_csv(tmp_path / "out" / "polygons.csv")
