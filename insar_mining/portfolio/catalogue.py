@@ -59,7 +59,7 @@ class View:
 
 @dataclass(frozen=True)
 class Files:
-    """Files of the archive: images and their bytes, and how many of metadata and orbits belong to them."""
+    """Count files of the archive: images with their bytes, metadata and orbits."""
 
     images: int = 0
     bytes: int = 0

@@ -31,7 +31,7 @@ Terms = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Size:
-    """What decides the cost of a mine.
+    """Describe what decides the cost of a mine.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Size:
 
     @property
     def terms(self) -> FloatArray:
-        """What the four coefficients are multiplied with."""
+        """Values that the four coefficients are multiplied with."""
         return np.array([1.0, self.images, self.pairs, self.cells * self.pairs])
 
     def plain(self) -> dict[str, float]:
@@ -58,7 +58,7 @@ class Size:
 
 @dataclass(frozen=True)
 class CostModel:
-    """Costs of a mine; the constants were measured by benchmarks/bench_portfolio.py on simulated mines.
+    """Compute the costs of a mine; the constants were measured by benchmarks/bench_portfolio.py on simulated mines.
 
     Attributes
     ----------
@@ -164,7 +164,7 @@ def _records(ledger: Ledger) -> list[Record]:
 
 
 def _is_whole(record: Record) -> bool:
-    """Tell whether all of a mine was done in one piece, and its size is known."""
+    """Check that all of a mine was done in one piece, and that its size is known."""
     measured: Mapping[str, Any] = record.measured
     size = measured.get("size")
     is_size = isinstance(size, dict) and set(size) == {"images", "pairs", "cells"}

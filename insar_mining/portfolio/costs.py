@@ -20,7 +20,6 @@ KM_PER_DEGREE = 111.32
 MAP_BYTES_PER_CELL = 4.0 * (1 + 1 / 3 + 1)  # the GeoTIFF with its overviews, and the cube
 
 
-
 @dataclass(frozen=True)
 class World:
     """Hold the costs of mines that are only known by their outlines.
