@@ -134,25 +134,23 @@ def make_classes(
     own_share : float
         Share of the mine's ground of known level that is its own control.
     """
-    control, inside = _known(control), _known(inside)
-    lacking = without_control(control[0], inside[0]) if use_control else np.ones(inside[0].size, np.bool_)
+    around, cells = (np.flatnonzero(np.isfinite(sample.levels)) for sample in (control, inside))
+    known = control.levels[around], inside.levels[cells]
+    lacking = without_control(*known) if use_control else np.ones(cells.size, np.bool_)
     parts = []
-    if use_control and control[0].size >= ENOUGH_CONTROL:
-        groups = edges_of(control[0], cells=min(CLASS_CELLS, max(control[0].size // 4, ENOUGH_CONTROL)))
-        parts.append((_centres(control[0], groups), control_tables(control[1], control[2], groups, days), False))
-    own = np.flatnonzero(lacking)
+    if use_control and around.size >= ENOUGH_CONTROL:
+        groups = edges_of(known[0], cells=min(CLASS_CELLS, max(around.size // 4, ENOUGH_CONTROL)))
+        groups = [around[group] for group in groups]
+        parts.append(
+            (_centres(control.levels, groups), control_tables(control.mean, control.scaled, groups, days), False)
+        )
+    own = cells[lacking]
     if own.size >= OWN_CELLS or (not parts and own.size):
-        groups = [own[cells] for cells in edges_of(inside[0][own], OWN_WIDTH, OWN_CELLS)]
-        tables = own_tables(inside[1], inside[2], groups, days)
-        parts.append((_centres(inside[0], groups), (*tables, np.zeros_like(tables[3])), True))
-    share = own.size / max(inside[0].size, 1)
+        groups = [own[group] for group in edges_of(inside.levels[own], OWN_WIDTH, OWN_CELLS)]
+        tables = own_tables(inside.mean, inside.scaled, groups, days)
+        parts.append((_centres(inside.levels, groups), (*tables, np.zeros_like(tables[3])), True))
+    share = own.size / max(cells.size, 1)
     return _joined(parts, days, looks, upper), share
-
-
-def _known(sample: GroundSample) -> GroundSample:
-    levels, mean, scaled = sample
-    known = np.isfinite(levels)
-    return GroundSample(levels[known], mean[:, known], scaled[:, known])
 
 
 def _centres(levels: FloatArray, groups: list[IntArray]) -> FloatArray:

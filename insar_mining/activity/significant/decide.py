@@ -10,8 +10,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from insar_mining.activity.significant.kernels import at_class
-from insar_mining.arrays import BoolArray, ByteArray, Float32Array, FloatArray
+from insar_mining.activity.significant.means import plane_means
+from insar_mining.activity.significant.scores import at_class
+from insar_mining.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
 
 # bits of a cell in a pair: certain with its neighbours, beyond the border, close to a certain cell
 CORE, LOW, NEAR = 1, 2, 4
@@ -85,22 +86,21 @@ def _support(flags, place, around, held):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def find_cores(  # type: ignore[no-untyped-def]
-    mean: Float32Array, scores: Float32Array, wide: Float32Array, place: Float32Array, usual: FloatArray, floor: float,
-    limits: FloatArray,
-):  # fmt: skip
+    mean: Float32Array, scores: Float32Array, place: Float32Array, usual: FloatArray, floor: float, limits: FloatArray
+):
     """Find the cells that are disturbed for certain in each pair.
 
     Parameters
     ----------
-    mean, scores, wide : ndarray of float32 (pairs, rows, columns)
-        Local mean of coherence; score; mean score of the 3 x 3.
+    mean, scores : ndarray of float32 (pairs, rows, columns)
+        Local mean of coherence; score.
     place : ndarray of float32 (rows, columns)
         Place of each cell's own level among the classes; NaN: not decided.
     usual : ndarray (pairs, classes)
         What undisturbed ground of each class reads.
     floor : float
     limits : ndarray (pairs, 2)
-        Score and wide score below which a loss is significant.
+        Score, and mean score of the 3 x 3, below which a loss is significant.
 
     Returns
     -------
@@ -115,9 +115,11 @@ def find_cores(  # type: ignore[no-untyped-def]
     flags = np.zeros((rows, cols), np.bool_)
     around = np.zeros((pairs, rows, cols), np.uint8)
     held = np.zeros((rows, cols), np.uint8)
+    wide = np.empty((rows, cols), np.float32)
     often = np.zeros((rows, cols), np.int32)
     for p in range(pairs):
-        if not _flag_seeds(mean[p], scores[p], wide[p], place, usual, p, floor, limits[p], flags):
+        plane_means(scores[p], False, wide)
+        if not _flag_seeds(mean[p], scores[p], wide, place, usual, p, floor, limits[p], flags):
             continue
         _support(flags, place, around[p], held)
         for y in range(rows):
@@ -412,4 +414,32 @@ def depths(  # type: ignore[no-untyped-def]
                     whole = at_class(usual, p, np.float64(place[y, x]))
                     lost = (whole - np.float64(mean[p, y, x])) / max(whole - floor, 1e-3)
                     out[y, x] = max(out[y, x], np.float32(lost))
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def disturbed_beside(disturbed: BoolArray, fallen: BoolArray, kind: IntArray) -> BoolArray:
+    """Find the cells that were disturbed in a pair in which their class (-1: none) did not fall, (rows, columns)."""
+    pairs, rows, cols = disturbed.shape
+    out = np.zeros((rows, cols), np.bool_)
+    for p in range(pairs):
+        for y in range(rows):
+            for x in range(cols):
+                if disturbed[p, y, x] and not (kind[y, x] >= 0 and fallen[p, kind[y, x]]):
+                    out[y, x] = True
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def low_with_class(mean: Float32Array, gone: BoolArray, kind: IntArray, limit: FloatArray) -> BoolArray:
+    """Find the cells that lie below the limit of a pair in which all of their class is gone, (rows, columns)."""
+    pairs, rows, cols = mean.shape
+    out = np.zeros((rows, cols), np.bool_)
+    for p in range(pairs):
+        if not gone[p].any():
+            continue
+        for y in range(rows):
+            for x in range(cols):
+                if kind[y, x] >= 0 and gone[p, kind[y, x]] and mean[p, y, x] < limit[p]:
+                    out[y, x] = True
     return out

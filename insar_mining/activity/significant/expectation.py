@@ -103,60 +103,68 @@ def expectation_of(
         Of the baselines (`baseline_losses`).
     """
     grounds = grounds_of(coh, pairs, control, blocks, mine_of(coh))
-    reference = grounds.control if grounds.has_control else grounds.mine
-    around, mine = samples_of(coh, pairs, [chosen_of(reference), chosen_of(grounds.mine)], blocks)
+    around, mine = _samples(coh, pairs, grounds, blocks)
     of, standing = _standing(around, mine)
-    tables = tables_of(estimate_looks((around, mine)[of].single[:, standing]))
+    single = (around, mine)[of].single
+    if single is None:
+        (again,) = samples_of(coh, pairs, [chosen_of(grounds.mine)], blocks)
+        single = again.single
+    assert single is not None
+    tables = tables_of(estimate_looks(_of_cells(single, standing)))
+    del single
+    if not tables.averaged:
+        del around, mine  # before others are read
+        around, mine = _samples(coh, pairs, grounds, blocks, averaged=False)
     days = coh["days"].values[pairs].astype(np.float64) if "days" in coh.coords else np.ones(pairs.size)
     short = short_pairs(days)
-    parts = []
-    for sample in (around, mine):
-        mean = sample.mean if tables.averaged else sample.single
-        scaled = sample.scaled
-        if not tables.averaged:
-            scaled = np.arctanh(np.minimum(sample.single, np.float32(0.995))).astype(np.float32)
-        parts.append((mean, scaled))
-    upper = upper_of(parts[of][0][:, standing])
+    upper = upper_of(_of_cells((around, mine)[of].mean, standing))
     if squares is not None:
-        for mean, scaled in parts:
-            give_back(mean[:, None, :], scaled[:, None, :], upper, squares, tables.floor, UP)
-        upper = upper_of(parts[of][0][:, standing])
+        for sample in (around, mine) if mine is not around else (around,):
+            give_back(sample.mean[:, None, :], sample.scaled[:, None, :], upper, squares, tables.floor, UP)
+        upper = upper_of(_of_cells((around, mine)[of].mean, standing))
     short &= telling_pairs(upper, short, tables.floor)
+    dark = False
+    if grounds.has_control and tables.averaged and pairs.size >= DARK_PAIRS:
+        assert around.single is not None
+        dark = float(dark_cells(around.single[:, None, :], upper, short, tables).mean()) < DARK_SHARE
     # single cells of a sample have no neighbours that show whether weak ground is wide
     strict, weak = (
-        levels_of(parts[0][0][:, None, :], upper, short, tables.floor, weak_known=known)[0] for known in (False, True)
+        levels_of(around.mean[:, None, :], upper, short, tables.floor, weak_known=known)[0] for known in (False, True)
     )
     weak_known = grounds.has_control and float((np.isfinite(weak) & np.isnan(strict)).mean()) > WEAK_SHARE
-    levels = [levels_of(mean[:, None, :], upper, short, tables.floor, weak_known=weak_known)[0] for mean, _ in parts]
+    first = weak if weak_known else strict
+    second = first
+    if mine is not around:
+        second = levels_of(mine.mean[:, None, :], upper, short, tables.floor, weak_known=weak_known)[0]
     control_sample, mine_sample = (
-        GroundSample(level.astype(np.float64), *part) for level, part in zip(levels, parts, strict=True)
+        GroundSample(level.astype(np.float64), sample.mean, sample.scaled)
+        for level, sample in ((first, around), (second, mine))
     )
     classes, own_share = make_classes(control_sample, mine_sample, days, tables, upper, use_control=grounds.has_control)
     assumed, usual = (
         float(np.median(level[np.isfinite(level)])) if np.isfinite(level).any() else float(np.nanmedian(upper))
-        for level in levels
+        for level in (first, second)
     )
-    dark = False
-    if grounds.has_control and tables.averaged and pairs.size >= DARK_PAIRS:
-        dark = float(dark_cells(around.single[:, None, :], upper, short, tables).mean()) < DARK_SHARE
-    nearest = nearest_class(classes.place(levels[1]), classes)
+    nearest = nearest_class(classes.place(second), classes)
     shares = np.bincount(nearest[nearest >= 0], minlength=classes.centres.size) / max(int((nearest >= 0).sum()), 1)
     return Expectation(
-        year,
-        pairs,
-        tables,
-        upper,
-        short,
-        classes,
-        assumed,
-        usual,
-        grounds,
-        own_share,
-        shares,
-        squares,
-        dark,
+        year, pairs, tables, upper, short, classes, assumed, usual, grounds, own_share, shares, squares, dark,
         weak_known,
-    )
+    )  # fmt: skip
+
+
+def _samples(
+    coh: xr.DataArray, pairs: IntArray, grounds: Grounds, blocks: list[Block], *, averaged: bool = True
+) -> tuple[Sample, Sample]:
+    """Read some cells of control, and of the mine; these are the same where the mine is its own control."""
+    masks = [chosen_of(mask) for mask in (grounds.control, grounds.mine)]
+    samples = samples_of(coh, pairs, masks if grounds.has_control else masks[1:], blocks, averaged=averaged)
+    return samples[0], samples[-1]
+
+
+def _of_cells(values: Float32Array, cells: BoolArray) -> Float32Array:
+    """Return the columns of some cells, without a copy where they are all."""
+    return values if cells.all() else values[:, cells]
 
 
 def _standing(around: Sample, mine: Sample) -> tuple[int, BoolArray]:
@@ -164,7 +172,8 @@ def _standing(around: Sample, mine: Sample) -> tuple[int, BoolArray]:
 
     Where nearly all of control is forest or water, its quantiles are those of decorrelated ground.
     """
-    better = [better_pairs(sample.mean) for sample in (around, mine)]
+    better = [better_pairs(sample.mean) for sample in ((around,) if mine is around else (around, mine))]
+    better = [better[0], better[-1]]
     every = np.concatenate(better)
     if not np.isfinite(every).any():
         return 0, np.ones(around.mean.shape[1], np.bool_)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from insar_mining.activity.significant.kernels import own_levels, upper_halves, weak_ground
 from insar_mining.activity.significant.quantiles import row_quantiles
+from insar_mining.activity.significant.ranks import own_levels, upper_halves, weak_ground
 from insar_mining.arrays import BoolArray, Float32Array, FloatArray
 from insar_mining.coherence.estimators.statistics import expected_coherence, sample_cdf, unbias
 
@@ -72,17 +72,23 @@ def estimate_looks(samples: Float32Array) -> float:
         Looks at which the interquartile range of atanh d (Touzi et al. 1999, doi:10.1109/36.739146) is that of the
         most coherent 30 % of the cells; 7 where there are fewer than 30 of these or 3 pairs.
     """
-    whole = samples[:, np.isfinite(samples).all(axis=0)]
-    if whole.shape[0] < ENOUGH_PAIRS or whole.shape[1] < ENOUGH_CELLS / 0.3:
+    pairs = len(samples)
+    # cells without data in some pair have no mean
+    mean = samples.mean(axis=0) if pairs else np.zeros(0)
+    whole = np.isfinite(mean)
+    if pairs < ENOUGH_PAIRS or whole.sum() < ENOUGH_CELLS / 0.3:
         return USUAL_LOOKS
-    mean = whole.mean(axis=0)
-    best = whole[:, mean >= np.quantile(mean, 0.7)].astype(np.float64)
-    scaled = np.arctanh(np.minimum(best, 0.995))
+    chosen = np.flatnonzero(mean >= np.quantile(mean[whole], 0.7))
+    scaled = np.arctanh(np.minimum(samples[:, chosen], 0.995))
     rest = scaled - np.median(scaled - np.median(scaled, axis=0), axis=1, keepdims=True)
-    pairs = len(rest)
     # ground that stays coherent keeps its speckle: far pairs share the least of it
-    far = [rest[lag:] - rest[:-lag] for lag in range(pairs - max(1, pairs // 3), pairs)]
-    low, high = np.quantile(np.concatenate(far), (0.25, 0.75))
+    lags = range(pairs - max(1, pairs // 3), pairs)
+    far = np.empty((sum(pairs - lag for lag in lags), chosen.size), rest.dtype)
+    first = 0
+    for lag in lags:
+        np.subtract(rest[lag:], rest[:-lag], out=far[first : first + pairs - lag])
+        first += pairs - lag
+    low, high = np.quantile(far.ravel(), (0.25, 0.75), overwrite_input=True)
     looks, widths = _width_table()
     return float(np.interp(-(high - low) / np.sqrt(2), -widths, looks))
 
@@ -166,7 +172,7 @@ def dark_cells(values: Float32Array, upper: FloatArray, short: BoolArray, looks:
     A patch of a few cells reads half-way in every mean over 3 x 3. The mean of the upper half of a cell's own values
     is, of decorrelated ground, 0.8 standard deviations above the floor; ``E[d**2] = 1 / L`` (Touzi et al. 1999).
     """
-    best = upper_halves(values, short & np.isfinite(upper))
+    best = upper_halves(values, short & np.isfinite(upper), np.zeros(upper.size))
     sd = np.sqrt(max(1 / looks.looks - looks.floor**2, 1e-6))
     limit = looks.floor + 0.8 * sd + DARK * (float(np.nanmedian(upper)) - looks.floor)
     return np.asarray(best < limit)
@@ -187,13 +193,17 @@ def levels_of(
     weak_known : bool
         Whether wide ground that is hardly ever up has a level; else it is always low.
     """
-    count = int((short & np.isfinite(upper)).sum())
+    use = short & np.isfinite(upper)
+    count = int(use.sum())
     least = min(UP_PAIRS, max(count - 1, 1))
-    level, weak = own_levels(mean, upper, short, floor, UP, least, UP_SHARE)
+    level = own_levels(mean, upper, short, floor, UP, least, UP_SHARE)
     offset = np.float32(np.nanmedian(upper)) if count else np.float32(np.nan)
     if not weak_known:
         return np.asarray(level + offset, np.float32)
     wide = weak_ground(mean, upper, short, floor, WEAK)
     if mean.shape[1] > 1:
         wide = ndimage.binary_opening(wide, np.ones((5, 5), np.bool_))
-    return np.asarray(np.where(np.isnan(level) & wide, weak, level) + offset, np.float32)
+    unknown = np.isnan(level) & wide
+    if unknown.any():
+        level = np.where(unknown, upper_halves(mean, use, upper), level)
+    return np.asarray(level + offset, np.float32)

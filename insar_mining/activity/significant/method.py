@@ -16,23 +16,13 @@ from insar_mining.activity.significant.decide import (
     HALO,
     border_cells,
     depths,
+    disturbed_beside,
     disturbed_in,
     draw_border,
     find_cores,
+    low_with_class,
 )
 from insar_mining.activity.significant.expectation import Expectation, nearest_class
-from insar_mining.activity.significant.kernels import (
-    WEATHER_CELLS,
-    block_medians,
-    class_scores,
-    count_scores,
-    least_scores,
-    local_means,
-    lowest_third,
-    take_weather,
-    weather_around,
-    wide_scores,
-)
 from insar_mining.activity.significant.level import (
     UP,
     dark_cells,
@@ -51,7 +41,9 @@ from insar_mining.activity.significant.limits import (
     score_alone,
 )
 from insar_mining.activity.significant.low_ground import natural_ground
+from insar_mining.activity.significant.means import local_means, means_into
 from insar_mining.activity.significant.power import pairs_that_see
+from insar_mining.activity.significant.ranks import WEATHER_CELLS, block_medians, lowest_third, weather_around
 from insar_mining.activity.significant.sample import (
     ALIGNED,
     blocks_of,
@@ -59,16 +51,23 @@ from insar_mining.activity.significant.sample import (
     read,
     widened,
 )
+from insar_mining.activity.significant.scores import (
+    class_scores,
+    count_plane,
+    count_scores,
+    least_scores,
+    take_weather,
+)
 from insar_mining.activity.significant.settled import Cover
 from insar_mining.activity.significant.states import State
 from insar_mining.activity.significant.year import DecidedBlock, YearReference
-from insar_mining.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
+from insar_mining.arrays import BoolArray, ByteArray, Float32Array, IntArray
 from insar_mining.geo.cells import on_cells_of
 
 logger = logging.getLogger(__name__)
 
-# of a year's blocks up to this size what was prepared is kept between the passes
-KEEP_BYTES = 256 * 2**20
+# cells around a block that its own levels look at (the opening of weak ground, and means), and means of mean scores
+LEVEL_HALO, SCORE_HALO = 5, 2
 # local weather is the median over 5 x 5 blocks of 8 x 8 cells, where it lies below this score
 WEATHER_REACH, WEATHER_LIMIT = 2, -0.5
 # always-low cells of a 3 x 3 that make a patch
@@ -94,6 +93,16 @@ class Prepared(NamedTuple):
     place: Float32Array
 
 
+class ScoreCounts(NamedTuple):
+    """Hold counts of scores, of mean scores and of means of the lowest third; least score and lowest third of each cell."""
+
+    scores: IntArray
+    wide: IntArray
+    thirds: IntArray
+    least: Float32Array
+    lowest: Float32Array
+
+
 class YearMethod:
     """Prepare a year in a few passes over its blocks, and decide it."""
 
@@ -102,111 +111,140 @@ class YearMethod:
     ) -> None:
         self.coh, self.expected, self.blocks = coh, expected, blocks
         self.shape = coh.sizes["y"], coh.sizes["x"]
+        # maps of zeros take no memory where nothing is written
+        self.levels = np.zeros(self.shape, np.float32)
         self.low = np.zeros(self.shape, np.bool_)
         self.natural = np.zeros(self.shape, np.bool_)
         self.cover = np.zeros(self.shape, np.uint8) if cover is None else cover
-        self.weather: Float32Array | None = None
-        size = 8 * expected.pairs.size * sum(block.shape[0] * block.shape[1] for block in blocks)
-        self._kept: dict[tuple[int, int], Prepared] | None = {} if size <= KEEP_BYTES else None
-
-    def prepare(self, block: Block) -> tuple[Prepared, tuple[slice, slice]]:
-        """Prepare a block with the cells around it that its decisions look at; and where the block lies in it."""
-        wide, inner = widened(block, 2 * HALO, self.shape)
-        key = block.rows.start, block.cols.start
-        if self._kept is not None and key in self._kept:
-            return self._kept[key], inner
-        expected = self.expected
-        values = read(self.coh, expected.pairs, wide)
-        mean, scaled = local_means(values, expected.tables.averaged)
-        if expected.squares is not None:
-            give_back(mean, scaled, expected.upper, expected.squares, expected.tables.floor, UP)
-        levels = levels_of(mean, expected.upper, expected.short, expected.tables.floor, weak_known=expected.weak_known)
-        if expected.dark_is_work:
-            levels[dark_cells(values, expected.upper, expected.short, expected.tables)] = np.nan
-        known = np.isfinite(levels)
-        low = ~known & (2 * np.isfinite(mean).sum(axis=0) >= len(mean))
-        if self.weather is None:
-            place = expected.classes.place(levels)
-        else:
-            natural = self.natural[wide.rows, wide.cols]
-            place = expected.classes.place(np.where(low & ~natural, np.float32(expected.assumed), levels))
-        scores = class_scores(scaled, place, expected.classes.usual, expected.classes.spread)
-        if self.weather is not None:
-            take_weather(scores, self.weather, wide.rows.start, wide.cols.start)
-        ready = Prepared(mean, scores, np.where(low, -np.inf, levels).astype(np.float32), place)
-        if self._kept is not None and self.weather is not None:
-            self._kept[key] = ready
-        return ready, inner
+        self.weather = np.zeros((expected.pairs.size, 0, 0), np.float32)
 
     def find_weather(self) -> None:
-        """Find the local weather of every pair, and the ground that is never coherent."""
+        """Find the own levels, the local weather of every pair, and the ground that is never coherent."""
         blocks = [-(-size // WEATHER_CELLS) for size in self.shape]
         medians = np.full((self.expected.pairs.size, *blocks), np.nan, np.float32)
-        floor = self.expected.tables.floor
-        limit = floor + GONE * (self.expected.upper - floor)
-
-        def one(block: Block) -> tuple[Block, Float32Array, BoolArray]:
-            ready, inner = self.prepare(block)
-            size = [-(-count // WEATHER_CELLS) for count in block.shape]
-            found = np.empty((self.expected.pairs.size, *size), np.float32)
-            everywhere = (slice(None), *inner)
-            block_medians(
-                np.ascontiguousarray(ready.scores[everywhere]),
-                np.ascontiguousarray(ready.mean[everywhere]),
-                limit,
-                found,
-            )
-            return block, found, ready.levels[inner] == -np.inf
-
-        for block, found, low in in_order(one, self.blocks):
+        for block, found, levels in in_order(self._block_weather, self.blocks):
             top, left = block.rows.start // WEATHER_CELLS, block.cols.start // WEATHER_CELLS
             medians[:, top : top + found.shape[1], left : left + found.shape[2]] = found
-            self.low[block.rows, block.cols] = low
-        self.weather = weather_around(medians, WEATHER_REACH, WEATHER_LIMIT)
+            self.levels[block.rows, block.cols] = levels
+            self.low[block.rows, block.cols] = levels == -np.inf
+        self.weather = np.empty_like(medians)
+
+        def around(part: slice) -> None:
+            weather_around(medians[part], WEATHER_REACH, WEATHER_LIMIT, self.weather[part])
+
+        list(in_order(around, [slice(first, first + 8) for first in range(0, len(medians), 8)]))
         grounds = self.expected.grounds
         outside = natural_ground(self.low, grounds.control, grounds.mine, _cell_m(self.coh))
         known = self.low & (self.cover == Cover.NATURAL)
         self.natural = (outside & (self.cover != Cover.BARE)) | known
 
-    def count(self) -> tuple[IntArray, IntArray, IntArray]:
+    def _block_weather(self, block: Block) -> tuple[Block, Float32Array, Float32Array]:
+        """Return the median score of the squares of a block, and its own levels (-inf: always low; 0: not known)."""
+        expected = self.expected
+        wide, inner = widened(block, LEVEL_HALO, self.shape)
+        values = read(self.coh, expected.pairs, wide)
+        dark = None
+        if expected.dark_is_work:
+            dark = dark_cells(values, expected.upper, expected.short, expected.tables)
+        mean, scaled = self._means(values)
+        del values
+        levels = levels_of(mean, expected.upper, expected.short, expected.tables.floor, weak_known=expected.weak_known)
+        if dark is not None:
+            levels[dark] = np.nan
+        everywhere = (slice(None), *inner)
+        mean, scores = np.ascontiguousarray(mean[everywhere]), np.ascontiguousarray(scaled[everywhere])
+        del scaled
+        levels = levels[inner]
+        class_scores(scores, expected.classes.place(levels), expected.classes.usual, expected.classes.spread)
+        found = np.empty((len(mean), *(-(-count // WEATHER_CELLS) for count in block.shape)), np.float32)
+        floor = expected.tables.floor
+        block_medians(scores, mean, floor + GONE * (expected.upper - floor), found)
+        enough = 2 * np.isfinite(mean).sum(axis=0) >= len(mean)
+        return block, found, np.where(np.isfinite(levels), levels, np.where(enough, np.float32(-np.inf), 0))
+
+    def _means(self, values: Float32Array) -> tuple[Float32Array, Float32Array]:
+        """Return local means of coherence, and, in the place of its values, of its atanh; see `give_back`."""
+        expected = self.expected
+        mean, scaled = local_means(values, False, expected.tables.averaged), values
+        means_into(values, True, expected.tables.averaged, scaled)
+        if expected.squares is not None:
+            give_back(mean, scaled, expected.upper, expected.squares, expected.tables.floor, UP)
+        return mean, scaled
+
+    def _levels(self, wide: Block) -> tuple[Float32Array, Float32Array]:
+        """Return the own levels of a block (NaN: not known, -inf: always low), and their place among the classes."""
+        levels = self.levels[wide.rows, wide.cols]
+        levels = np.where(levels == 0, np.float32(np.nan), levels)
+        worked = (levels == -np.inf) & ~self.natural[wide.rows, wide.cols]
+        return levels, self.expected.classes.place(np.where(worked, np.float32(self.expected.assumed), levels))
+
+    def _scores(self, scaled: Float32Array, place: Float32Array, wide: Block) -> None:
+        """Make scores of local means of atanh, in their place."""
+        classes = self.expected.classes
+        class_scores(scaled, place, classes.usual, classes.spread)
+        take_weather(scaled, self.weather, wide.rows.start, wide.cols.start)
+
+    def prepare(self, block: Block) -> tuple[Prepared, tuple[slice, slice]]:
+        """Prepare a block with the cells around it that its decisions look at; and where the block lies in it."""
+        wide, inner = widened(block, 2 * HALO, self.shape)
+        mean, scores = self._means(read(self.coh, self.expected.pairs, wide))
+        levels, place = self._levels(wide)
+        self._scores(scores, place, wide)
+        return Prepared(mean, scores, levels, place), inner
+
+    def _scores_of(self, block: Block) -> tuple[Float32Array, Block, tuple[slice, slice]]:
+        """Return the scores of a block and the cells around it that means of means look at; and where it lies."""
+        wide, inner = widened(block, SCORE_HALO, self.shape)
+        scores = read(self.coh, self.expected.pairs, wide)
+        if self.expected.squares is None:
+            means_into(scores, True, self.expected.tables.averaged, scores)
+        else:
+            self._means(scores)
+        self._scores(scores, self._levels(wide)[1], wide)
+        return scores, wide, inner
+
+    def count(self) -> ScoreCounts:
         """Count the scores, the mean scores and the means of the lowest third on undisturbed ground, in even steps."""
         pairs = self.expected.pairs.size
+        scores, wide, thirds = (np.zeros((rows, SCORE_STEPS), np.int64) for rows in (pairs, pairs, 1))
+        least, lowest = (np.zeros(self.shape, np.float32) for _ in range(2))
+        total = ScoreCounts(scores, wide, thirds, least, lowest)
+        for block, part in in_order(self._count_block, self.blocks):
+            for counts, some in zip(total[:3], part[:3], strict=True):
+                counts += some
+            total.least[block.rows, block.cols] = part.least
+            total.lowest[block.rows, block.cols] = part.lowest
+        return total
+
+    def _count_block(self, block: Block) -> tuple[Block, ScoreCounts]:
+        """Count the scores of a block."""
+        scores, wide, inner = self._scores_of(block)
         grounds = self.expected.grounds
-        reference = grounds.control if grounds.has_control else grounds.mine
-
-        def one(block: Block) -> tuple[IntArray, IntArray, IntArray]:
-            ready, inner = self.prepare(block)
-            where = np.zeros(ready.place.shape, np.bool_)
-            where[inner] = reference[block.rows, block.cols]
-            where &= np.isfinite(ready.levels)
-            parts = tuple(np.zeros((rows, SCORE_STEPS), np.int64) for rows in (pairs, pairs, 1))
-            # ground that is its own control may be worked: its highest scores stand for the lowest of quiet ground
-            lowest = _lowest(ready.scores if grounds.has_control else -ready.scores)
-            for values, counts in zip((ready.scores, wide_scores(ready.scores), lowest[None]), parts, strict=True):
-                count_scores(values, where, SCORE_LOW, SCORE_STEP, counts)
-            return parts[0], parts[1], parts[2]
-
-        total = [np.zeros((rows, SCORE_STEPS), np.int64) for rows in (pairs, pairs, 1)]
-        for parts in in_order(one, self.blocks):
-            for counts, part in zip(total, parts, strict=True):
-                counts += part
-        return total[0], total[1], total[2]
+        where = np.zeros(scores.shape[1:], np.bool_)
+        where[inner] = (grounds.control if grounds.has_control else grounds.mine)[block.rows, block.cols]
+        levels = self.levels[wide.rows, wide.cols]
+        where &= np.isfinite(levels) & (levels != 0)
+        narrow, wider = (np.zeros((len(scores), SCORE_STEPS), np.int64) for _ in range(2))
+        least = count_scores(scores, where, SCORE_LOW, SCORE_STEP, narrow, wider)
+        lowest = local_means(lowest_third(scores)[None], False)[0]
+        # ground that is its own control may be worked: its highest scores stand for the lowest of quiet ground
+        quiet = lowest if grounds.has_control else local_means(lowest_third(scores, -1.0)[None], False)[0]
+        counts = np.zeros((1, SCORE_STEPS), np.int64)
+        count_plane(quiet, where, SCORE_LOW, SCORE_STEP, counts[0])
+        return block, ScoreCounts(narrow, wider, counts, least[inner], lowest[inner])
 
     def count_least(self, scatter: Scatter) -> IntArray:
         """Count the least score of every cell of the mine that is decided."""
         mine = self.expected.grounds.mine
+        centre = scatter.centre / scatter.wide_widening
 
         def one(block: Block) -> IntArray:
-            ready, inner = self.prepare(block)
-            wide = wide_scores(ready.scores)
-            everywhere = (slice(None), *inner)
-            least = least_scores(
-                np.ascontiguousarray(ready.scores[everywhere] / np.float32(scatter.widening)),
-                np.ascontiguousarray(wide[everywhere] / np.float32(scatter.wide_widening)),
-                scatter.centre / scatter.wide_widening,
-                scatter.scale,
-            )
-            return count_least(least[mine[block.rows, block.cols]])
+            here = mine[block.rows, block.cols]
+            if not here.any():
+                return np.zeros(LEAST_STEPS, np.int64)
+            scores, _, inner = self._scores_of(block)
+            least = least_scores(scores, centre, scatter.scale, scatter.widening, scatter.wide_widening)
+            return count_least(least[inner][here])
 
         total = np.zeros(LEAST_STEPS, np.int64)
         for counts in in_order(one, self.blocks):
@@ -217,8 +255,8 @@ class YearMethod:
         """Prepare the year: local weather, scatter and limits."""
         self.find_weather()
         expected = self.expected
-        scores, wide, lowest = self.count()
-        scatter = scatter_of(scores, wide, expected.grounds.has_control)
+        counted = self.count()
+        scatter = scatter_of(counted.scores, counted.wide, expected.grounds.has_control)
         least = self.count_least(scatter)
         tests = 2 * expected.pairs.size
         critical = critical_score(least, tests, rate)
@@ -231,8 +269,11 @@ class YearMethod:
             axis=1,
         )
         partial = -np.inf
-        if lowest.sum() > 0:
-            partial = float(quantile_of(lowest, PARTIAL_SHARE)[0]) - PARTIAL_STEP
+        if counted.thirds.sum() > 0:
+            partial = float(quantile_of(counted.thirds, PARTIAL_SHARE)[0]) - PARTIAL_STEP
+        partly = np.zeros(self.shape, np.bool_)
+        for block in self.blocks:
+            partly[block.rows, block.cols] = counted.lowest[block.rows, block.cols] < partial
         control = expected.grounds.control
         logger.info(
             "%d: %d pairs, %d control cells, %.1f looks, %d classes, significant below %.2f",
@@ -240,40 +281,39 @@ class YearMethod:
             expected.classes.centres.size - 2, critical,
         )  # fmt: skip
         return YearReference(
-            expected, self._weather(), self.low, self.natural, self.cover,
+            expected, self.weather, self.levels, self.low, self.natural, partly, self.cover,
             float(self.low[control].mean()) if expected.grounds.has_control else np.nan,
             scatter, critical, alone, limits, partial,
             pairs_that_see(expected.classes, expected.tables, scatter, max(critical, alone)),
-            self.stable(limits), rate, min_loss,
+            self.stable(counted.least, float(limits[0, 0])), rate, min_loss,
         )  # fmt: skip
 
-    def stable(self, limits: FloatArray) -> xr.DataArray:
+    def stable(self, least_score: Float32Array, limit: float) -> xr.DataArray:
         """Return the most coherent cells of the reference set that no pair shows disturbed, (y, x) of bool."""
         grounds = self.expected.grounds
         reference = grounds.control if grounds.has_control else grounds.mine
-        levels = np.full(self.shape, -np.inf, np.float32)
+        known = np.zeros(self.shape, np.bool_)
         for block in self.blocks:
-            ready, inner = self.prepare(block)
-            level = np.where(np.isnan(ready.levels[inner]), -np.inf, ready.levels[inner])
-            lost = (ready.scores[(slice(None), *inner)] < limits[:, :1, None]).any(axis=0)
-            levels[block.rows, block.cols] = np.where(lost, -np.inf, level)
-        known = reference & np.isfinite(levels)
-        least = float(np.quantile(levels[known], STABLE_QUANTILE)) - STABLE_WIDTH if known.any() else np.nan
-        chosen = known & (levels >= least) if known.any() else reference
+            where = block.rows, block.cols
+            levels = self.levels[where]
+            lost = least_score[where].astype(np.float64) < limit
+            known[where] = reference[where] & np.isfinite(levels) & (levels != 0) & ~lost
+        chosen, least = reference, np.nan
+        if known.any():
+            least = float(np.quantile(self.levels[known], STABLE_QUANTILE)) - STABLE_WIDTH
+            chosen = known
+            for block in self.blocks:
+                chosen[block.rows, block.cols] &= self.levels[block.rows, block.cols] >= least
         limits_of = {"mean_min": least, "std_max": np.nan, "n_stable": int(chosen.sum())}
         attrs = {"long_name": "the most coherent control ground", **limits_of}
         return on_cells_of(self.coh, ("y", "x"), chosen, "stable", attrs)
-
-    def _weather(self) -> Float32Array:
-        assert self.weather is not None
-        return self.weather
 
     @classmethod
     def of(cls, coh: xr.DataArray, reference: YearReference, blocks: list[Block]) -> YearMethod:
         """Take a year up again that was prepared before."""
         method = cls(coh, reference.expectation, blocks, reference.cover)
-        method.low, method.natural, method.weather = reference.low, reference.natural, reference.weather
-        method._kept = None
+        method.levels, method.low, method.natural = reference.levels, reference.low, reference.natural
+        method.weather = reference.weather
         return method
 
     def decide(self, reference: YearReference) -> Iterator[DecidedBlock]:
@@ -285,9 +325,8 @@ class YearMethod:
         ready, inner = self.prepare(block)
         expected = self.expected
         classes, tables = expected.classes, expected.tables
-        wide = wide_scores(ready.scores)
         codes, inmost = find_cores(
-            ready.mean, ready.scores, wide, ready.place, classes.mean, tables.floor, reference.limits
+            ready.mean, ready.scores, ready.place, classes.mean, tables.floor, reference.limits
         )  # fmt: skip
         border_cells(codes)
         active, _ = draw_border(
@@ -298,8 +337,9 @@ class YearMethod:
         # a patch of a few cells that is never coherent is too small to be a core of means over 3 x 3
         always = _patches(ready.levels == -np.inf) & np.isfinite(ready.place) & expected.dark_is_work
         limit = tables.floor + GONE * (expected.upper - tables.floor)
-        disturbed |= always & (ready.mean < limit[:, None, None])
-        active |= always & disturbed.any(axis=0)
+        if always.any():
+            disturbed[:, always] |= ready.mean[:, always] < limit[:, None]
+            active |= always & disturbed.any(axis=0)
         depth = depths(ready.mean, disturbed, ready.place, classes.mean, tables.floor)
         states = self._states(reference, block, ready, active, disturbed, _grown(depth >= DEEP, 2))
         where = block.rows, block.cols
@@ -339,16 +379,14 @@ class YearMethod:
         kind = nearest_class(ready.place, classes)
         known = np.isfinite(ready.levels)
         states = np.full(active.shape, State.QUIET, np.uint8)
-        states[known & ~near & (_lowest(ready.scores) < reference.partial)] = State.PARTIAL
+        states[known & ~near & reference.partly[wide.rows, wide.cols]] = State.PARTIAL
         states[known & (reference.seen_of_class[kind] == 0)] = State.BLIND
         # what shows only in pairs in which all ground like it fell, and control has none of it; or in which a part of
         # control ground like it fell
         fallen = ((classes.fell | reference.weather_pairs[:, None]) & classes.own) | classes.unsettled
-        weather = fallen[:, kind] & (kind >= 0)
-        only = active & ~(disturbed & ~weather).any(axis=0)
+        only = active & ~disturbed_beside(disturbed, fallen, kind)
         limit = self.expected.tables.floor + GONE * (self.expected.upper - self.expected.tables.floor)
-        gone = classes.gone[:, kind] & (kind >= 0) & (ready.mean < limit[:, None, None])
-        states[known & gone.any(axis=0)] = State.WEATHER_ONLY
+        states[known & low_with_class(ready.mean, classes.gone, kind, limit)] = State.WEATHER_ONLY
         natural = self.natural[wide.rows, wide.cols] & low
         states[active] = State.ACTIVE
         # means over 3 x 3 cells carry what is not known of such ground to the cells beside it
@@ -373,11 +411,6 @@ def year_blocks(coh: xr.DataArray, pairs: int, block_bytes: int | None = None) -
     """Return the blocks in which a year is prepared and decided."""
     assert ALIGNED % WEATHER_CELLS == 0
     return blocks_of(coh, pairs, block_bytes)
-
-
-def _lowest(scores: Float32Array) -> Float32Array:
-    """Return the mean over 3 x 3 cells of the mean of the lowest third of each cell's scores."""
-    return np.asarray(wide_scores(lowest_third(scores)[None])[0])
 
 
 def _patches(mask: BoolArray) -> BoolArray:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 import xarray as xr
 
 from insar_mining.activity.cube.blocks import Block, in_order, may_hold_data
-from insar_mining.activity.significant.kernels import local_means
+from insar_mining.activity.significant.means import local_means
 from insar_mining.arrays import BoolArray, Float32Array, IntArray
 from insar_mining.geo.cells import inside
 
@@ -24,11 +25,17 @@ ALIGNED = 16
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Hold coherence of some cells: single values, and local means of them and of their atanh, (pairs, cells)."""
+    """Hold coherence of some cells: local means of it and of its atanh, and single values, (pairs, cells)."""
 
-    single: Float32Array
     mean: Float32Array
     scaled: Float32Array
+    single: Float32Array | None
+
+    @classmethod
+    def empty(cls, pairs: int, cells: int, single: bool) -> Sample:
+        """Make a sample that is filled later."""
+        mean, scaled = (np.empty((pairs, cells), np.float32) for _ in range(2))
+        return cls(mean, scaled, np.empty((pairs, cells), np.float32) if single else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +51,20 @@ def blocks_of(coh: xr.DataArray, pairs: int, block_bytes: int | None = None) -> 
     """Divide the map into blocks that begin on multiples of 16 cells; those known to hold no data are left out."""
     height, width = coh.sizes["y"], coh.sizes["x"]
     cells = max((block_bytes or BLOCK_BYTES) // (4 * max(pairs, 8)), ALIGNED**2)
-    cols = min(width, max(int(cells**0.5) * 4 // ALIGNED * ALIGNED, ALIGNED))
-    rows = min(height, max(cells // cols // ALIGNED * ALIGNED, ALIGNED))
+    # squares have the least around them
+    rows, cols = (_cut(size, max(int(cells**0.5), ALIGNED)) for size in (height, width))
     every = [
         Block(slice(top, min(top + rows, height)), slice(left, min(left + cols, width)))
         for top in range(0, height, rows)
         for left in range(0, width, cols)
     ]
     return [block for block in every if may_hold_data(coh, block.rows, block.cols)]
+
+
+def _cut(size: int, most: int) -> int:
+    """Return the length of about equal parts of a side, a multiple of 16."""
+    parts = max(-(-size // most), 1)
+    return -(-size // (parts * ALIGNED)) * ALIGNED
 
 
 def widened(block: Block, cells: int, shape: tuple[int, ...]) -> tuple[Block, tuple[slice, slice]]:
@@ -67,8 +80,11 @@ def widened(block: Block, cells: int, shape: tuple[int, ...]) -> tuple[Block, tu
 
 def read(coh: xr.DataArray, pairs: IntArray, block: Block) -> Float32Array:
     """Read some pairs of a block as float32 (pairs, rows, columns), in C order."""
-    values = coh.variable[{"pair": pairs, "y": block.rows, "x": block.cols}].values
-    return np.ascontiguousarray(values, dtype=np.float32)
+    together = pairs.size > 0 and pairs[-1] - pairs[0] + 1 == pairs.size
+    layers = slice(int(pairs[0]), int(pairs[-1]) + 1) if together else pairs
+    values = coh.variable[{"pair": layers, "y": block.rows, "x": block.cols}].values
+    # a copy, for it is changed in its place
+    return np.array(values, dtype=np.float32, order="C")
 
 
 def grounds_of(
@@ -110,36 +126,50 @@ def chosen_of(mask: BoolArray) -> BoolArray:
     return chosen
 
 
-def samples_of(coh: xr.DataArray, pairs: IntArray, masks: list[BoolArray], blocks: list[Block]) -> list[Sample]:
-    """Read the cells of some masks, each in the order of the map."""
-    shape = masks[0].shape
+def samples_of(
+    coh: xr.DataArray, pairs: IntArray, masks: list[BoolArray], blocks: list[Block], *, averaged: bool = True
+) -> list[Sample]:
+    """Read the cells of some masks, each in the order of the map; single values of the first one alone.
 
-    def sampled(block: Block) -> list[tuple[IntArray, Sample]] | None:
-        found = [np.nonzero(mask[block.rows, block.cols]) for mask in masks]
-        if not any(rows.size for rows, _ in found):
-            return None
+    Parameters
+    ----------
+    coh : DataArray (pair, y, x)
+    pairs : ndarray of int
+    masks : list of ndarray of bool (y, x)
+    blocks : list of Block
+    averaged : bool
+        Whether means are those of 3 x 3 cells.
+    """
+    shape = masks[0].shape
+    cells = [np.flatnonzero(mask) for mask in masks]
+    samples = [Sample.empty(pairs.size, some.size, number == 0) for number, some in enumerate(cells)]
+
+    def sampled(block: Block) -> None:
+        chosen = [np.nonzero(mask[block.rows, block.cols]) for mask in masks]
+        if not any(rows.size for rows, _ in chosen):
+            return
         wide, inner = widened(block, AROUND, shape)
         values = read(coh, pairs, wide)
-        mean, scaled = local_means(values, True)
-        parts = []
-        for rows, cols in found:
-            number = (rows + block.rows.start) * shape[1] + cols + block.cols.start
+        means = [local_means(values, of_atanh, averaged) for of_atanh in (False, True)]
+        for (rows, cols), some, sample in zip(chosen, cells, samples, strict=True):
+            # blocks write to places of their own
+            places = np.searchsorted(some, (rows + block.rows.start) * shape[1] + cols + block.cols.start)
             y, x = rows + inner[0].start, cols + inner[1].start
-            parts.append((number, Sample(values[:, y, x], mean[:, y, x], scaled[:, y, x])))
-        return parts
+            for out, source in zip((sample.mean, sample.scaled, sample.single), (*means, values), strict=True):
+                if out is not None:
+                    enter_cells(source, y, x, places, out)
 
-    parts = [part for part in in_order(sampled, blocks) if part is not None]
-    return [_together([part[number] for part in parts], pairs.size) for number in range(len(masks))]
+    for _ in in_order(sampled, blocks):
+        pass
+    return samples
 
 
-def _together(parts: list[tuple[IntArray, Sample]], pairs: int) -> Sample:
-    """Put parts of a sample in the order of the map, whatever blocks they came from."""
-    if not parts:
-        nothing = np.zeros((pairs, 0), np.float32)
-        return Sample(nothing, nothing, nothing)
-    order = np.argsort(np.concatenate([number for number, _ in parts]), kind="stable")
-    fields = ("single", "mean", "scaled")
-    return Sample(*(np.concatenate([getattr(s, name) for _, s in parts], axis=1)[:, order] for name in fields))
+@numba.njit(cache=True, nogil=True)
+def enter_cells(values: Float32Array, y: IntArray, x: IntArray, places: IntArray, out: Float32Array) -> None:
+    """Enter the values of some cells of a block, in every pair, at places of a sample (pairs, cells)."""
+    for p in range(values.shape[0]):
+        for n in range(places.size):
+            out[p, places[n]] = values[p, y[n], x[n]]
 
 
 def mine_of(coh: xr.DataArray) -> BoolArray:

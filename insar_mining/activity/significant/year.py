@@ -27,8 +27,12 @@ class YearReference:
     expectation : Expectation
     weather : ndarray of float32 (pairs, blocks down, blocks across)
         Local weather, score.
+    levels : ndarray of float32 (y, x)
+        Own level of every cell; minus infinity: never coherent; 0: not known.
     low, natural : ndarray of bool (y, x)
         Ground that is never coherent; the part of it that goes on outside the mine, or is natural by a mask.
+    partly : ndarray of bool (y, x)
+        Cells whose mean score of the lowest third of their pairs lies below `partial`.
     cover : ndarray of uint8 (y, x)
         What is known of the cover, of `Cover`.
     low_outside : float
@@ -50,8 +54,10 @@ class YearReference:
 
     expectation: Expectation
     weather: Float32Array
+    levels: Float32Array
     low: BoolArray
     natural: BoolArray
+    partly: BoolArray
     cover: ByteArray
     low_outside: float
     scatter: Scatter

@@ -13,19 +13,20 @@ from insar_mining.activity import estimate_looks
 from insar_mining.activity.significant.anchor import own_tables
 from insar_mining.activity.significant.baseline import baseline_losses
 from insar_mining.activity.significant.classes import edges_of
-from insar_mining.activity.significant.kernels import (
-    block_medians,
-    local_means,
-    lowest_third,
-    own_levels,
-    take_weather,
-    weather_around,
-    wide_scores,
-)
 from insar_mining.activity.significant.level import tables_of
 from insar_mining.activity.significant.limits import LEAST_LOW, LEAST_STEP, LEAST_STEPS, critical_score
 from insar_mining.activity.significant.low_ground import natural_ground
+from insar_mining.activity.significant.means import local_means, means_into
 from insar_mining.activity.significant.quantiles import row_quantiles
+from insar_mining.activity.significant.ranks import (
+    block_medians,
+    lowest_third,
+    own_levels,
+    sort_columns,
+    upper_halves,
+    weather_around,
+)
+from insar_mining.activity.significant.scores import count_scores, least_scores, take_weather
 
 
 def holed(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:  # type: ignore[type-arg]
@@ -44,14 +45,68 @@ def means_by_scipy(layer: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
 
 def test_local_means_against_scipy() -> None:
     values = holed((3, 9, 11))
-    mean, scaled = local_means(values, True)
-    single, _ = local_means(values, False)
-    wide = wide_scores(values)
-    for layer, m, y, w in zip(values, mean, scaled, wide, strict=True):
+    mean, scaled = local_means(values, False), local_means(values, True)
+    for layer, m, y in zip(values, mean, scaled, strict=True):
         np.testing.assert_allclose(m, means_by_scipy(layer), rtol=1e-5)
-        np.testing.assert_allclose(w, means_by_scipy(layer), rtol=1e-5)
         np.testing.assert_allclose(y, means_by_scipy(np.arctanh(layer)), rtol=1e-5)
-    np.testing.assert_array_equal(single, values)
+    np.testing.assert_array_equal(local_means(values, False, False), values)
+    np.testing.assert_allclose(local_means(values, True, False), np.arctanh(values), rtol=1e-5, atol=1e-6)
+    for averaged, expected in ((True, scaled), (False, local_means(values, True, False))):
+        place = values.copy()
+        means_into(place, True, averaged, place)
+        np.testing.assert_array_equal(place, expected)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 25, 64, 92, 121])
+def test_columns_are_sorted(count: int) -> None:
+    values = np.random.default_rng(count).normal(size=(count, 40)).round(1).astype(np.float32)
+    values[count // 2 :, ::3] = np.inf
+    ranked = values.copy()
+    sort_columns(ranked, 33)
+    np.testing.assert_array_equal(ranked[:, :33], np.sort(values[:, :33], axis=0))
+    np.testing.assert_array_equal(ranked[:, 33:], values[:, 33:])
+
+
+def test_means_of_the_ends_of_a_cell_over_its_pairs() -> None:
+    """More columns than are ranked together, cells with gaps, and one without data."""
+    values = np.random.default_rng(6).normal(size=(11, 3, 150)).astype(np.float32)
+    values[np.random.default_rng(7).random(values.shape) < 0.2] = np.nan
+    values[:, 1, 149] = np.nan
+    use = np.arange(11) != 4
+    offset = np.linspace(0, 1, 11)
+    high, low = upper_halves(values, use, offset), lowest_third(values)
+    negative = lowest_third(values, -1.0)
+    for y, x in np.ndindex(3, 150):
+        cell = values[:, y, x]
+        some = np.sort(cell[np.isfinite(cell)])
+        less = np.sort((cell - offset)[use & np.isfinite(cell)])
+        if not some.size:
+            assert np.isnan([high[y, x], low[y, x], negative[y, x]]).all()
+            continue
+        third = max(some.size // 3, 1)
+        assert high[y, x] == pytest.approx(less[less.size // 2 :].mean(), abs=1e-5)
+        assert low[y, x] == pytest.approx(some[:third].mean(), abs=1e-5)
+        assert negative[y, x] == pytest.approx(-some[-third:].mean(), abs=1e-5)
+
+
+def test_scores_are_counted_with_their_means_and_the_least_of_each_cell() -> None:
+    scores = np.random.default_rng(9).normal(size=(4, 12, 15)).astype(np.float32)
+    scores[:, 5, 6], scores[2, 3, 3] = np.nan, np.nan
+    where = np.random.default_rng(10).random((12, 15)) < 0.7
+    wide = np.stack([means_by_scipy(layer) for layer in scores])
+    counts, wide_counts = np.zeros((4, 60), np.int64), np.zeros((4, 60), np.int64)
+    least = count_scores(scores, where, -3.0, 0.1, counts, wide_counts)
+    for p in range(4):
+        for values, found in ((scores[p], counts[p]), (wide[p], wide_counts[p])):
+            chosen = values[where & np.isfinite(values)]
+            expected = np.histogram(chosen.clip(-3, 2.999), np.linspace(-3, 3, 61))[0]
+            assert found.sum() == chosen.size
+            assert abs(found - expected).sum() <= 2  # edges of steps are not exact
+    np.testing.assert_array_equal(least, np.where(np.isnan(scores), np.inf, scores).min(axis=0))
+    centre, scale = np.array([0.1, 0.0, -0.1, 0.2]), np.array([0.5, 0.6, 0.4, 0.5])
+    both = np.concatenate([scores / 1.2, (wide / 1.1 - centre[:, None, None]) / scale[:, None, None]])
+    expected = np.where(np.isnan(both), np.inf, both).min(axis=0)
+    np.testing.assert_allclose(least_scores(scores, centre, scale, 1.2, 1.1), expected, rtol=1e-5)
 
 
 def test_own_level_is_the_upper_half_of_the_pairs_in_which_a_cell_is_up() -> None:
@@ -59,7 +114,7 @@ def test_own_level_is_the_upper_half_of_the_pairs_in_which_a_cell_is_up() -> Non
     mean = np.full((10, 1, 2), 0.6, np.float32)
     mean[[1, 5, 8], 0, 0] = 0.35
     mean[:9, 0, 1] = 0.35
-    level, _ = own_levels(mean, np.full(10, 0.9), np.ones(10, np.bool_), 0.34, 0.35, 2, 0.15)
+    level = own_levels(mean, np.full(10, 0.9), np.ones(10, np.bool_), 0.34, 0.35, 2, 0.15)
     assert float(level[0, 0]) == pytest.approx(-0.3)
     assert np.isnan(level[0, 1])  # up in one pair only
 
@@ -135,7 +190,8 @@ def test_local_weather_is_taken_off_and_work_is_not() -> None:
     scores[1, 20:30, 20:30], mean[1, 20:30, 20:30] = -6.0, 0.3  # a worked patch
     medians = np.empty((2, 10, 10), np.float32)
     block_medians(scores, mean, np.full(2, 0.5), medians)
-    weather = weather_around(medians, 2, -0.5)
+    weather = np.empty_like(medians)
+    weather_around(medians, 2, -0.5, weather)
     left = scores.copy()
     take_weather(left, weather, 0, 0)
     assert abs(left[0, :, :25]).max() < 0.1
