@@ -94,7 +94,7 @@ class Prepared(NamedTuple):
 
 
 class ScoreCounts(NamedTuple):
-    """Hold counts of scores, of mean scores and of means of the lowest third; least score and lowest third of each cell."""
+    """Hold counts of scores, mean scores and means of the lowest third; least score and lowest third of each cell."""
 
     scores: IntArray
     wide: IntArray
