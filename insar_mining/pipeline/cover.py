@@ -15,7 +15,8 @@ from insar_mining.activity.significant.significance import Significance
 from insar_mining.arrays import BoolArray
 from insar_mining.geo.cells import mine_cells
 from insar_mining.options.activity import ActivityOptions
-from insar_mining.pipeline.flagged import flagged, has_flags
+from insar_mining.pipeline.flagged import flagged
+from insar_mining.pipeline.masks import masks_of
 
 # of a vegetation index: plants from here on, ground without water and plants between these
 PLANTS, BARE = 0.4, (0.0, 0.2)
@@ -31,7 +32,8 @@ def evidence_of(
     ----------
     coh : DataArray (pair, y, x)
     files : sequence of Path
-        The maps it was read from; their band ``mask``, where all have one, tells calm water by its dark echo.
+        The maps it was read from; their band ``mask``, or that of a few of their pairs which a run mapped beside
+        them, tells calm water by its dark echo.
     options : ActivityOptions
     index : DataArray (y, x), optional
         A vegetation index.
@@ -43,8 +45,9 @@ def evidence_of(
     """
     found: dict[str, Evidence] = {}
     nowhere: BoolArray = np.zeros(coh.shape[1:], np.bool_)
-    if files and all(has_flags(path) for path in files):
-        found[WATER] = Evidence(flagged(coh, files, ("water",)).values, nowhere)
+    masks = masks_of(files)
+    if masks:
+        found[WATER] = Evidence(flagged(coh, masks, ("water",)).values, nowhere)
     if index is not None:
         with np.errstate(invalid="ignore"):
             bare = (index.values >= BARE[0]) & (index.values < BARE[1])

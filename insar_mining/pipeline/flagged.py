@@ -19,15 +19,22 @@ from insar_mining.options.activity import Flag
 BITS: Mapping[Flag, int] = {"layover": 1 + 2, "shadow": 4 + 8, "low-signal": 16, "water": 32}
 
 
-def flagged(coh: xr.DataArray, files: Sequence[Path], flags: Sequence[Flag]) -> xr.DataArray:
-    """Find the cells that half or more of the pairs of a year with a value flag, (year, y, x).
+def flagged(coh: xr.DataArray, files: Mapping[int, Path], flags: Sequence[Flag]) -> xr.DataArray:
+    """Select cells that half or more of the pairs of a year flag which say anything of them, (year, y, x).
 
-    Each year by its own pairs, so that no year's area depends on which others are shown.
+    Each year by its own pairs, so that no year's area depends on which others are shown. `files` are by the
+    number of the pair.
+    """
+
+    Each year by its own pairs, so that no year's area depends on which others are shown. `files` are by the
+    number of the pair.
     """
     bits = sum({BITS[flag] for flag in flags})
     years = np.unique(coh["year"].values)
     said, count = (np.zeros((years.size, *coh.shape[1:]), np.int64) for _ in range(2))
-    for path, year in zip(files, np.searchsorted(years, coh["year"].values), strict=True):
+    year_of_pair = np.searchsorted(years, coh["year"].values)
+    for number, path in files.items():
+        year = year_of_pair[number]
         with warnings.catch_warnings():
             # the maps need not reach over all of the mine; that was said when they were read
             warnings.simplefilter("ignore", PartialCoverageWarning)

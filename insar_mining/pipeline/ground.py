@@ -90,7 +90,7 @@ def known_ground(coh: xr.DataArray, files: Sequence[Path], options: ActivityOpti
     """
     masks = [_mask_of(path, coh) for path in options.masks]
     if options.mask_flags:
-        masks.append(flagged(coh, files, options.mask_flags))
+        masks.append(flagged(coh, dict(enumerate(files)), options.mask_flags))
     kinds: dict[str, xr.DataArray] = {}
     index = None
     if options.surfaces is not None:

@@ -24,6 +24,7 @@ from insar_mining.pipeline.analysis import analyse_maps
 from insar_mining.pipeline.inputs import check_folder, mine_of
 from insar_mining.pipeline.lock import folder_lock
 from insar_mining.pipeline.maps import DATES, MAP_FILES, Maps, ProgressCallback, make_maps
+from insar_mining.pipeline.masks import MASKS, make_masks
 from insar_mining.pipeline.outputs import FILES, software_versions, write_pair_maps
 from insar_mining.pipeline.ownership import check_no_foreign_files
 from insar_mining.pipeline.preparation import MAPS, RunPlan, Start, check_period, plan_only, prepare
@@ -136,6 +137,7 @@ def run(
         _delete_leftovers(folder)
         begin = begin or prepare(mine, chosen, folder, network or Network(), progress)
         maps = make_maps(begin.scenes, begin.planner, progress)
+        make_masks(maps, begin.planner)
         progress("analysis", 0, 2)
         analysis = analyse_maps(maps.paths, begin.mine, chosen.activity, others=other_mines(mine, begin.mine))
         scenes = with_quality(_with_failures(analysis.scenes, maps.failures), maps.quality)
@@ -240,6 +242,7 @@ def _delete_leftovers(folder: Path) -> None:
     if not (folder / MAPS).is_symlink():
         delete_leftovers(folder / MAPS, MAP_FILES)
         delete_leftovers(folder / MAPS / DATES, ARRAYS)
+        delete_leftovers(folder / MAPS / MASKS, MAP_FILES)
 
 
 def _run_options(options: RunOptions | None, start: Any, end: Any, changes: Mapping[str, Any]) -> RunOptions:

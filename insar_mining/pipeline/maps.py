@@ -185,6 +185,12 @@ class Planner:
         """Return the engine for all pairs; the built-in one keeps the dates that it has brought to the geometry."""
         return engine_for(self.options.coherence, self.folder / DATES, self.options.snap)
 
+    def beside(self, folder: Path, options: RunOptions) -> Planner:
+        """Return a planner of the same stack with other options, whose maps go into another folder."""
+        other = Planner(self.area, self.dem, folder, options)
+        other.grid, other.stack_reference, other._products = self.grid, self.stack_reference, self._products
+        return other
+
     def plan(self, pair: Mapping[str, object]) -> CoherencePlan:
         """Plan one row of a pair table."""
         return make_plan(

@@ -23,7 +23,7 @@ from insar_mining.files import write_text
 from insar_mining.geo.grid import MapGrid
 from insar_mining.geo.raster import write_cog
 from insar_mining.options.models import RunOptions
-from insar_mining.pipeline import jobs, maps, preparation, result
+from insar_mining.pipeline import jobs, maps, masks, preparation, result
 from insar_mining.scenes import network
 
 AREA = box(-8.79, 31.79, -8.77, 31.81)
@@ -179,6 +179,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
     monkeypatch.setattr(network, "SceneBaselines", lambda *_: fixed_baseline)
     monkeypatch.setattr(maps, "make_plan", make_plan)
     monkeypatch.setattr(maps, "coherence", coherence)
+    monkeypatch.setattr(masks, "coherence", lambda plan_, chosen: plan_.out)
     monkeypatch.setattr(maps, "is_current", is_current)
     monkeypatch.setattr(maps, "open_product", str)
     monkeypatch.setattr(maps, "choose_stack_reference", lambda *which, **how: None)
