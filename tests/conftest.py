@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -19,6 +20,10 @@ from insar_mining.sentinel1.product import open_product
 
 # run as programs of their own, by paths of their own
 collect_ignore_glob = ["standin_gpt/*"]
+
+# a busy machine takes any time for an example: no test may depend on it
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 DATA = Path(__file__).parent / "data"
 
