@@ -25,10 +25,6 @@ def flagged(coh: xr.DataArray, files: Mapping[int, Path], flags: Sequence[Flag])
     Each year by its own pairs, so that no year's area depends on which others are shown. `files` are by the
     number of the pair.
     """
-
-    Each year by its own pairs, so that no year's area depends on which others are shown. `files` are by the
-    number of the pair.
-    """
     bits = sum({BITS[flag] for flag in flags})
     years = np.unique(coh["year"].values)
     said, count = (np.zeros((years.size, *coh.shape[1:]), np.int64) for _ in range(2))
