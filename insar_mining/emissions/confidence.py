@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import ndtri
 
-FloatArray = npt.NDArray[np.float64]
+from insar_mining.arrays import FloatArray
 
 CLASSES = ("very low", "low", "medium", "high", "very high")
 LEVEL = 0.90

@@ -17,9 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import ndtri
 
+from insar_mining.arrays import FloatArray
 from insar_mining.errors import EmissionsError
-
-FloatArray = npt.NDArray[np.float64]
 
 LEVEL = 0.90
 AREA_LEVEL = 0.95  # of the intervals of measured areas

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from insar_mining.arrays import FloatArray
 from insar_mining.emissions.confidence import ACTIVITY_CONFIDENCE, product_error
 from insar_mining.emissions.derived import derived_factors
 from insar_mining.emissions.factors import GAS_ORE, LEVELS, factors_of, in_unit, look_up
 from insar_mining.emissions.mixed import OreModel, area_variance, fit_ore_model
 from insar_mining.errors import EmissionsError
 
-FloatArray = npt.NDArray[np.float64]
 OBJECT = object
 
 PRODUCTS = ("concentrate", "metal")

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import stdtrit
 
+from insar_mining.arrays import FloatArray
 from insar_mining.emissions.tabular import shipped
 from insar_mining.errors import EmissionsError
 
-FloatArray = npt.NDArray[np.float64]
 LEVEL = 0.90
 
 

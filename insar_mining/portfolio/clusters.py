@@ -17,10 +17,9 @@ from pyproj import Geod
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
+from insar_mining.arrays import FloatArray, IntArray
 from insar_mining.errors import OptionError
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 Geometries = npt.NDArray[np.object_]
 
 DEFAULT_DISTANCE_M = 5_000.0

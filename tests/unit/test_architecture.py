@@ -33,6 +33,11 @@ LAYERS = (
     {"portfolio"},
     {"cli", "accessor", "__init__", "__main__"},
 )
+ARRAYS = {
+    node.targets[0].id
+    for node in ast.parse((PACKAGE / "arrays.py").read_text("utf-8")).body
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+}
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
 
 # simulate stands beside the others: it may use these, and only the command line may use it
@@ -129,6 +134,29 @@ def test_modules_import_one_another_in_one_direction_only() -> None:
 def test_no_file_is_longer_than_500_lines() -> None:
     long = {str(p.relative_to(ROOT)): n for p in MODULES if (n := len(p.read_text("utf-8").splitlines())) > 500}
     assert not long
+
+
+def test_no_public_class_is_defined_twice() -> None:
+    """One name means one thing wherever it is met."""
+    homes: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert len(homes) > 100
+    assert not {name: files for name, files in homes.items() if len(files) > 1}
+
+
+def test_types_of_arrays_are_defined_in_one_place() -> None:
+    named = {
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in MODULES
+        if path.name != "arrays.py"
+        for node in tree_of(path).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ARRAYS
+    }
+    assert len(ARRAYS) > 5
+    assert not named
 
 
 def calls_of(path: Path) -> Iterator[tuple[str, int]]:

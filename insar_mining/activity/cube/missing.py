@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 
+from insar_mining.arrays import Float32Array
 from insar_mining.errors import MissingDataWarning, RasterError
 
 # side of the square of a cube on disk that is looked at
@@ -28,10 +29,8 @@ REMEDY = (
     "to 0, --zero value reads it as such"
 )
 
-FloatArray = npt.NDArray[np.float32]
 
-
-def check_missing(values: FloatArray) -> None:
+def check_missing(values: Float32Array) -> None:
     """Refuse maps that lack data where coherence is low.
 
     Parameters
@@ -75,7 +74,7 @@ def check_missing(values: FloatArray) -> None:
     warnings.warn(said, MissingDataWarning, stacklevel=3)
 
 
-def _check_rounded(values: FloatArray) -> None:
+def _check_rounded(values: Float32Array) -> None:
     """Refuse values that are only 0 and 1."""
     if values.size > LEAST_BESIDE and not np.any((values > 0) & (values < 1)):
         raise RasterError(
@@ -84,7 +83,7 @@ def _check_rounded(values: FloatArray) -> None:
         )
 
 
-def _is_cut(values: FloatArray, lowest: float, missing: int) -> bool:
+def _is_cut(values: Float32Array, lowest: float, missing: int) -> bool:
     """Check whether a distribution ends in an edge, as many values just above it as below could lack."""
     first = np.count_nonzero(values < lowest + ABOVE_THRESHOLD)
     second = np.count_nonzero((values >= lowest + ABOVE_THRESHOLD) & (values < lowest + 2 * ABOVE_THRESHOLD))
@@ -92,7 +91,7 @@ def _is_cut(values: FloatArray, lowest: float, missing: int) -> bool:
 
 
 def _beside(
-    values: FloatArray, finite: npt.NDArray[np.bool_], missing: npt.NDArray[np.bool_]
+    values: Float32Array, finite: npt.NDArray[np.bool_], missing: npt.NDArray[np.bool_]
 ) -> tuple[float, float, int]:
     """Return how far values beside missing ones lie below the usual of their cells, the share that does, their number.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from insar_mining.arrays import FloatArray
 
 
 def row_quantiles(values: npt.NDArray[np.floating], shares: Sequence[float], least: int = 1) -> FloatArray:
