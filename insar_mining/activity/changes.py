@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from insar_mining.arrays import BoolArray, IntArray
 from insar_mining.errors import ActivityError
+from insar_mining.jit import njit
 
 # chance that a pair shows a disturbed cell while its ground is worked, and while it is not
 WORKED_CHANCE, IDLE_CHANCE = 0.3, 0.01
@@ -22,7 +22,7 @@ PENALTY, LEAST_NOISE = 3.0, 0.02
 ZONE_COLUMNS = ("zone", "start", "stop", "pairs", "share", "worked", "worked_from")
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def worked_spans(disturbed: BoolArray, finite: BoolArray) -> tuple[IntArray, IntArray]:
     """Return the first and last pair of the likeliest stretch of work of each cell.
 

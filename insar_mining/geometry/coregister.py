@@ -25,6 +25,7 @@ from insar_mining.geometry.range_doppler import (
     to_cartesian,
     zero_doppler,
 )
+from insar_mining.jit import njit
 from insar_mining.sentinel1.annotation import SubSwath
 
 NODE_LINES = 32
@@ -202,7 +203,7 @@ def cubics_in_height(values: FloatArray) -> FloatArray:
     return np.ascontiguousarray(values @ np.linalg.inv(_powers(node_heights_m())).T)
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _solve_ground(arc, time_s, slant_range_m, height_m):  # type: ignore[no-untyped-def]
     values = np.empty((2, time_s.size, slant_range_m.size, height_m.size))
     for i in numba.prange(time_s.size):
@@ -214,7 +215,7 @@ def _solve_ground(arc, time_s, slant_range_m, height_m):  # type: ignore[no-unty
     return values
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _solve_secondary(arc, lon_deg, lat_deg, height_m, guess_s):  # type: ignore[no-untyped-def]
     time = np.empty_like(lon_deg)
     slant_range = np.empty_like(lon_deg)
@@ -226,7 +227,7 @@ def _solve_secondary(arc, lon_deg, lat_deg, height_m, guess_s):  # type: ignore[
     return time, slant_range
 
 
-@numba.njit(cache=True, inline="always")
+@njit(inline="always")
 def _along_line(nodes, field, line):  # type: ignore[no-untyped-def]
     """Interpolate cubics in height at the nodes of one line; shape (node samples, 4)."""
     coefficients, first_line, _ = nodes
@@ -236,7 +237,7 @@ def _along_line(nodes, field, line):  # type: ignore[no-untyped-def]
     return (1 - v) * coefficients[field, i] + v * coefficients[field, i + 1]
 
 
-@numba.njit(cache=True, inline="always")
+@njit(inline="always")
 def cubic_at(cubics, place):  # type: ignore[no-untyped-def]
     """Interpolate the cubic in height at a fractional place in a row of nodes."""
     j = min(int(place), cubics.shape[0] - 2)
@@ -249,14 +250,14 @@ def cubic_at(cubics, place):  # type: ignore[no-untyped-def]
     )
 
 
-@numba.njit(cache=True, inline="always")
+@njit(inline="always")
 def cubic_value(cubic, height_m):  # type: ignore[no-untyped-def]
     """Evaluate a cubic in height (kilometres) at a height in metres."""
     h = height_m / KILOMETRE
     return cubic[0] + h * (cubic[1] + h * (cubic[2] + h * cubic[3]))
 
 
-@numba.njit(cache=True)
+@njit()
 def _level_near_terrain(column, row, terrain):  # type: ignore[no-untyped-def]
     """Find the level of 0, 1000 ... 9000 m at which the line of a pixel is nearest to the terrain.
 
@@ -274,7 +275,7 @@ def _level_near_terrain(column, row, terrain):  # type: ignore[no-untyped-def]
     return best
 
 
-@numba.njit(cache=True)
+@njit()
 def _surface_height(column, row, terrain, guess_m, top_m):  # type: ignore[no-untyped-def]
     """Solve the height at which the line of constant time and range of a pixel intersects the terrain.
 
@@ -300,7 +301,7 @@ def _surface_height(column, row, terrain, guess_m, top_m):  # type: ignore[no-un
     return _first_crossing(column, row, terrain, top_m)
 
 
-@numba.njit(cache=True)
+@njit()
 def _first_crossing(column, row, terrain, top_m):  # type: ignore[no-untyped-def]
     """Search down from the top in steps of 25 m to the first level below the terrain, then bisect."""
     # levels are multiples of the step, so that the result does not depend on where the walk starts
@@ -329,7 +330,7 @@ def _first_crossing(column, row, terrain, top_m):  # type: ignore[no-untyped-def
     return (low + high) / 2
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def surface_heights(ground, dem, line_start, line_stop, sample_start, posts, top_m):  # type: ignore[no-untyped-def]
     """Compute ellipsoidal heights of the terrain at each line and every 4th sample.
 
@@ -369,7 +370,7 @@ def surface_heights(ground, dem, line_start, line_stop, sample_start, posts, top
     return height
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def field_at_posts(nodes, field, height_m, line_start, sample_start):  # type: ignore[no-untyped-def]
     """Evaluate a field of `nodes` at the height posts; same shape as `height_m`."""
     out = np.empty_like(height_m)

@@ -28,6 +28,7 @@ from insar_mining.geometry.range_doppler import (
     to_cartesian,
     zero_doppler,
 )
+from insar_mining.jit import njit
 from insar_mining.sentinel1.annotation import SubSwath
 
 # Between lattice points slant range bends by d^2 / 8 R: at most 1 cm over 160 m
@@ -69,7 +70,7 @@ def look_up(swath: SubSwath, grid: MapGrid, dem: DemArrays) -> Look:
     return Look(*_between(lon, lat, coefficients, row - down[0], column - across[0], dem))
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _solve(arc, lon_deg, lat_deg, height_m):  # type: ignore[no-untyped-def]
     """Solve times and ranges of lattice points at the node heights, shape (2, rows, columns, heights)."""
     out = np.full((2, *lon_deg.shape, height_m.size), np.nan)
@@ -86,7 +87,7 @@ def _solve(arc, lon_deg, lat_deg, height_m):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _between(lon, lat, coefficients, row, column, dem):  # type: ignore[no-untyped-def]
     """Interpolate times and ranges of the cells at fractional rows and columns of the lattice."""
     time = np.empty((row.size, column.size))
@@ -139,7 +140,7 @@ class Place(NamedTuple):
         )
 
 
-@numba.njit(cache=True, inline="always")
+@njit(inline="always")
 def _line_and_sample(place, time_s, slant_range_m):  # type: ignore[no-untyped-def]
     """Compute the fractional position in the piece; its start is subtracted last, so that pieces do not matter."""
     line = (time_s - place.first_time_s) / place.line_interval_s - place.down
@@ -147,7 +148,7 @@ def _line_and_sample(place, time_s, slant_range_m):  # type: ignore[no-untyped-d
     return line - place.line_start, sample - place.sample_start
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def bilinear(image, look_time_s, look_range_m, place, chosen, top, left, out):  # type: ignore[no-untyped-def]
     """Interpolate an image bilinearly at the fractional positions of the chosen cells of a map.
 
@@ -191,7 +192,7 @@ def bilinear(image, look_time_s, look_range_m, place, chosen, top, left, out):  
             out[top + r, left + c] = total
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def nearest(image, look_time_s, look_range_m, place, chosen, top, left, out):  # type: ignore[no-untyped-def]
     """Take the nearest pixel for the chosen cells of a map: for values that must not be averaged.
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from insar_mining.arrays import FloatArray
+from insar_mining.jit import njit
 from insar_mining.sentinel1.orbit import OrbitArc
 
 WGS84_A_M = 6_378_137.0
@@ -46,7 +47,7 @@ def arc_arrays(arc: OrbitArc) -> ArcArrays:
     return ArcArrays(np.ascontiguousarray(arc.coefficients_m), arc.centre_s, arc.half_s)
 
 
-@numba.njit(cache=True, inline="always")
+@njit(inline="always")
 def orbit_state(arc, t):  # type: ignore[no-untyped-def]
     """Compute position, velocity and acceleration at time `t`: nine numbers."""
     coefficients, centre, half = arc
@@ -70,7 +71,7 @@ def orbit_state(arc, t):  # type: ignore[no-untyped-def]
     return px, py, pz, vx / half, vy / half, vz / half, ax * second, ay * second, az * second
 
 
-@numba.njit(cache=True, inline="always")
+@njit(inline="always")
 def to_cartesian(lon_deg, lat_deg, height_m):  # type: ignore[no-untyped-def]
     """Convert geodetic to Earth-fixed Cartesian coordinates on WGS 84."""
     lon = math.radians(lon_deg)
@@ -85,7 +86,7 @@ def to_cartesian(lon_deg, lat_deg, height_m):  # type: ignore[no-untyped-def]
     )
 
 
-@numba.njit(cache=True, inline="always")
+@njit(inline="always")
 def to_geodetic(x, y, z):  # type: ignore[no-untyped-def]
     """Convert Earth-fixed Cartesian coordinates to longitude, latitude (radians) and height (metres).
 
@@ -107,7 +108,7 @@ def to_geodetic(x, y, z):  # type: ignore[no-untyped-def]
     return math.atan2(y, x), lat, height
 
 
-@numba.njit(cache=True)
+@njit()
 def zero_doppler(arc, x, y, z, guess_s):  # type: ignore[no-untyped-def]
     """Solve zero-Doppler time and slant range of a point; NaN where Newton does not converge."""
     t = guess_s
@@ -126,7 +127,7 @@ def zero_doppler(arc, x, y, z, guess_s):  # type: ignore[no-untyped-def]
     return np.nan, np.nan
 
 
-@numba.njit(cache=True)
+@njit()
 def right_of_track(arc, t, x, y, z):  # type: ignore[no-untyped-def]
     """Check whether a point is on the side of the track that the antenna looks to."""
     px, py, pz, vx, vy, vz, _, _, _ = orbit_state(arc, t)
@@ -135,7 +136,7 @@ def right_of_track(arc, t, x, y, z):  # type: ignore[no-untyped-def]
     return rx * (x - px) + ry * (y - py) + rz * (z - pz) > 0
 
 
-@numba.njit(cache=True)
+@njit()
 def ground_point(arc, t, slant_range_m, height_m):  # type: ignore[no-untyped-def]
     """Solve longitude, latitude (degrees) of the point right of the track at a range and height.
 
@@ -181,14 +182,14 @@ class DemArrays(NamedTuple):
     step_lat_deg: float
 
 
-@numba.njit(cache=True, inline="always")
+@njit(inline="always")
 def terrain_height(dem, lon_deg, lat_deg):  # type: ignore[no-untyped-def]
     """Interpolate height bilinearly at a point, NaN outside the posts or beside a void."""
     height, west, north, step_lon, step_lat = dem
     return height_between_posts(height, (lon_deg - west) / step_lon, (north - lat_deg) / step_lat)
 
 
-@numba.njit(cache=True, inline="always")
+@njit(inline="always")
 def height_between_posts(height, column, row):  # type: ignore[no-untyped-def]
     """Interpolate height bilinearly at a fractional column and row; NaN outside or beside a void."""
     rows, columns = height.shape
@@ -203,7 +204,7 @@ def height_between_posts(height, column, row):  # type: ignore[no-untyped-def]
     return top * (1 - fy) + bottom * fy
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def radar_coordinates(arc, dem, lon_deg, lat_deg, guess_s):  # type: ignore[no-untyped-def]
     """Compute zero-Doppler time and slant range of ground points given by longitude and latitude.
 

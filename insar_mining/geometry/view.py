@@ -23,6 +23,7 @@ from insar_mining.geometry.range_doppler import (
     to_cartesian,
     zero_doppler,
 )
+from insar_mining.jit import njit
 from insar_mining.sentinel1.annotation import SubSwath
 
 ROWS = 256
@@ -171,7 +172,7 @@ def _turn(lon: FloatArray, lat: FloatArray, lon_east: FloatArray, lat_east: Floa
     return np.asarray(np.arctan2(north, east))
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _heights(dem, lon_deg, lat_deg):  # type: ignore[no-untyped-def]
     out = np.empty(lon_deg.shape)
     for i in numba.prange(out.shape[0]):
@@ -180,7 +181,7 @@ def _heights(dem, lon_deg, lat_deg):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _sight(arc, lon_deg, lat_deg, height_m, turn, guess_s, east, north, up):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     rows, columns = lon_deg.shape
     for i in numba.prange(rows):
@@ -204,7 +205,7 @@ def _sight(arc, lon_deg, lat_deg, height_m, turn, guess_s, east, north, up):  # 
             up[i, j] = math.cos(lat) * outward + math.sin(lat) * dz
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _baseline(first, second, lon_deg, lat_deg, height_m, first_guess_s, second_guess_s, out):  # type: ignore[no-untyped-def]
     rows, columns = lon_deg.shape
     for i in numba.prange(rows):

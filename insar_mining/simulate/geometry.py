@@ -12,12 +12,13 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import prange
 from pyproj import Transformer
 from scipy.interpolate import KroghInterpolator
 
 from insar_mining.arrays import FloatArray
 from insar_mining.errors import OrbitError
+from insar_mining.jit import njit
 from insar_mining.sentinel1.orbit import Orbit
 
 HERMITE_VECTORS = 8
@@ -140,7 +141,7 @@ def zero_doppler(path: Trajectory, ecef_m: FloatArray) -> tuple[FloatArray, Floa
     return time.reshape(ecef_m.shape[:-1]), slant.reshape(ecef_m.shape[:-1])
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True)
 def _newton(points, position, velocity, acceleration, middle, half, bound):  # type: ignore[no-untyped-def]
     count = points.shape[0]
     time, slant, last_step = np.empty(count), np.empty(count), np.empty(count)
@@ -168,7 +169,7 @@ def _newton(points, position, velocity, acceleration, middle, half, bound):  # t
     return time, slant, last_step
 
 
-@njit(inline="always", cache=True)
+@njit(inline="always")
 def _horner(coefficients, axis, u):  # type: ignore[no-untyped-def]
     total = 0.0
     for k in range(coefficients.shape[0] - 1, -1, -1):

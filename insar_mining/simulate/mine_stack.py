@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from insar_mining.arrays import Complex64Array, FloatArray
 from insar_mining.coherence.estimators.estimate import coherence
+from insar_mining.jit import njit
 from insar_mining.simulate.spectrum import Response
 
 # IW1: lines 14.1 m apart; samples of 2.33 m in slant range at an incidence of 34 degrees
@@ -252,7 +252,7 @@ def _taps(response: Response) -> npt.NDArray[np.float32]:
     return np.asarray(taps / np.sqrt((taps**2).sum()) * 2**-0.25, np.float32)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@njit(nogil=True, fastmath=True)
 def _band_limited(white, down, across):  # type: ignore[no-untyped-def]
     lines, samples = white.shape[0] - down.size + 1, white.shape[1] - across.size + 1
     middle = np.zeros((lines, white.shape[1]), np.complex64)

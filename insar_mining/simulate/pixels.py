@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import prange
 from scipy import fft
 
 from insar_mining.arrays import Complex64Array, ComplexArray, FloatArray
+from insar_mining.jit import njit
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.simulate.carrier import antenna_pattern, burst_carrier
 from insar_mining.simulate.spectrum import Response
@@ -163,7 +164,7 @@ def _noise(
     return np.asarray(noise)
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True)
 def _phasor(times, rate, origin, centroid):  # type: ignore[no-untyped-def]
     out = np.empty((times.size, rate.size), dtype=np.complex64)
     for row in prange(times.size):
@@ -175,7 +176,7 @@ def _phasor(times, rate, origin, centroid):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True)
 def _joined(planes):  # type: ignore[no-untyped-def]
     lines, _, samples = planes.shape
     out = np.empty((lines, samples), dtype=np.complex64)

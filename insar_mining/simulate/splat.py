@@ -16,10 +16,11 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import prange
 from scipy.special import i0
 
 from insar_mining.arrays import ComplexArray, Float32Array, FloatArray
+from insar_mining.jit import njit
 from insar_mining.simulate.spectrum import Response
 
 BLOCK_LINES = 32
@@ -110,7 +111,7 @@ def splat(
     )  # fmt: skip
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True)
 def _splat(planes, first, last, line, sample, amplitude, frequency, chirp, table_a, half_a, table_r, half_r):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     lines, _, samples = planes.shape
     for block in prange(first.size):

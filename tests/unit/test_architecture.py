@@ -20,7 +20,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # from the bottom to the top; modules of one layer may import one another
 LAYERS = (
-    {"arrays", "display", "doors", "ends", "errors", "files", "machine", "tables"},
+    {"arrays", "display", "doors", "ends", "errors", "files", "jit", "machine", "tables"},
     {"geo", "options"},
     {"sentinel1"},
     {"scenes", "download"},
@@ -295,3 +295,10 @@ def test_no_name_that_is_imported_late_is_that_of_a_module() -> None:
     from insar_mining import activity
 
     assert not set(activity._HOMES) & set(activity._HOME_OF)
+
+
+def test_kernels_are_compiled_in_one_way() -> None:
+    """numba's own cache raises where it is full or damaged, and misses changes of kernels in other files."""
+    direct = re.compile(r"@(numba\.)?(njit|jit)\(.*cache=True|numba\.n?jit\(")
+    users = {str(path.relative_to(PACKAGE)) for path in MODULES if direct.search(path.read_text(encoding="utf-8"))}
+    assert users == {"jit.py"}

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from insar_mining.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from insar_mining.jit import njit
 
 # Coherence as a whole number of 2**-30: exact for every float32 of at least 2**-7, within 2**-31 below.
 FIXED_ONE = 2**30
@@ -22,7 +22,7 @@ _LOW_BITS = 2**32 - 1
 TOGETHER = 1024
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def pixel_moments(values: Float32Array, use: BoolArray) -> tuple[IntArray, FloatArray, FloatArray]:
     """Count, mean and standard deviation (ddof 0) over the finite pairs in use.
 
@@ -60,7 +60,7 @@ def pixel_moments(values: Float32Array, use: BoolArray) -> tuple[IntArray, Float
     return count, mean, sd
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def has_data(values: npt.NDArray[Any]) -> bool:
     """Check whether any value is not NaN; stop at the first."""
     for v in values.flat:  # noqa: SIM110 - compiled, this is the fast way
@@ -69,7 +69,7 @@ def has_data(values: npt.NDArray[Any]) -> bool:
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def points_of_best(values: Float32Array, order: IntArray, least: IntArray, mean_min: float, sd_max: float) -> IntArray:
     """Count the stable pixels over the best pair, the best two, and so on.
 
@@ -117,7 +117,7 @@ def points_of_best(values: Float32Array, order: IntArray, least: IntArray, mean_
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def pair_counts(values: Float32Array, limit: float) -> tuple[IntArray, IntArray]:
     """Count the finite pixels, and those of them at or above a limit, of each pair; shape (pairs,) each."""
     pairs, pixels = values.shape
@@ -134,7 +134,7 @@ def pair_counts(values: Float32Array, limit: float) -> tuple[IntArray, IntArray]
     return count, above
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def pair_sums(values: Float32Array, mask: BoolArray) -> IntArray:
     """Sum each pair over the pixels of a mask, in whole numbers.
 
@@ -170,7 +170,7 @@ def pair_sums(values: Float32Array, mask: BoolArray) -> IntArray:
     return sums
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def difference_index(values: Float32Array, stable: FloatArray, group: npt.NDArray[np.int16]) -> Float32Array:
     """Compute the normalised difference of each pair's stable coherence and its pixels.
 
@@ -206,7 +206,7 @@ def difference_index(values: Float32Array, stable: FloatArray, group: npt.NDArra
     return index
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def lost_counts(
     values: Float32Array, mask: BoolArray, mean: FloatArray, sd: FloatArray, sigma: float
 ) -> tuple[IntArray, IntArray]:
@@ -238,7 +238,7 @@ def lost_counts(
     return count, lost
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def group_means(values: Float32Array, group: IntArray, groups: int) -> tuple[FloatArray, IntArray]:
     """Compute the mean and count over the finite pairs of each group, of each pixel.
 
@@ -270,7 +270,7 @@ def group_means(values: Float32Array, group: IntArray, groups: int) -> tuple[Flo
     return mean, count
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def scale_excess(values: Float32Array, group: IntArray, factor: FloatArray, floor: float) -> Float32Array:
     """Scale what coherence has above a floor, by pair and by the class of the pixel.
 

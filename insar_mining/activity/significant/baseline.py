@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import warnings
 
-import numba
 import numpy as np
 import xarray as xr
 
 from insar_mining.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from insar_mining.errors import ActivityError, FewObservationsWarning
+from insar_mining.jit import njit
 
 # pairs from which a cell's own loss is fitted, and by how many of its standard errors it must exceed none
 LEAST_PAIRS = 6
@@ -53,7 +53,7 @@ def squares_of(coh: xr.DataArray, pairs: IntArray) -> FloatArray:
     return np.asarray((baseline / UNIT_M) ** 2)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def baseline_losses(  # type: ignore[no-untyped-def]
     mean: Float32Array, upper: FloatArray, squares: FloatArray, floor: float, share: float
 ):

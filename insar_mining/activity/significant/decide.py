@@ -6,13 +6,13 @@ are taken in one fixed order, so that no result depends on the blocks.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from insar_mining.activity.significant.means import plane_means
 from insar_mining.activity.significant.scores import at_class
 from insar_mining.arrays import BoolArray, ByteArray, Float32Array, FloatArray, IntArray
+from insar_mining.jit import njit
 
 # bits of a cell in a pair: certain with its neighbours, beyond the border, close to a certain cell
 CORE, LOW, NEAR = 1, 2, 4
@@ -41,7 +41,7 @@ CORE_WEIGHT = 16.0
 HALO = 10
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def _at(table, x):  # type: ignore[no-untyped-def]
     """Interpolate linearly in a table over 0..1."""
     place = min(max(x, 0.0), 1.0) * (table.size - 1)
@@ -49,7 +49,7 @@ def _at(table, x):  # type: ignore[no-untyped-def]
     return table[i] + (place - i) * (table[i + 1] - table[i])
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _flag_seeds(mean, scores, wide, place, usual, p, floor, limits, flags):  # type: ignore[no-untyped-def]
     """Flag the cells of a pair that are significant and below the border; their number."""
     rows, cols = mean.shape
@@ -65,7 +65,7 @@ def _flag_seeds(mean, scores, wide, place, usual, p, floor, limits, flags):  # t
     return seeds
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _support(flags, place, around, held):  # type: ignore[no-untyped-def]
     """Count the seeds, and the cells that are decided, in the 3 x 3 around every seed."""
     rows, cols = flags.shape
@@ -84,7 +84,7 @@ def _support(flags, place, around, held):  # type: ignore[no-untyped-def]
             held[y, x] = h
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def find_cores(  # type: ignore[no-untyped-def]
     mean: Float32Array, scores: Float32Array, place: Float32Array, usual: FloatArray, floor: float, limits: FloatArray
 ):
@@ -143,7 +143,7 @@ def find_cores(  # type: ignore[no-untyped-def]
     return codes, inmost
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _near(codes, p, reach, y, x):  # type: ignore[no-untyped-def]
     """Check whether a core of a pair lies within some cells."""
     rows, cols = codes.shape[1:]
@@ -154,7 +154,7 @@ def _near(codes, p, reach, y, x):  # type: ignore[no-untyped-def]
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _mostly_cores(codes):  # type: ignore[no-untyped-def]
     """Check whether a cell and all its neighbours are certain in most of the pairs in which each is near work."""
     pairs, rows, cols = codes.shape
@@ -174,7 +174,7 @@ def _mostly_cores(codes):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _level_near(mean, codes, inmost, mostly, p, y, x):  # type: ignore[no-untyped-def]
     """Average the cells around a cell that are inmost in most pairs; else the pair's cores, inmost weighted."""
     rows, cols = codes.shape[1:]
@@ -198,7 +198,7 @@ def _level_near(mean, codes, inmost, mostly, p, y, x):  # type: ignore[no-untype
     return pooled / count if count > 0 else total / weight
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _place_beside(place, levels, inner, y, x):  # type: ignore[no-untyped-def]
     """Place of the undisturbed ground beside a cell: just beyond the mixed windows, away from the work near it."""
     rows, cols = place.shape
@@ -244,7 +244,7 @@ def _place_beside(place, levels, inner, y, x):  # type: ignore[no-untyped-def]
     return total / count if count > 0 else np.float64(place[y, x])
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _often_core(mean, codes):  # type: ignore[no-untyped-def]
     """Check whether each cell is certain in more than half of its pairs."""
     pairs, rows, cols = mean.shape
@@ -261,7 +261,7 @@ def _often_core(mean, codes):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def border_cells(codes: ByteArray) -> npt.NDArray[np.int32]:
     """Mark the cells near cores, and count the pairs in which each is near but not certain; int32 (rows, columns)."""
     pairs, rows, cols = codes.shape
@@ -279,7 +279,7 @@ def border_cells(codes: ByteArray) -> npt.NDArray[np.int32]:
     return count
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def draw_border(  # type: ignore[no-untyped-def]
     mean: Float32Array, codes: ByteArray, inmost: BoolArray, place: Float32Array, levels: Float32Array,
     usual: FloatArray, spread: FloatArray, expected: FloatArray, true: FloatArray, min_loss: float,
@@ -363,7 +363,7 @@ def draw_border(  # type: ignore[no-untyped-def]
     return _closed(active, low_once), mean_loss
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _closed(active, low):  # type: ignore[no-untyped-def]
     """Add cells that were low in some pair and lie between active ones: seams of a face that moves on."""
     rows, cols = active.shape
@@ -387,7 +387,7 @@ def _closed(active, low):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def disturbed_in(codes: ByteArray, active: BoolArray) -> BoolArray:
     """Find the pairs in which each active cell was disturbed, bool (pairs, rows, columns)."""
     pairs, rows, cols = codes.shape
@@ -400,7 +400,7 @@ def disturbed_in(codes: ByteArray, active: BoolArray) -> BoolArray:
     return out
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def depths(  # type: ignore[no-untyped-def]
     mean: Float32Array, disturbed: BoolArray, place: Float32Array, usual: FloatArray, floor: float
 ):
@@ -417,7 +417,7 @@ def depths(  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def disturbed_beside(disturbed: BoolArray, fallen: BoolArray, kind: IntArray) -> BoolArray:
     """Find the cells that were disturbed in a pair in which their class (-1: none) did not fall, (rows, columns)."""
     pairs, rows, cols = disturbed.shape
@@ -430,7 +430,7 @@ def disturbed_beside(disturbed: BoolArray, fallen: BoolArray, kind: IntArray) ->
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def low_with_class(mean: Float32Array, gone: BoolArray, kind: IntArray, limit: FloatArray) -> BoolArray:
     """Find the cells that lie below the limit of a pair in which all of their class is gone, (rows, columns)."""
     pairs, rows, cols = mean.shape

@@ -5,16 +5,16 @@ Sums over neighbours are taken in one fixed order, so that no result depends on 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from insar_mining.arrays import Float32Array
+from insar_mining.jit import njit
 
 # coherence above this says nothing more, and its atanh grows without bound
 MOST_COHERENCE = np.float32(0.995)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _enter_row(row, scaled, known, there):  # type: ignore[no-untyped-def]
     """Enter the finite values of a row, or their atanh, between two zeros, and where they are."""
     one, zero, half, top = np.float32(1.0), np.float32(0.0), np.float32(0.5), MOST_COHERENCE
@@ -29,7 +29,7 @@ def _enter_row(row, scaled, known, there):  # type: ignore[no-untyped-def]
         there[x + 1] = one if finite else zero
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def plane_means(values, scaled, out):  # type: ignore[no-untyped-def]
     """Average the finite values, or their atanh, over the 3 x 3 around each finite cell of a plane into `out`."""
     rows, cols = values.shape
@@ -63,7 +63,7 @@ def plane_means(values, scaled, out):  # type: ignore[no-untyped-def]
             result[x] = (above[x] + middle[x] + total[x]) / n if v == v else nan
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def means_into(values, scaled, averaged, out):  # type: ignore[no-untyped-def]
     """Write the means of every plane (`local_means`) into `out`, which may be `values` itself."""
     pairs, rows, cols = values.shape

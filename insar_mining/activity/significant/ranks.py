@@ -6,10 +6,10 @@ vector instructions of it, several times as fast as one sort after the other.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from insar_mining.arrays import BoolArray, Float32Array, FloatArray
+from insar_mining.jit import njit
 
 # cells that are ranked together: their values over a year stay in the first cache
 TOGETHER = 64
@@ -17,7 +17,7 @@ TOGETHER = 64
 WEATHER_CELLS, WEATHER_VALUES = 8, 16
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def sort_columns(values: Float32Array, cols: int) -> None:
     """Sort the first columns of an array (n, at least `cols`) in their place, rising; no NaN.
 
@@ -48,7 +48,7 @@ def sort_columns(values: Float32Array, cols: int) -> None:
         step //= 2
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _upper_half(ranked, n, x):  # type: ignore[no-untyped-def]
     """Average the upper half of the first n values of a sorted column, the middle one included."""
     total = 0.0
@@ -57,7 +57,7 @@ def _upper_half(ranked, n, x):  # type: ignore[no-untyped-def]
     return total / (n - n // 2)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def upper_halves(values: Float32Array, use: BoolArray, offset: FloatArray) -> Float32Array:
     """Average the upper half of each cell's values less an offset over some pairs, (rows, columns); NaN without any."""
     pairs, rows, cols = values.shape
@@ -83,7 +83,7 @@ def upper_halves(values: Float32Array, use: BoolArray, offset: FloatArray) -> Fl
     return out
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def own_levels(
     mean: Float32Array, upper: FloatArray, short: BoolArray, floor: float, share: float, least: int, least_share: float
 ) -> Float32Array:
@@ -138,7 +138,7 @@ def own_levels(
     return level
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def weak_ground(mean: Float32Array, upper: FloatArray, short: BoolArray, floor: float, share: float) -> BoolArray:
     """Check whether a cell lies a part of the way from floor to upper in at least half of its short pairs."""
     pairs, rows, cols = mean.shape
@@ -156,7 +156,7 @@ def weak_ground(mean: Float32Array, upper: FloatArray, short: BoolArray, floor: 
     return (2 * above >= count) & (count > 0)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def lowest_third(scores: Float32Array, sign: float = 1.0) -> Float32Array:
     """Average the lowest third of each cell's scores times a sign, NaN without any; float32 (rows, columns)."""
     pairs, rows, cols = scores.shape
@@ -184,13 +184,13 @@ def lowest_third(scores: Float32Array, sign: float = 1.0) -> Float32Array:
     return out
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def _middle(ranked, n, x):  # type: ignore[no-untyped-def]
     """Return the median of the first n values of a sorted column."""
     return 0.5 * (ranked[(n - 1) // 2, x] + ranked[n // 2, x])
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def block_medians(scores: Float32Array, mean: Float32Array, limit: FloatArray, out: Float32Array) -> None:
     """Compute the median score of every 8 x 8 cells in each pair; NaN of fewer than 16, or most at the floor.
 
@@ -227,7 +227,7 @@ def block_medians(scores: Float32Array, mean: Float32Array, limit: FloatArray, o
                 out[p, i, j] = _middle(some, count[j], j) if clear else np.nan
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def weather_around(medians: Float32Array, reach: int, limit: float, out: Float32Array) -> None:
     """Return the median of the finite values within some blocks of each, where it lies below a limit; 0 elsewhere.
 

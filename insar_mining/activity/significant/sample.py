@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import xarray as xr
 
@@ -12,6 +11,7 @@ from insar_mining.activity.cube.blocks import Block, in_order, may_hold_data
 from insar_mining.activity.significant.means import local_means
 from insar_mining.arrays import BoolArray, Float32Array, IntArray
 from insar_mining.geo.cells import inside
+from insar_mining.jit import njit
 
 # cells around a block that local means look at
 AROUND = 1
@@ -164,7 +164,7 @@ def samples_of(
     return samples
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def enter_cells(values: Float32Array, y: IntArray, x: IntArray, places: IntArray, out: Float32Array) -> None:
     """Enter the values of some cells of a block, in every pair, at places of a sample (pairs, cells)."""
     for p in range(values.shape[0]):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from insar_mining.activity.significant.means import plane_means
 from insar_mining.activity.significant.ranks import WEATHER_CELLS
 from insar_mining.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from insar_mining.jit import njit
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@njit(nogil=True, inline="always")
 def at_class(table, p, place):  # type: ignore[no-untyped-def]
     """Interpolate linearly in a table (pairs, classes) at a place between classes."""
     k = min(int(place), table.shape[1] - 2)
@@ -18,7 +18,7 @@ def at_class(table, p, place):  # type: ignore[no-untyped-def]
     return table[p, k] + part * (table[p, k + 1] - table[p, k])
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def class_scores(scaled: Float32Array, place: Float32Array, usual: FloatArray, spread: FloatArray) -> None:
     """Replace means of atanh by scores against ground of the same own level; NaN where `place` is.
 
@@ -52,7 +52,7 @@ def class_scores(scaled: Float32Array, place: Float32Array, usual: FloatArray, s
                 scaled[p, y, x] = score if known[y, x] else np.float32(np.nan)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def take_weather(scores: Float32Array, weather: Float32Array, top: int, left: int) -> None:
     """Take the local weather off scores, in their place, linear between the middles of the blocks.
 
@@ -85,7 +85,7 @@ def take_weather(scores: Float32Array, weather: Float32Array, top: int, left: in
                 scores[p, y, x] -= np.float32(high + b * (low - high))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def count_plane(scores: Float32Array, where: BoolArray, low: float, step: float, counts: IntArray) -> None:
     """Add the scores of some cells of a plane to counts in even steps; those beyond belong to the outermost."""
     rows, cols = scores.shape
@@ -97,7 +97,7 @@ def count_plane(scores: Float32Array, where: BoolArray, low: float, step: float,
                 counts[int(min(max((v - low) / step, 0.0), last))] += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def count_scores(  # type: ignore[no-untyped-def]
     scores: Float32Array, where: BoolArray, low: float, step: float, counts: IntArray, wide_counts: IntArray
 ):
@@ -131,7 +131,7 @@ def count_scores(  # type: ignore[no-untyped-def]
     return least
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def least_scores(  # type: ignore[no-untyped-def]
     scores: Float32Array, centre: FloatArray, scale: FloatArray, widening: float, wide_widening: float
 ):

@@ -27,5 +27,7 @@ def are_compiled() -> bool:
 
 
 def _has_files(kernel: Any) -> bool:
-    folder, function = Path(kernel.stats.cache_path), kernel.py_func
-    return any(folder.glob(f"*{function.__name__}-{function.__code__.co_firstlineno}*.nbi"))
+    folder, function = kernel.stats.cache_path, kernel.py_func
+    return folder is not None and any(
+        Path(folder).glob(f"*{function.__name__}-{function.__code__.co_firstlineno}*.nbi")
+    )

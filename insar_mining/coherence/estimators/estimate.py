@@ -7,8 +7,10 @@ import math
 import numba
 import numpy as np
 
+from insar_mining.jit import njit
 
-@numba.njit(cache=True, parallel=True)
+
+@njit(parallel=True)
 def coherence(reference, secondary, azimuth, range_):  # type: ignore[no-untyped-def]
     """Estimate sample coherence in a boxcar of `azimuth` lines and `range_` samples.
 
@@ -71,7 +73,7 @@ def coherence(reference, secondary, azimuth, range_):  # type: ignore[no-untyped
     return out
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def window_mean(image, azimuth, range_):  # type: ignore[no-untyped-def]
     """Average a complex image over the window of :func:`coherence`.
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from insar_mining.arrays import FloatArray
+from insar_mining.jit import njit
 from insar_mining.sentinel1.annotation import SPEED_OF_LIGHT_M_S, Burst, SubSwath
 
 BURST_CYCLE_S = 2.758273
@@ -69,7 +70,7 @@ def cut_of_each(cuts: Sequence[BurstCut], time_s: FloatArray, slant_range_m: Flo
     return out
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _find_cuts(edges, time_s, slant_range_m, out):  # type: ignore[no-untyped-def]
     for r in numba.prange(out.shape[0]):
         last = 0  # neighbours are mostly shown by one cut

@@ -31,6 +31,7 @@ import numpy.typing as npt
 
 from insar_mining.arrays import Complex64Array, Float32Array, IntArray
 from insar_mining.errors import OptionError
+from insar_mining.jit import njit
 
 CELL_SAMPLES = 3
 MOST_CELLS = 21
@@ -134,7 +135,7 @@ def _check(lines: int, samples: int, significance: float, least_samples: int, lo
         raise OptionError(f"{looks_per_sample} looks per sample: above 0 and at most 1 (default 0.5)")
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _cell_sums(reference, secondary, out):  # type: ignore[no-untyped-def]
     """Sum each pixel and its neighbours along range: product (re, im) and powers, (4, lines, samples).
 
@@ -184,7 +185,7 @@ def _cuts(down: int, across: int) -> tuple[IntArray, IntArray]:
     return keys, np.array(cuts)
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _cut_windows(cells, down, across, least, threshold, keys, cuts, out, count):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Compute coherence and cell count, line by line."""
     for y in numba.prange(down, cells.shape[1] - down):
@@ -196,7 +197,7 @@ def _cut_windows(cells, down, across, least, threshold, keys, cuts, out, count):
 # operations in the same order, wherever it lies.
 
 
-@numba.njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _cut_line(cells, y, down, across, least, threshold, keys, cuts, out, count):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Cut the window of each pixel of a line and estimate coherence in the remaining cells."""
     reach = CELL_SAMPLES * across + CELL_SAMPLES // 2
@@ -223,7 +224,7 @@ def _cut_line(cells, y, down, across, least, threshold, keys, cuts, out, count):
         _coherence_of_kept(cells, y, x, down, across, width, least, first, totals, out, count)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _powers(power, y, x, down, across, width, out):  # type: ignore[no-untyped-def]
     """Load the cells around pixels from x on, relative to the middle cell; 0 where there are no data."""
     middle = power[y, x : x + width]
@@ -235,14 +236,14 @@ def _powers(power, y, x, down, across, width, out):  # type: ignore[no-untyped-d
             cell += 1
 
 
-@numba.njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _relative(power, middle, out, width):  # type: ignore[no-untyped-def]
     for k in range(width):
         value = power[k] / middle[k]
         out[k] = value if value > 0 else np.float32(0)
 
 
-@numba.njit(cache=True)
+@njit()
 def _complete(first, least, width, pixels):  # type: ignore[no-untyped-def]
     """List the pixels with data in themselves and in at least `least` cells; exclude all cells of the others."""
     middle = first.shape[0] // 2
@@ -260,7 +261,7 @@ def _complete(first, least, width, pixels):  # type: ignore[no-untyped-def]
     return left
 
 
-@numba.njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _best_cuts(first, second, width, least, threshold, keys, sums, rows, which):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Find the cut with the largest likelihood ratio for each pixel: -1 where none exceeds the threshold.
 
@@ -304,27 +305,27 @@ def _best_cuts(first, second, width, least, threshold, keys, sums, rows, which):
                 cut += 1
 
 
-@numba.njit(cache=True)
+@njit()
 def _add(values, out, width):  # type: ignore[no-untyped-def]
     for k in range(width):
         out[k] += values[k]
 
 
-@numba.njit(cache=True)
+@njit()
 def _add_known(values, number, out, width):  # type: ignore[no-untyped-def]
     for k in range(width):
         number[k] += np.float32(1) if values[k] > 0 else np.float32(0)
         out[k] += values[k]
 
 
-@numba.njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _log_likelihood(n, r, s, out, width):  # type: ignore[no-untyped-def]
     """Compute the log-likelihood of one mean, per look and with the opposite sign."""
     for k in range(width):
         out[k] = n[k] * _log(r[k] * s[k] / (n[k] * n[k]))
 
 
-@numba.njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _score(n, r, s, whole_n, whole_r, whole_s, least, out, width):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Compute the log-likelihood of separate means for a band and the rest; very low where that is no cut."""
     for k in range(width):
@@ -335,7 +336,7 @@ def _score(n, r, s, whole_n, whole_r, whole_s, least, out, width):  # type: igno
         out[k] = value if (n[k] >= least) & (rest > 0) & (inner > 0) & (outer > 0) else np.float32(-1e30)
 
 
-@numba.njit(cache=True)
+@njit()
 def _keep_better(score, whole, best, cut, chosen, width):  # type: ignore[no-untyped-def]
     for k in range(width):
         gain = whole[k] + score[k]
@@ -344,7 +345,7 @@ def _keep_better(score, whole, best, cut, chosen, width):  # type: ignore[no-unt
         chosen[k] = cut if better else chosen[k]
 
 
-@numba.njit(cache=True, inline="always")
+@njit(inline="always")
 def _log(value):  # type: ignore[no-untyped-def]
     """Compute the natural logarithm of a normal float32 above 0, to 2e-7 (the library's does not vectorise)."""
     bits = np.float32(value).view(np.int32)
@@ -356,7 +357,7 @@ def _log(value):  # type: ignore[no-untyped-def]
     return np.float32(exponent) * LOG_2 + x * (low + y * y * high)
 
 
-@numba.njit(cache=True)
+@njit()
 def _cut(first, second, left, keys, cuts, which, pixels):  # type: ignore[no-untyped-def]
     """Exclude the cells beyond a cut, and list the pixels that were cut, to be tried again."""
     again = 0
@@ -373,7 +374,7 @@ def _cut(first, second, left, keys, cuts, which, pixels):  # type: ignore[no-unt
     return again
 
 
-@numba.njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _coherence_of_kept(cells, y, x, down, across, width, least, kept, totals, out, count):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Sum the remaining cells and estimate coherence."""
     number = np.zeros(width, np.int16)
@@ -395,7 +396,7 @@ def _coherence_of_kept(cells, y, x, down, across, width, least, kept, totals, ou
             count[x + k] = number[k]
 
 
-@numba.njit(cache=True)
+@njit()
 def _add_kept(values, kept, total, width):  # type: ignore[no-untyped-def]
     for k in range(width):
         total[k] += values[k] if kept[k] > 0 else np.float32(0)

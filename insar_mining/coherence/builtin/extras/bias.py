@@ -25,6 +25,7 @@ from scipy.special import ndtri
 from insar_mining.arrays import Float32Array, FloatArray
 from insar_mining.coherence.estimators.statistics import expected_coherence, likelihood_interval, sample_pdf, unbias
 from insar_mining.errors import OptionError
+from insar_mining.jit import njit
 
 NODES = 4097  # of sample coherence, 0..1
 TRUE_NODES = 257  # of true coherence, for the standard error
@@ -201,7 +202,7 @@ def _tables(looks: float, level: float) -> FloatArray:
     return np.stack([squared, np.interp(np.sqrt(np.maximum(squared, 0.0)), true, error), low, high])
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _look_up(values, tables, corrected, error, low, high):  # type: ignore[no-untyped-def]
     """Interpolate four maps in linear tables over 0..1; return the number of values outside."""
     nodes = tables.shape[1]

@@ -28,6 +28,7 @@ import numpy.typing as npt
 from insar_mining.arrays import Complex64Array, Float32Array, FloatArray
 from insar_mining.coherence.estimators.spectrum import Spectrum
 from insar_mining.errors import OptionError
+from insar_mining.jit import njit
 
 HALF_TAPS = 24
 SHIFTS_PER_CYCLE = 1024  # of the table; to take a shift for one half a step away costs 0.0003 of coherence
@@ -141,7 +142,7 @@ def turned(
     return one, other
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _turned(reference, secondary, field, post_samples, phase_per_m):  # type: ignore[no-untyped-def]
     """Multiply by a phasor that rotates in equal steps from post to post."""
     lines, samples = reference.shape
@@ -251,7 +252,7 @@ def _kernels(spectrum: Spectrum) -> tuple[Float32Array, Float32Array, Float32Arr
 
 
 # sums over taps may be taken in any order, so that they fill vector registers: the order is the same for every pixel
-@numba.njit(cache=True, parallel=True, fastmath={"reassoc", "contract"})
+@njit(parallel=True, fastmath={"reassoc", "contract"})
 def _filter_both(reference, secondary, shift, first_re, first_im, second_re, second_im):  # type: ignore[no-untyped-def]
     """Convolve along range, each pixel with the taps of its shift."""
     lines, samples = reference.shape

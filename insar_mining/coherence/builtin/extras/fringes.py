@@ -23,6 +23,7 @@ import numpy as np
 
 from insar_mining.arrays import Complex64Array, Float32Array
 from insar_mining.errors import OptionError
+from insar_mining.jit import njit
 
 NOTHING = 1e-6  # of sums of unit phasors; differences of running sums leave less where there is no data
 
@@ -116,14 +117,14 @@ def _unit(reference: Complex64Array, secondary: Complex64Array) -> Complex64Arra
     return np.where(known, product / np.where(known, size, 1), 0).astype(np.complex64)
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _frequency(unit, lines, samples, down, across):  # type: ignore[no-untyped-def]
     """Compute frequencies, line by line."""
     for y in numba.prange(lines // 2, unit.shape[0] - lines // 2):
         _frequency_of_line(unit, y, lines // 2, samples // 2, down, across)
 
 
-@numba.njit(cache=True)
+@njit()
 def _frequency_of_line(unit, y, up, left, down, across):  # type: ignore[no-untyped-def]
     """Compute the phase between neighbours, in cycles, summed over a window around each pixel of a line."""
     width = unit.shape[1]
@@ -153,7 +154,7 @@ def _frequency_of_line(unit, y, up, left, down, across):  # type: ignore[no-unty
             across[y, x] = math.atan2(beside_im, beside_re) / (2 * math.pi)
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _ramped_coherence(reference, secondary, down, across, azimuth, range_):  # type: ignore[no-untyped-def]
     """Compute boxcar coherence with the window's own ramp removed."""
     height, width = reference.shape

@@ -31,6 +31,7 @@ from insar_mining.errors import OptionError
 from insar_mining.geo.grid import MapGrid
 from insar_mining.geometry.range_doppler import DemArrays
 from insar_mining.geometry.view import SightLines, cell_heights, padded, sight_lines, slopes
+from insar_mining.jit import njit
 from insar_mining.sentinel1.annotation import SubSwath
 
 __all__ = [
@@ -246,7 +247,7 @@ def combine(geometry: ByteArray, low: BoolArray | None = None, water: BoolArray 
     return mask
 
 
-@numba.njit(cache=True)
+@njit()
 def _height_at(heights, row, column):  # type: ignore[no-untyped-def]
     """Interpolate height bilinearly between cell centres, NaN outside."""
     rows, columns = heights.shape
@@ -268,14 +269,14 @@ def _height_at(heights, row, column):  # type: ignore[no-untyped-def]
     return total
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _layover_shadow(heights, spacing, east, north, up, low, high, mask):  # type: ignore[no-untyped-def]
     """Compute the mask row by row."""
     for i in numba.prange(heights.shape[0]):
         _layover_shadow_of_row(heights, i, spacing, east, north, up, low, high, mask)
 
 
-@numba.njit(cache=True)
+@njit()
 def _layover_shadow_of_row(heights, i, spacing, east, north, up, low, high, mask):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Search from every cell of a row along its range plane, as far as the relief can matter."""
     step = spacing / STEPS_PER_CELL

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from insar_mining.arrays import Complex64Array
 from insar_mining.errors import PartialCoverageWarning, ProductError
 from insar_mining.geometry.coregister import BurstFrame, Region
+from insar_mining.jit import njit
 from insar_mining.sentinel1.annotation import Burst, SubSwath
 from insar_mining.sentinel1.product import Product
 
@@ -158,7 +159,7 @@ def in_words(numbers: list[int]) -> str:
     return ", ".join(str(numbers[a]) if b == a + 1 else f"{numbers[a]}-{numbers[b - 1]}" for a, b in spans if numbers)
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _mark_missing(pixels, first_valid, last_valid, first_sample, counts):  # type: ignore[no-untyped-def]
     """Set what is missing to NaN; count per line the pixels that are not valid, and the zeros in long runs."""
     missing = np.complex64(complex(math.nan, math.nan))

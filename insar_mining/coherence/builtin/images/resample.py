@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from insar_mining.arrays import FloatArray
 from insar_mining.geometry.coregister import POST_SAMPLES
+from insar_mining.jit import njit
 from insar_mining.sentinel1.annotation import Bandwidth
 from insar_mining.sentinel1.tops import TopsRamp
 
@@ -104,7 +105,7 @@ def _autocorrelation(lag: FloatArray, relative_bandwidth: float, hamming: float)
     return np.asarray(np.cos(2 * np.pi * np.multiply.outer(lag, frequency)) @ spectrum / spectrum.sum())
 
 
-@numba.njit(cache=True, inline="always")
+@njit(inline="always")
 def _carrier_turns(ramp, line, sample):  # type: ignore[no-untyped-def]
     """Return the phase of the carrier, in turns, at a fractional line and sample of the burst."""
     q = sample - ramp.first_sample
@@ -118,13 +119,13 @@ def _carrier_turns(ramp, line, sample):  # type: ignore[no-untyped-def]
     return eta * (0.5 * rate * eta + centroid)
 
 
-@numba.njit(cache=True, inline="always")
+@njit(inline="always")
 def _unit(turns):  # type: ignore[no-untyped-def]
     angle = 2 * math.pi * (turns - math.floor(turns))
     return complex(math.cos(angle), math.sin(angle))
 
 
-@numba.njit(cache=True, inline="always")
+@njit(inline="always")
 def _step(turns):  # type: ignore[no-untyped-def]
     """Return the same as `_unit`, quicker for small turns: there the Taylor series is exact to 1e-9."""
     if abs(turns) > 0.06:
@@ -136,7 +137,7 @@ def _step(turns):  # type: ignore[no-untyped-def]
     )
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def deramp(image, ramp, first_line, first_sample):  # type: ignore[no-untyped-def]
     """Multiply an image by the conjugate of its carrier; pixel (0, 0) is (first_line, first_sample).
 
@@ -162,7 +163,7 @@ def deramp(image, ramp, first_line, first_sample):  # type: ignore[no-untyped-de
     return out
 
 
-@numba.njit(cache=True, inline="always", fastmath={"contract"})
+@njit(inline="always", fastmath={"contract"})
 def _four(parts, index, stride, weights):  # type: ignore[no-untyped-def]
     """Sum `weights` over four neighbouring complex pixels at once: eight real sums.
 
@@ -190,7 +191,7 @@ def _four(parts, index, stride, weights):  # type: ignore[no-untyped-def]
     )
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def resample_range(image, first_sample, weights, sample_offset, line_of_row, samples, sample_start):  # type: ignore[no-untyped-def]
     """Interpolate each line of `image` at ``sample + offset``.
 
@@ -246,7 +247,7 @@ def resample_range(image, first_sample, weights, sample_offset, line_of_row, sam
     return out
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def resample_azimuth(  # type: ignore[no-untyped-def]  # noqa: PLR0913
     image, first_line, weights, ramp, line_offset, sample_offset, phase_per_m, range_offset_m, line_start, sample_start
 ):
