@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from insar_mining.files import appears_whole
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
 # what a spreadsheet takes for a formula (OWASP, CSV injection); a number may begin with a sign
@@ -106,19 +108,35 @@ def _cells(column: pd.Series[Any], digits: int | None) -> list[str]:
     if kind in "biu":
         return list(map(str, column.tolist()))
     if kind == "f":
-        missing = column.isna().to_numpy()
-        if digits is None:
-            texts = column.to_numpy().astype(str).tolist()
-        else:
-            texts = [f"%.{digits}g" % value for value in column.tolist()]
-        return ["" if gone else text for gone, text in zip(missing, texts, strict=True)] if missing.any() else texts
+        return _number_cells(column.to_numpy(), digits)
     if isinstance(column.dtype, pd.StringDtype) or pd.api.types.infer_dtype(column, skipna=True) == "string":
         # most columns of text hold few texts, often
-        codes, different = pd.factorize(column.to_numpy(object))
+        codes, different = pd.factorize(column)
         known = [_quoted(harmless(text)) for text in different]
         known.append("")  # number -1: missing
-        return [known[code] for code in codes.tolist()]
+        return list(map(known.__getitem__, codes.tolist()))
     return ["" if pd.isna(value) else _quoted(str(harmless(value))) for value in column.tolist()]
+
+
+def _number_cells(values: npt.NDArray[np.floating[Any]], digits: int | None) -> list[str]:
+    """Return the cells of a column of numbers; equal ones that follow each other are formatted once."""
+    import numpy as np
+
+    bits = np.ascontiguousarray(values).view(f"u{values.itemsize}")
+    starts = np.flatnonzero(np.append(True, bits[1:] != bits[:-1])[: values.size])
+    firsts = values[starts]
+    if digits is not None:
+        texts = [f"%.{digits}g" % value for value in firsts.tolist()]
+    elif values.itemsize == 8:
+        texts = list(map(repr, firsts.tolist()))
+    else:
+        texts = firsts.astype(str).tolist()
+    for index in np.flatnonzero(np.isnan(firsts)).tolist():
+        texts[index] = ""
+    if starts.size == values.size:
+        return texts
+    repeated: list[str] = np.repeat(np.array(texts, object), np.diff(np.append(starts, values.size))).tolist()
+    return repeated
 
 
 def _quoted(text: str) -> str:

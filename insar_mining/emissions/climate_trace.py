@@ -116,32 +116,13 @@ def _parts(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 def _long(rows: pd.DataFrame, subsectors: pd.DataFrame, gwp_set: str, date: str) -> Mapping[str, pd.DataFrame]:
     """Return the files of one subsector: a row per source, year and gas."""
+    quantity = rows[list(GASES.values())].to_numpy(np.float64).ravel()
+    count = len(rows)
+    rows = rows.iloc[np.repeat(np.arange(count), len(GASES))].reset_index(drop=True)
+    gas = pd.Series(list(GASES) * count, rows.index, dtype=object)
+    is_co2 = gas == "co2"
     year = rows["year"].astype(int).astype(str)
     mineral = rows["mineral"]
-    base = pd.DataFrame(
-        {
-            "source_id": rows["asset_id"],
-            "source_name": rows["name"],
-            "source_type": mineral,
-            "iso3_country": rows["iso3"],
-            "sector": SECTOR,
-            "subsector": rows["subsector"],
-            "start_time": year + "-01-01 00:00:00",
-            "end_time": year + "-12-31 00:00:00",
-            "lat": rows["lat"],
-            "lon": rows["lon"],
-            "geometry_ref": "",
-            "temporal_granularity": "annual",
-            "activity": rows["activity_t"],
-            "activity_units": mineral.map(subsectors["activity_units"]).fillna("t of " + mineral + " ore"),
-            "capacity": rows["capacity_t"],
-            "capacity_units": CAPACITY + ", t",
-            "capacity_factor": rows["capacity_factor"],
-            "capacity_factor_units": "t of ore per t",
-            "created_date": date,
-            "modified_date": date,
-        }
-    ).assign(**dict.fromkeys(OTHERS, ""))
     others: list[tuple[Any, str]] = [
         (rows["operation_type"], "operation type"),
         (rows["status"], "status"),
@@ -154,46 +135,54 @@ def _long(rows: pd.DataFrame, subsectors: pd.DataFrame, gwp_set: str, date: str)
         (rows["gas"], "gas of the factor"),
         (rows["region"], "region"),
     ]
-    for number, (values, meaning) in enumerate(others, 1):
-        base[f"other{number}"], base[f"other{number}_def"] = values, meaning
-    parts = [
-        base.assign(
-            gas=gas,
-            emissions_quantity=rows[column],
-            emissions_factor=rows["factor_t_t"]
-            if gas == "co2"
-            else rows[column] / rows["activity_t"].where(rows["activity_t"] > 0),
-            emissions_factor_units=f"t of {gas} per t of ore",
-        )
-        for gas, column in GASES.items()
-    ]
-    sources = _ordered(pd.concat(parts))
-    confidence = _ordered(pd.concat([base.assign(gas=gas) for gas in GASES])[KEYS])
-    repeated = _ordered(pd.concat([rows.assign(**base[KEYS[:-1]], gas=gas) for gas in GASES]))
-    for column, values in _confidence(repeated).items():
-        confidence[column] = values
-    uncertainty = confidence[KEYS].copy()
-    for column, values in {
-        "activity_sd": repeated["activity_sd_t"],
-        "emissions_factor_sd": repeated["factor_sd_t_t"],
-        "emissions_quantity_sd": repeated["co2_sd_t"],
-        "emissions_quantity_low": repeated["co2_low_t"],
-        "emissions_quantity_high": repeated["co2_high_t"],
-        "own_error": repeated["own_error"],
-        "activity_error": repeated["activity_error"],
-        "factor_error": repeated["factor_error"],
-    }.items():
-        of_co2 = column.startswith("emissions")
-        uncertainty[column] = values.where(repeated["gas"] == "co2") if of_co2 else values
-    return {
-        "emissions_sources": sources[V5_COLUMNS],
-        "emissions_sources_confidence": confidence[CONFIDENCE_COLUMNS],
-        "emissions_sources_uncertainty": uncertainty,
+    keys = {
+        "source_id": rows["asset_id"],
+        "source_name": rows["name"],
+        "iso3_country": rows["iso3"],
+        "sector": SECTOR,
+        "subsector": rows["subsector"],
+        "start_time": year + "-01-01 00:00:00",
+        "end_time": year + "-12-31 00:00:00",
+        "gas": gas,
     }
-
-
-def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    return table.sort_values(["source_id", "start_time", "gas"], kind="stable", ignore_index=True)
+    sources = {
+        **keys,
+        "source_type": mineral,
+        "lat": rows["lat"],
+        "lon": rows["lon"],
+        "geometry_ref": "",
+        "emissions_quantity": quantity,
+        "temporal_granularity": "annual",
+        "activity": rows["activity_t"],
+        "activity_units": mineral.map(subsectors["activity_units"]).fillna("t of " + mineral + " ore"),
+        "emissions_factor": rows["factor_t_t"].where(
+            is_co2, quantity / rows["activity_t"].where(rows["activity_t"] > 0)
+        ),
+        "emissions_factor_units": "t of " + gas + " per t of ore",
+        "capacity": rows["capacity_t"],
+        "capacity_units": CAPACITY + ", t",
+        "capacity_factor": rows["capacity_factor"],
+        "capacity_factor_units": "t of ore per t",
+        **{f"other{number}": values for number, (values, _) in enumerate(others, 1)},
+        **{f"other{number}_def": meaning for number, (_, meaning) in enumerate(others, 1)},
+        "created_date": date,
+        "modified_date": date,
+    }
+    errors = {
+        "activity_sd": rows["activity_sd_t"],
+        "emissions_factor_sd": rows["factor_sd_t_t"].where(is_co2),
+        "emissions_quantity_sd": rows["co2_sd_t"].where(is_co2),
+        "emissions_quantity_low": rows["co2_low_t"].where(is_co2),
+        "emissions_quantity_high": rows["co2_high_t"].where(is_co2),
+        "own_error": rows["own_error"],
+        "activity_error": rows["activity_error"],
+        "factor_error": rows["factor_error"],
+    }
+    return {
+        "emissions_sources": pd.DataFrame(sources, index=rows.index)[V5_COLUMNS],
+        "emissions_sources_confidence": pd.DataFrame(keys | _confidence(rows), index=rows.index)[CONFIDENCE_COLUMNS],
+        "emissions_sources_uncertainty": pd.DataFrame(keys | errors, index=rows.index),
+    }
 
 
 def _confidence(rows: pd.DataFrame) -> dict[str, pd.Series[str]]:
