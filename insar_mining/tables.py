@@ -86,44 +86,69 @@ def _csv_parts(table: pd.DataFrame, digits: int | None, *, header: bool = True) 
         yield ",".join(_quoted(str(harmless(name))) for name in table.columns) + "\n"
     for start in range(0, len(table), ROWS_AT_ONCE):
         part = table.iloc[start : start + ROWS_AT_ONCE]
-        columns = [_cells(part.iloc[:, number], digits) for number in range(part.shape[1])]
-        if len(columns) == 1:  # an empty line would be no row
+        cells = [_cells(part.iloc[:, number], digits) for number in range(part.shape[1])]
+        columns = [texts if codes is None else list(map(texts.__getitem__, codes)) for texts, codes in _folded(cells)]
+        if part.shape[1] == 1:  # an empty line would be no row
             columns = [[cell or '""' for cell in columns[0]]]
         yield "\n".join(map(",".join, zip(*columns, strict=True))) + "\n"
 
 
 def _is_plain(kind: Any) -> bool:
-    """Check whether a column's type is one of numpy's or text, and no other of pandas' own."""
+    """Check whether a column's type is one of numpy's, text, or categories of text, and no other of pandas' own."""
     import numpy as np
     import pandas as pd
 
+    if isinstance(kind, pd.CategoricalDtype):
+        return isinstance(kind.categories.dtype, pd.StringDtype)
     return isinstance(kind, (np.dtype, pd.StringDtype)) and kind != np.dtype("float16")
 
 
-def _cells(column: pd.Series[Any], digits: int | None) -> list[str]:
-    """Return the cells of a column as CSV has them."""
+Cells = tuple[list[str], list[int] | None]
+
+
+def _folded(columns: Iterable[Cells]) -> Iterator[Cells]:
+    """Append a column of one text to the texts of the column before it: fewer cells are joined in every row."""
+    last: Cells | None = None
+    for texts, codes in columns:
+        if last is not None and codes is not None and len(texts) == 1:
+            last = [f"{text},{texts[0]}" for text in last[0]], last[1]
+            continue
+        if last is not None:
+            yield last
+        last = texts, codes
+    if last is not None:
+        yield last
+
+
+def _cells(column: pd.Series[Any], digits: int | None) -> Cells:
+    """Return the texts of a column as CSV has them, and which of them each row has (None: they are the rows')."""
     import pandas as pd
 
     kind = column.dtype.kind
     if kind in "biu":
-        return list(map(str, column.tolist()))
+        return list(map(str, column.tolist())), None
     if kind == "f":
         return _number_cells(column.to_numpy(), digits)
-    if isinstance(column.dtype, pd.StringDtype) or pd.api.types.infer_dtype(column, skipna=True) == "string":
+    is_text = isinstance(column.dtype, (pd.CategoricalDtype, pd.StringDtype))
+    if is_text or pd.api.types.infer_dtype(column, skipna=True) == "string":
         # most columns of text hold few texts, often
         codes, different = pd.factorize(column)
-        known = [_quoted(harmless(text)) for text in different]
-        known.append("")  # number -1: missing
-        return list(map(known.__getitem__, codes.tolist()))
-    return ["" if pd.isna(value) else _quoted(str(harmless(value))) for value in column.tolist()]
+    else:
+        return ["" if pd.isna(value) else _quoted(str(harmless(value))) for value in column.tolist()], None
+    if codes.size and (codes == codes[0]).all():
+        different, codes = different[codes[0] : codes[0] + 1] if codes[0] >= 0 else [], codes * 0
+    texts = [_quoted(harmless(text)) for text in different]
+    if not texts or (codes < 0).any():
+        texts.append("")  # number -1: missing
+    return texts, codes.tolist()
 
 
-def _number_cells(values: npt.NDArray[np.floating[Any]], digits: int | None) -> list[str]:
+def _number_cells(values: npt.NDArray[np.floating[Any]], digits: int | None) -> Cells:
     """Return the cells of a column of numbers; equal ones that follow each other are formatted once."""
     import numpy as np
 
     bits = np.ascontiguousarray(values).view(f"u{values.itemsize}")
-    starts = np.flatnonzero(np.append(True, bits[1:] != bits[:-1])[: values.size])
+    starts = np.append(True, bits[1:] != bits[:-1])[: values.size]
     firsts = values[starts]
     if digits is not None:
         texts = [f"%.{digits}g" % value for value in firsts.tolist()]
@@ -133,10 +158,7 @@ def _number_cells(values: npt.NDArray[np.floating[Any]], digits: int | None) -> 
         texts = firsts.astype(str).tolist()
     for index in np.flatnonzero(np.isnan(firsts)).tolist():
         texts[index] = ""
-    if starts.size == values.size:
-        return texts
-    repeated: list[str] = np.repeat(np.array(texts, object), np.diff(np.append(starts, values.size))).tolist()
-    return repeated
+    return texts, None if starts.all() else (np.cumsum(starts) - 1).tolist()
 
 
 def _quoted(text: str) -> str:

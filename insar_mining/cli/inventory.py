@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 app = parameters.new_app()
 
+IN_SHORT = ("activity_t", "co2_t", "co2_low_t", "co2_high_t")  # what a terminal has room for
 FAULTY = 3  # exit code where a finding is an error
 
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the tables.")]
@@ -94,7 +95,9 @@ def estimate_command(
         for path in write_inventory(made, out):
             speech.detail(f"written: {path}")
     if "world" in made.tables:
-        print_table(made.tables["world"], as_json=as_json)
+        world = made.tables["world"]
+        shown = world if as_json else world[["year", "n_assets", "n_modelled", *IN_SHORT]]
+        print_table(shown, as_json=as_json)
     tell_findings(speech, made.findings)
 
 

@@ -92,20 +92,24 @@ def export(assets: pd.DataFrame, folder: Path | str, schema: str, *, gwp_set: st
         raise EmissionsError(f"schema: {schema!r} is unknown. Take {' or '.join(SCHEMAS)}")
     folder = Path(folder)
     subsectors = shipped("subsectors").set_index("mineral")
-    known = assets.assign(subsector=assets["mineral"].map(subsectors["subsector"]).fillna(OTHER))
-    known = known.sort_values(["asset_id", "year"], kind="stable", ignore_index=True)
+    subsector = assets["mineral"].map(subsectors["subsector"]).fillna(OTHER)
     if schema == "2024":
-        named = ({f"{SECTOR}_{name}": table for name, table in _wide(part, gwp_set).items()} for part in _parts(known))
+        rows = _sorted(assets.assign(subsector=subsector))
+        named = ({f"{SECTOR}_{name}": table for name, table in _wide(part, gwp_set).items()} for part in _parts(rows))
         return write_in_parts(folder, named, digits=None)
     written = []
-    for subsector, rows in known.groupby("subsector", sort=True):
+    for kind in sorted(subsector.unique()):
+        rows = _in_categories(_sorted(assets[subsector == kind].assign(subsector=kind)), subsectors)
         named = (
-            {f"{subsector}_{name}": table for name, table in _long(part, subsectors, gwp_set, date).items()}
-            for part in _parts(rows)
+            {f"{kind}_{name}": table for name, table in _long(part, gwp_set, date).items()} for part in _parts(rows)
         )
         written += write_in_parts(folder, named, digits=None)
-        written.append(write_table(folder / f"{subsector}_country_emissions.csv", _countries(rows)))
+        written.append(write_table(folder / f"{kind}_country_emissions.csv", _countries(rows)))
     return written
+
+
+def _sorted(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.sort_values(["asset_id", "year"], kind="stable", ignore_index=True)
 
 
 def _parts(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -114,15 +118,20 @@ def _parts(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield rows.iloc[start : start + ROWS_AT_ONCE]
 
 
-def _long(rows: pd.DataFrame, subsectors: pd.DataFrame, gwp_set: str, date: str) -> Mapping[str, pd.DataFrame]:
+def _in_categories(rows: pd.DataFrame, subsectors: pd.DataFrame) -> pd.DataFrame:
+    """Return sources with their texts as categories: each is held and quoted once, not by row and gas."""
+    units = rows["mineral"].map(subsectors["activity_units"]).fillna("t of " + rows["mineral"] + " ore")
+    rows = rows.assign(activity_units=units, time=rows["year"].astype(int).astype(str))
+    return rows.astype({name: "category" for name in rows if not pd.api.types.is_numeric_dtype(rows[name])})
+
+
+def _long(rows: pd.DataFrame, gwp_set: str, date: str) -> Mapping[str, pd.DataFrame]:
     """Return the files of one subsector: a row per source, year and gas."""
     quantity = rows[list(GASES.values())].to_numpy(np.float64).ravel()
     count = len(rows)
     rows = rows.iloc[np.repeat(np.arange(count), len(GASES))].reset_index(drop=True)
-    gas = pd.Series(list(GASES) * count, rows.index, dtype=object)
+    gas = pd.Series(pd.Categorical.from_codes(np.tile(np.arange(len(GASES)), count), list(GASES)), rows.index)
     is_co2 = gas == "co2"
-    year = rows["year"].astype(int).astype(str)
-    mineral = rows["mineral"]
     others: list[tuple[Any, str]] = [
         (rows["operation_type"], "operation type"),
         (rows["status"], "status"),
@@ -141,24 +150,24 @@ def _long(rows: pd.DataFrame, subsectors: pd.DataFrame, gwp_set: str, date: str)
         "iso3_country": rows["iso3"],
         "sector": SECTOR,
         "subsector": rows["subsector"],
-        "start_time": year + "-01-01 00:00:00",
-        "end_time": year + "-12-31 00:00:00",
+        "start_time": _renamed(rows["time"], "{}-01-01 00:00:00"),
+        "end_time": _renamed(rows["time"], "{}-12-31 00:00:00"),
         "gas": gas,
     }
     sources = {
         **keys,
-        "source_type": mineral,
+        "source_type": rows["mineral"],
         "lat": rows["lat"],
         "lon": rows["lon"],
         "geometry_ref": "",
         "emissions_quantity": quantity,
         "temporal_granularity": "annual",
         "activity": rows["activity_t"],
-        "activity_units": mineral.map(subsectors["activity_units"]).fillna("t of " + mineral + " ore"),
+        "activity_units": rows["activity_units"],
         "emissions_factor": rows["factor_t_t"].where(
             is_co2, quantity / rows["activity_t"].where(rows["activity_t"] > 0)
         ),
-        "emissions_factor_units": "t of " + gas + " per t of ore",
+        "emissions_factor_units": _renamed(gas, "t of {} per t of ore"),
         "capacity": rows["capacity_t"],
         "capacity_units": CAPACITY + ", t",
         "capacity_factor": rows["capacity_factor"],
@@ -185,6 +194,11 @@ def _long(rows: pd.DataFrame, subsectors: pd.DataFrame, gwp_set: str, date: str)
     }
 
 
+def _renamed(column: pd.Series[Any], pattern: str) -> pd.Series[Any]:
+    """Return a column of categories, each written by a pattern."""
+    return column.cat.rename_categories(pattern.format)
+
+
 def _confidence(rows: pd.DataFrame) -> dict[str, pd.Series[str]]:
     """Return the classes of the confidence file; of what is not given there is none."""
     capacity = pd.Series("medium", rows.index).where(rows["capacity_t"].notna(), "")
@@ -201,7 +215,8 @@ def _confidence(rows: pd.DataFrame) -> dict[str, pd.Series[str]]:
 def _countries(rows: pd.DataFrame) -> pd.DataFrame:
     """Sum the sources of a subsector by country, year and gas."""
     keys = ["iso3", "year", "subsector"]
-    sums = rows.groupby(keys, sort=True)[list(GASES.values())].sum(min_count=1).reset_index()
+    sums = rows.astype({"iso3": str, "subsector": str}).groupby(keys)[list(GASES.values())].sum(min_count=1)
+    sums = sums.reset_index()
     by_gas = sums.rename(columns={column: gas for gas, column in GASES.items()})
     table = by_gas.melt(id_vars=keys, var_name="gas", value_name="emissions_quantity")
     year = table["year"].astype(int).astype(str)

@@ -36,6 +36,8 @@ def country_fault(code: str) -> str | None:
 def nearest_code(text: str) -> str:
     """Return a remedy for an unknown code: the code of the country of that name, if there is one."""
     table = country_table()
+    if text in table.index:
+        return "Write the code of the country in which the mine is"
     same = table.index[table["name"].str.casefold() == text.strip().casefold()]
     if len(same):
         return f"Write {same[0]}"

@@ -132,7 +132,7 @@ def estimate(
     alternatives = pd.concat([grid[["asset_id", "year"]], found.alternatives, alternatives], axis=1)
     result = grid.reindex(columns=list(OUTPUT_COLUMNS))
     return Estimate(
-        result, alternatives, table.iloc[numbers], found.model, found.reason, gwp_set, _findings(grid, inputs)
+        result, alternatives, table.iloc[numbers], found.model, found.reason, gwp_set, _findings(grid, table, inputs)
     )
 
 
@@ -187,7 +187,7 @@ def _with_factors(
         gas[rows] = "CO2e"
     numbers = found["chosen"].to_numpy(np.int64)
     values, sds = (np.append(part, np.nan) for part in _values(table, np.unique(found.to_numpy())))
-    chosen = table.iloc[np.where(numbers < 0, 0, numbers)]
+    chosen = table[["n", "level", "factor_id", "edition", "carried"]].iloc[np.where(numbers < 0, 0, numbers)]
     known = numbers >= 0
     grid = grid.assign(
         gas=gas,
@@ -207,8 +207,11 @@ def _with_factors(
     beside = pd.DataFrame(
         {f"factor_{level}_t_t": values[found[level].to_numpy()] for level in LEVELS}, index=grid.index
     )
-    ids = np.append(table["factor_id"].to_numpy(object), "")
-    beside = beside.assign(**{f"factor_{level}_id": ids[found[level].to_numpy()] for level in LEVELS})
+    ids = pd.CategoricalDtype([*table["factor_id"], ""])
+    last = len(table)  # the empty text, where there is none
+    for level in LEVELS:
+        codes = found[level].where(found[level] >= 0, last)
+        beside[f"factor_{level}_id"] = pd.Categorical.from_codes(codes, dtype=ids)
     used = np.unique(found.to_numpy())
     return grid, beside, used[used >= 0]
 
@@ -288,7 +291,7 @@ def _with_other_gases(grid: pd.DataFrame, table: pd.DataFrame, gwp_set: str) -> 
     return grid.assign(co2e_100_t=sums[100], co2e_20_t=sums[20].where(~both), gases=gases)
 
 
-def _findings(grid: pd.DataFrame, inputs: Inputs) -> list[Finding]:
+def _findings(grid: pd.DataFrame, table: pd.DataFrame, inputs: Inputs) -> list[Finding]:
     """Name what the estimate shows: assets without a factor, and claims that the measured area contradicts."""
     findings = []
     missing = grid[grid["activity_t"].notna() & grid["co2_t"].isna()]
@@ -296,7 +299,15 @@ def _findings(grid: pd.DataFrame, inputs: Inputs) -> list[Finding]:
         years = f"{rows['year'].min()} to {rows['year'].max()}"
         assets = rows["asset_id"].nunique()
         message = f"no factor of {mineral} ore in {iso3}, {years}: {assets} asset(s) are without emissions"
-        findings.append(Finding("warning", "no-factor", message, "Give a factor (--factors)", str(mineral)))
+        known = table[table["activity"].isin((f"{mineral} ore", ANY_ORE)) & (table["gas"] != GAS_ORE)]
+        other = known[(known["region"] == iso3) | (known["level"] == "world")].sort_values(
+            "level", key=lambda c: c.map(LEVELS.index)
+        )
+        remedy = "Give a factor (--factors)"
+        if len(other):
+            spans = [f"{row.factor_id} ({row.valid_from} to {row.valid_to})" for row in rows_of(other.head(3))]
+            remedy += f"; not valid then: {', '.join(spans)}"
+        findings.append(Finding("warning", "no-factor", message, remedy, str(mineral)))
     file = Path(inputs.reported.path).name
     silent = grid[(grid["ore"] > 0) & (grid["area_m2"] == 0)]
     claims = grid[(grid["ore"] == 0) & (grid["area_m2"] > 0)]

@@ -67,12 +67,16 @@ def explain(
 def _of_asset(row: Any, beside: Any, factors: pd.DataFrame) -> pd.DataFrame:
     sources: Any = factors.set_index("factor_id")
     own = str(row.factor_id) not in sources.index
+    about = "no factor is valid in this year" if row.activity_t != 0 else "none is needed"
     source = "emissions over activity of this year" if own else str(sources.loc[row.factor_id].source)
     edition = row.factor_edition or "of the year"
+    if row.factor_id:
+        about = f"confidence {row.factor_confidence}; edition {edition}; n {row.factor_n:g}; {source}"
     product = row.activity_t * row.factor_t_t
     bounds = (
         f"90 % {row.co2_low_t:,.0f} to {row.co2_high_t:,.0f} t" if np.isfinite(row.co2_low_t) else "error not known"
     )
+    emitted = f"confidence {row.confidence}; {bounds}" if np.isfinite(row.co2_t) else "not modelled"
     lines = [
         (
             "activity",
@@ -84,9 +88,9 @@ def _of_asset(row: Any, beside: Any, factors: pd.DataFrame) -> pd.DataFrame:
         ),
         (
             *("factor", row.factor_t_t, f"t {row.gas}/t", row.factor_level, row.factor_id),
-            f"confidence {row.factor_confidence}; edition {edition}; n {row.factor_n:g}; {source}",
+            about,
         ),
-        ("emissions", row.co2_t, f"t {row.gas}", "activity x factor", "", f"confidence {row.confidence}; {bounds}"),
+        ("emissions", row.co2_t, f"t {row.gas}", "activity x factor", "", emitted),
         ("check", product - row.co2_t, f"t {row.gas}", "activity x factor - emissions", "", ""),
     ]
     for column, label in ALTERNATIVES.items():

@@ -34,6 +34,7 @@ WORLD = ("", "world", "global")
 OF_ORE = "t/t"
 GAS_ORE = "ORE"  # of factors that turn a product into ore
 
+DAY = r"^(\d{4}(\.0|-\d{2}-\d{2})?)?$"
 _STATE = re.compile(r"[A-Z]{3}-[A-Z0-9]{2,4}")
 
 
@@ -49,8 +50,8 @@ class FactorRow(BaseModel):
     region: str = ""
     organisation: str = ""
     asset: str = ""
-    valid_from: str = Field("", pattern=r"^(\d{4}(\.0|-\d{2}-\d{2})?)?$")
-    valid_to: str = Field("", pattern=r"^(\d{4}(\.0|-\d{2}-\d{2})?)?$")
+    valid_from: str = Field("", pattern=DAY, description="a year (2025) or a date (2025-07-01)")
+    valid_to: str = Field("", pattern=DAY, description="a year (2025) or a date (2025-07-01)")
     edition: str = ""
     source: str = ""
     licence: str = ""
@@ -272,26 +273,29 @@ def look_up(keys: pd.DataFrame, factors: pd.DataFrame, activities: Sequence[pd.S
         Two factors are equally near; both are named.
     """
     index = _by_key(factors[factors["gas"] == gas.upper()])
-    words = list(zip(*(column.tolist() for column in activities), strict=True))
-    days = keys["day"].tolist()
-    found: dict[str, list[int]] = {}
+    words = [pd.factorize(column) for column in activities]
+    day = asked = keys["day"].to_numpy(np.int64)
+    for codes, different in words:
+        asked = asked * len(different) + codes
+    asked = pd.factorize(asked)[0]
+    found: dict[str, npt.NDArray[np.int64]] = {}
     ties: list[dict[int, int]] = []
     for level in LEVELS:
         of_level = index.get(level, {})
-        names = _folded(keys[level], level) if level != "world" else [""] * len(keys)
-        numbers, tied = [-1] * len(keys), {}
-        known: dict[tuple[Any, ...], tuple[int, int]] = {}  # many rows ask for the same
-        for row, asked in enumerate(zip(names, days, words, strict=True) if of_level else ()):
-            name, day, activity = asked
-            if name not in of_level:
-                continue
-            if asked not in known:
-                known[asked] = _nearest(of_level[name], activity, day)
-            numbers[row], other = known[asked]
-            if other >= 0:
-                tied[row] = other
+        names = _folded(keys[level], level) if level != "world" else pd.Series("", keys.index)
+        codes, different = pd.factorize(names)
+        rows = np.flatnonzero(np.array([name in of_level for name in different], bool)[codes])
+        # many rows ask for the same
+        both = codes[rows] * np.int64(len(keys)) + asked[rows]
+        _, first, same = np.unique(both, return_index=True, return_inverse=True)
+        nearest = [
+            _nearest(of_level[different[codes[row]]], [texts[numbers[row]] for numbers, texts in words], int(day[row]))
+            for row in rows[first].tolist()
+        ]
+        numbers, others = np.full(len(keys), -1), np.full(len(keys), -1)
+        numbers[rows], others[rows] = np.array(nearest, np.int64).reshape(-1, 2)[same].T
         found[level] = numbers
-        ties.append(tied)
+        ties.append({int(row): int(others[row]) for row in np.flatnonzero(others >= 0)})
     table = pd.DataFrame(found, index=keys.index).assign(chosen=-1)
     for level in reversed(LEVELS):
         table["chosen"] = table["chosen"].where(table[level] < 0, table[level])
@@ -313,8 +317,8 @@ def _by_key(factors: pd.DataFrame) -> dict[str, dict[str, Candidates]]:
     return index
 
 
-def _folded(column: pd.Series[str], level: str) -> list[str]:
-    return (column if level in ("asset", "country") else column.str.casefold()).tolist()
+def _folded(column: pd.Series[str], level: str) -> pd.Series[str]:
+    return column if level in ("asset", "country") else column.str.casefold()
 
 
 def _nearest(candidates: Candidates, activities: Sequence[str], day: int) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
@@ -58,7 +58,7 @@ def findings_table(findings: Iterable[Finding]) -> pd.DataFrame:
     DataFrame
         severity, code, file, row (missing where a finding is about the whole), column, value, message, remedy.
     """
-    table = pd.DataFrame([asdict(finding) for finding in findings], columns=list(COLUMNS))
+    table = pd.DataFrame([vars(finding) for finding in findings], columns=list(COLUMNS))
     table["row"] = table["row"].astype("Int64")
     order = {"error": 0, "warning": 1, "note": 2}
     return table.sort_values("severity", key=lambda column: column.map(order), kind="stable", ignore_index=True)

@@ -52,7 +52,9 @@ class ReportedRow(BaseModel):
 
     asset_id: str = Field(min_length=1)
     year: float = Field(ge=1900, le=2100, multiple_of=1)
-    quantity: str = Field(pattern=r"(?i)^(ore|concentrate|metal|emissions)$")
+    quantity: str = Field(
+        pattern=r"(?i)^(ore|concentrate|metal|emissions)$", description="ore, concentrate, metal or emissions"
+    )
     value: float | None = Field(ge=0)
     unit: str = Field(min_length=1)
     source: str = ""
@@ -217,7 +219,8 @@ def read_reported(path: Path | str) -> Table:
     message = f"more than the world's mines produce in a year (limit {MAX_ORE_T:g} t)"
     findings += _each(large, "value", file, "error", "unit-mix", message, "Check the unit: t, kt or Mt")
     findings += jumps(frame, "value_t", ["asset_id", "quantity"], "value", file)
-    mixed = frame[frame["unit"] != frame.groupby(["asset_id", "quantity"])["unit"].transform("first")]
+    read = frame[np.isfinite(factor)]
+    mixed = read[read["unit"] != read.groupby(["asset_id", "quantity"])["unit"].transform("first")]
     message = "another unit than in the series' first row; each value was converted by its own"
     findings += _each(mixed, "unit", file, "note", "unit-mix", message, "Check that the unit is that of the value")
     findings += _zeros(frame, file) + _gaps(frame[frame["quantity"] == "ore"], file)

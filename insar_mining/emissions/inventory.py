@@ -45,7 +45,9 @@ def totals(assets: pd.DataFrame, by: Sequence[str], *, min_count: int = 1) -> pd
         co2e_100_t=("co2e_100_t", lambda column: column.sum(min_count=min_count)),
         co2e_20_t=("co2e_20_t", lambda column: column.sum(min_count=min_count)),
     )
-    errors = [_error(terms.iloc[rows]) for rows in grouped.indices.values()]
+    columns = ["co2_t", "own_error", "activity_error", "factor_error", "activity_group", "factor_group"]
+    of_error = terms[columns].fillna(0)
+    errors = [_error(of_error.iloc[rows]) for rows in grouped.indices.values()]
     sd = (
         pd.Series(errors, index=pd.Index(grouped.indices.keys()), dtype=float).reindex(table.index).to_numpy(np.float64)
     )
@@ -91,7 +93,7 @@ def _groups(ids: pd.Series[str]) -> npt.NDArray[np.intp]:
 def _error(rows: pd.DataFrame) -> float:
     """Return the standard deviation of the sum of rows."""
     value, own, activity, factor = (
-        rows[name].fillna(0).to_numpy(np.float64) for name in ("co2_t", "own_error", "activity_error", "factor_error")
+        rows[name].to_numpy(np.float64) for name in ("co2_t", "own_error", "activity_error", "factor_error")
     )
     activity_group, factor_group = (pd.factorize(rows[name])[0] for name in ("activity_group", "factor_group"))
     return total_error(value, own, [(activity_group, activity), (factor_group, factor)])

@@ -37,12 +37,12 @@ TEXTS = (
 )
 EXTRA = 6  # columns kept beyond the header's, to notice rows that are too long
 
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)?")
 _PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _COMMA_DECIMAL = re.compile(r"[-+]?(\d+,(\d{1,2}|\d{4,})|0,\d+|\d{4,},\d+|\d{1,3}(\.\d{3})+,\d+|\d{1,3}(\.\d{3}){2,})")
 _COMMA_THOUSANDS = re.compile(r"[-+]?(\d{1,3}(,\d{3})+\.\d+|\d{1,3}(,\d{3}){2,})")
 _AMBIGUOUS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
 _SPACED = re.compile(r"[-+]?\d{1,3}([ \u00a0\u2009\u202f']\d{3})+([.,]\d+)?")
-# what a spreadsheet takes for a formula, also behind apostrophes that an earlier writing put there
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,10 @@ def read_text_table(path: Path | str) -> Table:
     except OSError as error:
         raise EmissionsError(f"{path}: cannot be read ({error.strerror}). Check the name") from error
     text, findings = _decoded(data, path.name)
-    lines = text.splitlines()
-    skipped = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), None)
-    if skipped is None:
+    lines = (match[0] for match in _LINE.finditer(text))
+    skipped, header = next(((i, line) for i, line in enumerate(lines) if line.strip() and line[0] != "#"), (0, ""))
+    if not header:
         raise EmissionsError(f"{path}: no header. Give a CSV table with a line of column names")
-    header = lines[skipped]
     separator = max(",;\t", key=header.count)
     names = [name.strip().strip('"').strip() for name in header.split(separator)]
     twice = {name for name in names if names.count(name) > 1}
@@ -123,7 +122,7 @@ def read_text_table(path: Path | str) -> Table:
 
 def _text_frame(text: str, separator: str, names: Sequence[str], skipped: int) -> pd.DataFrame:
     return pd.read_csv(
-        io.StringIO(text),
+        io.BytesIO(text.encode()),  # of text, a copy of four bytes per character would be made
         sep=separator,
         header=None,
         names=[*names, *(f" {i}" for i in range(EXTRA))],
@@ -234,16 +233,19 @@ def checked(table: Table, model: type[pydantic.BaseModel]) -> Table:
         if _is_number(model, name):
             columns[name], faults = _numbers(frame[name], comma)
         else:
-            columns[name], faults = frame[name].str.strip().map(tables.unescaped), []
+            columns[name], faults = _unescaped(frame[name].str.strip()), []
         faults += _limits(columns[name], frame[name], model, name, {index for index, *_ in faults})
         for index, severity, code, message, remedy in faults:
             value, row = str(frame[name].iat[index]), int(lines[index])
             findings.append(Finding(severity, code, message, remedy, value, row, name, file))
-    further = {
-        name: frame[name].map(tables.unescaped) for name in frame.columns if name not in columns and name != "file_row"
-    }
+    further = {name: _unescaped(frame[name]) for name in frame.columns if name not in columns and name != "file_row"}
     result = pd.DataFrame(columns | further, index=frame.index).assign(file_row=frame["file_row"])
     return replace(table, frame=result, findings=findings)
+
+
+def _unescaped(column: pd.Series[str]) -> pd.Series[str]:
+    escaped = column.str.startswith("'")
+    return column.where(~escaped, column[escaped].map(tables.unescaped)) if escaped.any() else column
 
 
 Fault = tuple[int, Any, str, str, str]
@@ -255,8 +257,7 @@ def _is_number(model: type[pydantic.BaseModel], name: str) -> bool:
 
 def _decimal_comma(frame: pd.DataFrame, names: Sequence[str]) -> bool:
     """Return whether the numbers of a file prove that its decimal sign is a comma."""
-    texts: set[str] = set().union(*(frame[name].str.strip().unique() for name in names))
-    odd = [text for text in texts if "," in text or text.count(".") > 1]
+    odd = [text.strip() for name in names for text in frame[name][frame[name].str.contains(r",|\..*\.")].unique()]
     return any(_COMMA_DECIMAL.fullmatch(text) for text in odd) and not any(
         _COMMA_THOUSANDS.fullmatch(text) for text in odd
     )
@@ -265,11 +266,11 @@ def _decimal_comma(frame: pd.DataFrame, names: Sequence[str]) -> bool:
 def _numbers(column: pd.Series[str], comma: bool) -> tuple[npt.NDArray[np.float64], list[Fault]]:
     """Read a column of numbers; NaN where there is none or none can be read."""
     texts = column.str.strip()
-    plain = pd.to_numeric(texts.where(~texts.str.lower().isin(NULLS)), errors="coerce").to_numpy(np.float64)
-    values = plain.copy()
+    values = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, copy=True)
     faults: list[Fault] = []
-    known = np.isfinite(plain)
-    doubtful = ~known & ~texts.str.lower().isin(NULLS).to_numpy()
+    doubtful = ~np.isfinite(values)
+    values[doubtful] = np.nan
+    doubtful[doubtful] = ~texts[doubtful].str.lower().isin(NULLS).to_numpy()
     if comma:  # a dot then parts thousands
         doubtful |= texts.str.contains(r"^[-+]?\d{1,3}\.\d{3}$").to_numpy()
     for index in np.flatnonzero(doubtful).tolist():
@@ -333,7 +334,8 @@ def _limits(
             if index in known:
                 continue
             known.add(index)
-            message = str(detail["msg"]).replace("Input should be", "must be").removeprefix("Value error, ")
+            message = f"must be {info.description}" if info.description else str(detail["msg"])
+            message = message.replace("Input should be", "must be").removeprefix("Value error, ")
             empty = str(texts.iat[index]).strip().lower() in NULLS
             code = "missing" if empty else "out-of-range"
             faults.append((index, "error", code, "the value is missing" if empty else message, "Correct the value"))
@@ -382,5 +384,5 @@ def read_back(path: Path | str) -> pd.DataFrame:
     for name, column in table.items():
         numbers = pd.to_numeric(column.where(column != ""), errors="coerce")
         is_number = name not in TEXTS and not str(name).startswith("other") and (numbers.notna() | (column == "")).all()
-        columns[name] = numbers if is_number else column.map(tables.unescaped)
+        columns[name] = numbers if is_number else _unescaped(column)
     return pd.DataFrame(columns)

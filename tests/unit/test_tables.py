@@ -73,6 +73,14 @@ def test_tables_are_those_of_pandas_to_the_byte(digits: int | None, tmp_path: Pa
     )  # fmt: skip
     for frame in (table, table[:0], table[["text"]], table[["object"]], table[["float"]]):
         assert csv_text(frame, digits=digits) == as_pandas_writes(frame, digits)
+    one = table.assign(
+        first="50 %", kind=pd.Categorical(texts), only=pd.Categorical(["a, b"] * 300), none=None, end="x"
+    )
+    one = one[["first", "kind", "only", "float", "none", "single", "end"]].astype({"none": "str"})
+    for frame in (one, one[:0], one[["kind"]], one[["none"]]):
+        assert csv_text(frame, digits=digits) == as_pandas_writes(
+            frame.astype({"kind": object} if "kind" in frame else {}), digits
+        )
     dated = table[["float"]].assign(day=pd.Timestamp("2020-01-02"), kind=pd.Categorical(texts))
     assert csv_text(dated, digits=digits) == as_pandas_writes(dated.astype({"kind": object}), digits)
     parts = ({"one": table[i : i + 70], "two": table[["text"]][i : i + 70]} for i in range(0, 300, 70))

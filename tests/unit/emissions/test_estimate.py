@@ -405,3 +405,29 @@ def test_other_codes_are_refused(table: Tables, code: str) -> None:
     (finding,) = read_inputs(table("assets", [asset("m", code)])).findings
     assert (finding.severity, finding.column, finding.row) == ("error", "iso3", 2)
     assert "CHL" in finding.remedy or code.lower() not in ("chl", "chile")
+
+
+def test_a_factor_that_is_no_longer_valid_is_named(table: Tables) -> None:
+    own = factor(0.01, region="ZAF", valid_from="2010", valid_to="2012", factor_id="old")
+    found = made(table, [asset("m")], [report("m", 2030, "ore", 1.0, "Mt")], factors=[own])
+    assert row_of(found, "m", 2030)[["co2_t", "factor_t_t"]].isna().all()
+    (finding,) = [finding for finding in found.findings if finding.code == "no-factor"]
+    assert "old (2010 to 2012)" in finding.remedy
+    steps = explain(found.assets, found.alternatives, found.factors, "m", 2030).set_index("step")
+    assert steps["note"][["factor", "emissions"]].tolist() == ["no factor is valid in this year", "not modelled"]
+
+
+def test_a_unit_that_cannot_be_read_is_not_called_converted(table: Tables) -> None:
+    rows = [report("m", year, "ore", 1.0, unit) for year, unit in ((2020, "Mt"), (2021, "mt"), (2022, "bushel"))]
+    found = read_inputs(table("assets", [asset("m")]), table("reported", rows)).findings
+    assert [(f.severity, f.code, f.row) for f in found if f.column == "unit"] == [
+        ("error", "unit", 3),
+        ("error", "unit", 4),
+    ]
+
+
+def test_remedies_and_limits_in_words(table: Tables) -> None:
+    rows = [factor(0.01, region="XCA"), factor(0.01, region="CHL", valid_from="21")]
+    found = {f.code: f for f in read_factors(table("factors", rows)).findings if f.severity == "error"}
+    assert "XCA" not in found["unknown-country"].remedy
+    assert "^" not in found["out-of-range"].message
