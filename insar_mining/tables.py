@@ -135,8 +135,6 @@ def _cells(column: pd.Series[Any], digits: int | None) -> Cells:
         codes, different = pd.factorize(column)
     else:
         return ["" if pd.isna(value) else _quoted(str(harmless(value))) for value in column.tolist()], None
-    if codes.size and (codes == codes[0]).all():
-        different, codes = different[codes[0] : codes[0] + 1] if codes[0] >= 0 else [], codes * 0
     texts = [_quoted(harmless(text)) for text in different]
     if not texts or (codes < 0).any():
         texts.append("")  # number -1: missing

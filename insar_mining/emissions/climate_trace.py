@@ -130,7 +130,7 @@ def _long(rows: pd.DataFrame, gwp_set: str, date: str) -> Mapping[str, pd.DataFr
     quantity = rows[list(GASES.values())].to_numpy(np.float64).ravel()
     count = len(rows)
     rows = rows.iloc[np.repeat(np.arange(count), len(GASES))].reset_index(drop=True)
-    gas = pd.Series(pd.Categorical.from_codes(np.tile(np.arange(len(GASES)), count), list(GASES)), rows.index)
+    gas = pd.Series(pd.Categorical(list(GASES) * count, list(GASES)), rows.index)
     is_co2 = gas == "co2"
     others: list[tuple[Any, str]] = [
         (rows["operation_type"], "operation type"),

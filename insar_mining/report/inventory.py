@@ -34,6 +34,7 @@ class Section:
     picture: Picture | None = None
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
+    texts: Sequence[bool] = ()  # columns that are not numbers
 
 
 def write_inventory_report(path: Path | str, tables: dict[str, pd.DataFrame], model: OreModel | None = None) -> Path:
@@ -75,7 +76,7 @@ def write_inventory_report(path: Path | str, tables: dict[str, pd.DataFrame], mo
             plots.plot_countries(tables["countries"], year),
             "Emissions of countries",
         ),
-        _table("The assets that emit most", "With the share of all emissions of the year.", top_emitters(assets, year)),
+        _table("The assets that emit most", "With the share of all emissions of the year.", _top(assets, year)),
         _table(
             "Where the numbers came from",
             "By the source of the activity and the level of the factor.",
@@ -156,6 +157,15 @@ def write_pathway_report(path: Path | str, mine: MineAccount, pathway: pd.DataFr
     return _write(path, mine.name, "Processes and pathway of a mine", lead, sections)
 
 
+def _top(assets: pd.DataFrame, year: int) -> pd.DataFrame:
+    """Return the assets that emit most, shares in per cent."""
+    table = top_emitters(assets, year).drop(columns="asset_id")
+    shares = {"share": "share, %", "share_so_far": "so far, %"}
+    return table.assign(**{name: (100 * table[name]).map("{:.1f}".format).astype(float) for name in shares}).rename(
+        columns=shares
+    )
+
+
 def _plot(title: str, text: str, ax: Axes, alt: str) -> Section:
     figure = ax.figure
     return Section(title, text, as_svg(figure, alt))  # type: ignore[arg-type]
@@ -165,7 +175,8 @@ def _table(title: str, text: str, table: pd.DataFrame) -> Section:
     if len(table) > MOST_ROWS:
         text += f" The first {MOST_ROWS} of {len(table)}."
     rows = [[_cell(cell) for cell in row] for row in table.head(MOST_ROWS).itertuples(index=False, name=None)]
-    return Section(title, text if rows else f"{text} None.", None, [str(name) for name in table.columns], rows)
+    texts = [not pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes]
+    return Section(title, text if rows else f"{text} None.", None, [str(name) for name in table.columns], rows, texts)
 
 
 def _cell(value: object) -> str:
