@@ -27,6 +27,7 @@ from insar_mining.geo.mines import Mine
 from insar_mining.options.models import PROVENANCE_KEY, RunOptions, read_options
 from insar_mining.pipeline import run
 from insar_mining.pipeline.acquisition import Network
+from insar_mining.pipeline.lock import folder_lock
 from insar_mining.pipeline.maps import ProgressCallback
 from insar_mining.pipeline.result import RECORD
 
@@ -85,7 +86,7 @@ def update(
     Raises
     ------
     OutputError
-        The folder holds no result of a run.
+        The folder holds no result of a run, or another update works in it.
     InsarMiningError
         As of :func:`insar_mining.run`.
     """
@@ -93,18 +94,19 @@ def update(
     mine, options = _recorded(folder)
     assert options.end is not None
     last = dt.date.today() if end is None else dt.date.fromisoformat(str(end))
-    known = _state(folder)
-    if known is None:  # the first time everything that is there counts as told
-        known = _snapshot(folder)
-        _keep(folder, known)
-    run(mine, out=folder, options=options.replace(end=max(last, options.end)), network=network, progress=progress)
-    now = _snapshot(folder)
-    new = tuple(sorted(set(now.pairs) - set(known.pairs)))
-    if not new:
-        return Update(NOTHING_NEW, (), ())
-    changes = (*_starts_and_stops(folder, new), *_new_ground(known, now))
-    found = Update(CHANGED if changes else NEW_DATA, new, tuple(changes), _written(folder, mine, new, changes))
-    _keep(folder, now)
+    with folder_lock(folder / FOLDER):  # two updates at once would report a change twice
+        known = _state(folder)
+        if known is None:  # the first time everything that is there counts as told
+            known = _snapshot(folder)
+            _keep(folder, known)
+        run(mine, out=folder, options=options.replace(end=max(last, options.end)), network=network, progress=progress)
+        now = _snapshot(folder)
+        new = tuple(sorted(set(now.pairs) - set(known.pairs)))
+        if not new:
+            return Update(NOTHING_NEW, (), ())
+        changes = (*_starts_and_stops(folder, new), *_new_ground(known, now))
+        found = Update(CHANGED if changes else NEW_DATA, new, tuple(changes), _written(folder, mine, new, changes))
+        _keep(folder, now)
     return found
 
 

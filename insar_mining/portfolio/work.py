@@ -105,7 +105,7 @@ def do_task(task: Task, folder: Path, job: Job, *, wait: bool = True, again: boo
             return "there"
         fresh, fault = _run(task, ledger, job)
         ledger.write(fresh)
-        if fault is not None and fault.errno in OF_ALL_MINES:
+        if fault is not None and fault_of_all_mines(fault):
             raise OutputError(f"{task.id}: {fault.filename or folder}: {fault.strerror}. {remedy_of(fault)}") from fault
         return fresh.state
 
@@ -163,6 +163,12 @@ def _run(task: Task, ledger: Ledger, job: Job) -> tuple[Record, OSError | None]:
         finished=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     )
     return record, of_disk
+
+
+def fault_of_all_mines(error: BaseException) -> bool:
+    """Check whether an error is one of the disk that every further mine would meet."""
+    fault = _fault_of_disk(error)
+    return fault is not None and fault.errno in OF_ALL_MINES
 
 
 def _fault_of_disk(error: BaseException | None) -> OSError | None:
