@@ -8,6 +8,7 @@ sums over pixels it sums in whole numbers, which have no order of summation.
 from __future__ import annotations
 
 import math
+import mmap
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -47,8 +48,26 @@ LEAST_LAYERS = 24
 # cubes up to this size are held in memory: three years of a mine of 12 x 12 km in cells of 20 m
 HOLD_BYTES = 128 * 2**20
 
+# maps from this size on are given memory page by page
+EMPTY_BYTES = 4 * 2**20
+
 # side of the tiles in which cloud-optimised GeoTIFFs are read
 TILE = 512
+
+
+def empty_map(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return zeros that take memory only where something else is written, page by page.
+
+    Notes
+    -----
+    `numpy.zeros` of many megabytes asks for pages of 2 MB, which a few values in each fill.
+    """
+    kind = np.dtype(dtype)
+    size = math.prod(shape) * kind.itemsize
+    if size < EMPTY_BYTES or not hasattr(mmap, "MAP_ANONYMOUS"):
+        return np.zeros(shape, kind)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(pages, kind).reshape(shape)
 
 
 @dataclass(frozen=True)

@@ -49,20 +49,17 @@ def _at(table, x):  # type: ignore[no-untyped-def]
     return table[i] + (place - i) * (table[i + 1] - table[i])
 
 
-@njit(nogil=True)
-def _flag_seeds(mean, scores, wide, place, usual, p, floor, limits, flags):  # type: ignore[no-untyped-def]
-    """Flag the cells of a pair that are significant and below the border; their number."""
+@numba.njit(cache=True, nogil=True)
+def _seeds(mean, scores, wide, place, usual, floor, limits):  # type: ignore[no-untyped-def]
+    """Find the cells of a pair that are significant and below the border."""
     rows, cols = mean.shape
-    seeds = 0
+    flags = np.zeros((rows, cols), np.bool_)
     for y in range(rows):
         for x in range(cols):
-            flags[y, x] = False
             if scores[y, x] < limits[0] or wide[y, x] < limits[1]:
-                whole = at_class(usual, p, np.float64(place[y, x]))
-                if np.float64(mean[y, x]) < whole - SEED_LOSS * (whole - floor):
-                    flags[y, x] = True
-                    seeds += 1
-    return seeds
+                whole = at_class(usual, 0, np.float64(place[y, x]))
+                flags[y, x] = np.float64(mean[y, x]) < whole - SEED_LOSS * (whole - floor)
+    return flags
 
 
 @njit(nogil=True)
@@ -112,14 +109,14 @@ def find_cores(  # type: ignore[no-untyped-def]
     pairs, rows, cols = mean.shape
     codes = np.zeros((pairs, rows, cols), np.uint8)
     inmost = np.zeros((pairs, rows, cols), np.bool_)
-    flags = np.zeros((rows, cols), np.bool_)
     around = np.zeros((pairs, rows, cols), np.uint8)
     held = np.zeros((rows, cols), np.uint8)
     wide = np.empty((rows, cols), np.float32)
     often = np.zeros((rows, cols), np.int32)
     for p in range(pairs):
         plane_means(scores[p], False, wide)
-        if not _flag_seeds(mean[p], scores[p], wide, place, usual, p, floor, limits[p], flags):
+        flags = _seeds(mean[p], scores[p], wide, place, usual[p : p + 1], floor, limits[p])
+        if not flags.any():
             continue
         _support(flags, place, around[p], held)
         for y in range(rows):
@@ -279,8 +276,8 @@ def border_cells(codes: ByteArray) -> npt.NDArray[np.int32]:
     return count
 
 
-@njit(nogil=True, error_model="numpy")
-def draw_border(  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def draw_border(  # type: ignore[no-untyped-def]  # noqa: PLR0913
     mean: Float32Array, codes: ByteArray, inmost: BoolArray, place: Float32Array, levels: Float32Array,
     usual: FloatArray, spread: FloatArray, expected: FloatArray, true: FloatArray, min_loss: float,
 ):  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from scipy import ndimage
 
-from insar_mining.activity.cube.blocks import Block, in_order
+from insar_mining.activity.cube.blocks import Block, empty_map, in_order
 from insar_mining.activity.significant.baseline import give_back
 from insar_mining.activity.significant.decide import (
     HALO,
@@ -94,13 +94,13 @@ class Prepared(NamedTuple):
 
 
 class ScoreCounts(NamedTuple):
-    """Hold counts of scores, mean scores and means of the lowest third; least score and lowest third of each cell."""
+    """Hold counts of scores, mean scores and lowest thirds; least score and lowest third of the cells of each block."""
 
     scores: IntArray
     wide: IntArray
     thirds: IntArray
-    least: Float32Array
-    lowest: Float32Array
+    least: list[Float32Array]
+    lowest: list[Float32Array]
 
 
 class YearMethod:
@@ -111,23 +111,20 @@ class YearMethod:
     ) -> None:
         self.coh, self.expected, self.blocks = coh, expected, blocks
         self.shape = coh.sizes["y"], coh.sizes["x"]
-        # maps of zeros take no memory where nothing is written
-        self.levels = np.zeros(self.shape, np.float32)
-        self.low = np.zeros(self.shape, np.bool_)
-        self.natural = np.zeros(self.shape, np.bool_)
-        self.cover = np.zeros(self.shape, np.uint8) if cover is None else cover
+        self.levels = empty_map(self.shape, np.float32)
+        self.low, self.natural = (empty_map(self.shape, np.bool_) for _ in range(2))
+        self.cover = empty_map(self.shape, np.uint8) if cover is None else cover
         self.weather = np.zeros((expected.pairs.size, 0, 0), np.float32)
 
     def find_weather(self) -> None:
         """Find the own levels, the local weather of every pair, and the ground that is never coherent."""
         blocks = [-(-size // WEATHER_CELLS) for size in self.shape]
-        medians = np.full((self.expected.pairs.size, *blocks), np.nan, np.float32)
+        medians, self.weather = (empty_map((self.expected.pairs.size, *blocks), np.float32) for _ in range(2))
         for block, found, levels in in_order(self._block_weather, self.blocks):
             top, left = block.rows.start // WEATHER_CELLS, block.cols.start // WEATHER_CELLS
             medians[:, top : top + found.shape[1], left : left + found.shape[2]] = found
             self.levels[block.rows, block.cols] = levels
             self.low[block.rows, block.cols] = levels == -np.inf
-        self.weather = np.empty_like(medians)
 
         def around(part: slice) -> None:
             weather_around(medians[part], WEATHER_REACH, WEATHER_LIMIT, self.weather[part])
@@ -135,8 +132,10 @@ class YearMethod:
         list(in_order(around, [slice(first, first + 8) for first in range(0, len(medians), 8)]))
         grounds = self.expected.grounds
         outside = natural_ground(self.low, grounds.control, grounds.mine, _cell_m(self.coh))
-        known = self.low & (self.cover == Cover.NATURAL)
-        self.natural = (outside & (self.cover != Cover.BARE)) | known
+        for block in self.blocks:
+            where = block.rows, block.cols
+            known = self.low[where] & (self.cover[where] == Cover.NATURAL)
+            self.natural[where] = (outside[where] & (self.cover[where] != Cover.BARE)) | known
 
     def _block_weather(self, block: Block) -> tuple[Block, Float32Array, Float32Array]:
         """Return the median score of the squares of a block, and its own levels (-inf: always low; 0: not known)."""
@@ -159,6 +158,8 @@ class YearMethod:
         found = np.empty((len(mean), *(-(-count // WEATHER_CELLS) for count in block.shape)), np.float32)
         floor = expected.tables.floor
         block_medians(scores, mean, floor + GONE * (expected.upper - floor), found)
+        found[found == 0] = np.finfo(np.float32).tiny
+        found[np.isnan(found)] = 0  # of squares without a median
         enough = 2 * np.isfinite(mean).sum(axis=0) >= len(mean)
         return block, found, np.where(np.isfinite(levels), levels, np.where(enough, np.float32(-np.inf), 0))
 
@@ -207,16 +208,15 @@ class YearMethod:
         """Count the scores, the mean scores and the means of the lowest third on undisturbed ground, in even steps."""
         pairs = self.expected.pairs.size
         scores, wide, thirds = (np.zeros((rows, SCORE_STEPS), np.int64) for rows in (pairs, pairs, 1))
-        least, lowest = (np.zeros(self.shape, np.float32) for _ in range(2))
-        total = ScoreCounts(scores, wide, thirds, least, lowest)
-        for block, part in in_order(self._count_block, self.blocks):
+        total = ScoreCounts(scores, wide, thirds, [], [])
+        for part in in_order(self._count_block, self.blocks):
             for counts, some in zip(total[:3], part[:3], strict=True):
                 counts += some
-            total.least[block.rows, block.cols] = part.least
-            total.lowest[block.rows, block.cols] = part.lowest
+            total.least.extend(part.least)
+            total.lowest.extend(part.lowest)
         return total
 
-    def _count_block(self, block: Block) -> tuple[Block, ScoreCounts]:
+    def _count_block(self, block: Block) -> ScoreCounts:
         """Count the scores of a block."""
         scores, wide, inner = self._scores_of(block)
         grounds = self.expected.grounds
@@ -231,7 +231,7 @@ class YearMethod:
         quiet = lowest if grounds.has_control else local_means(lowest_third(scores, -1.0)[None], False)[0]
         counts = np.zeros((1, SCORE_STEPS), np.int64)
         count_plane(quiet, where, SCORE_LOW, SCORE_STEP, counts[0])
-        return block, ScoreCounts(narrow, wider, counts, least[inner], lowest[inner])
+        return ScoreCounts(narrow, wider, counts, [least[inner].copy()], [lowest[inner].copy()])
 
     def count_least(self, scatter: Scatter) -> IntArray:
         """Count the least score of every cell of the mine that is decided."""
@@ -271,9 +271,9 @@ class YearMethod:
         partial = -np.inf
         if counted.thirds.sum() > 0:
             partial = float(quantile_of(counted.thirds, PARTIAL_SHARE)[0]) - PARTIAL_STEP
-        partly = np.zeros(self.shape, np.bool_)
-        for block in self.blocks:
-            partly[block.rows, block.cols] = counted.lowest[block.rows, block.cols] < partial
+        partly = empty_map(self.shape, np.bool_)
+        for block, lowest in zip(self.blocks, counted.lowest, strict=True):
+            partly[block.rows, block.cols] = lowest < partial
         control = expected.grounds.control
         logger.info(
             "%d: %d pairs, %d control cells, %.1f looks, %d classes, significant below %.2f",
@@ -288,15 +288,15 @@ class YearMethod:
             self.stable(counted.least, float(limits[0, 0])), rate, min_loss,
         )  # fmt: skip
 
-    def stable(self, least_score: Float32Array, limit: float) -> xr.DataArray:
+    def stable(self, least_scores: list[Float32Array], limit: float) -> xr.DataArray:
         """Return the most coherent cells of the reference set that no pair shows disturbed, (y, x) of bool."""
         grounds = self.expected.grounds
         reference = grounds.control if grounds.has_control else grounds.mine
-        known = np.zeros(self.shape, np.bool_)
-        for block in self.blocks:
+        known = empty_map(self.shape, np.bool_)
+        for block, least_score in zip(self.blocks, least_scores, strict=True):
             where = block.rows, block.cols
             levels = self.levels[where]
-            lost = least_score[where].astype(np.float64) < limit
+            lost = least_score.astype(np.float64) < limit
             known[where] = reference[where] & np.isfinite(levels) & (levels != 0) & ~lost
         chosen, least = reference, np.nan
         if known.any():

@@ -229,11 +229,12 @@ def block_medians(scores: Float32Array, mean: Float32Array, limit: FloatArray, o
 
 @njit(nogil=True)
 def weather_around(medians: Float32Array, reach: int, limit: float, out: Float32Array) -> None:
-    """Return the median of the finite values within some blocks of each, where it lies below a limit; 0 elsewhere.
+    """Write the median of the values (0: none) within some blocks of each where it lies below a limit.
 
     Parameters
     ----------
     medians, out : ndarray of float32 (pairs, blocks down, blocks across)
+        `out` holds zeros.
     reach : int
     limit : float
     """
@@ -242,6 +243,8 @@ def weather_around(medians: Float32Array, reach: int, limit: float, out: Float32
     count = np.zeros(cols, np.int64)
     for p in range(pairs):
         for y in range(rows):
+            if not medians[p, max(y - reach, 0) : y + reach + 1].any():
+                continue
             some[:] = np.inf
             count[:] = 0
             n = 0
@@ -249,11 +252,12 @@ def weather_around(medians: Float32Array, reach: int, limit: float, out: Float32
                 for right in range(-reach, reach + 1):
                     for x in range(max(-right, 0), min(cols - right, cols)):
                         m = medians[p, v, x + right]
-                        if m == m:
+                        if m != 0:
                             some[n, x] = m
                             count[x] += 1
                     n += 1
             sort_columns(some, cols)
             for x in range(cols):
                 middle = _middle(some, count[x], x) if count[x] > 0 else 0.0
-                out[p, y, x] = middle if middle < limit else 0.0
+                if middle < limit:
+                    out[p, y, x] = middle

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from insar_mining.activity.cube.blocks import Block, in_order, may_hold_data
+from insar_mining.activity.cube.blocks import Block, empty_map, in_order, may_hold_data
 from insar_mining.activity.significant.means import local_means
 from insar_mining.arrays import BoolArray, Float32Array, IntArray
 from insar_mining.geo.cells import inside
@@ -103,25 +103,24 @@ def grounds_of(
     whole : ndarray of bool (y, x)
         Cells of the mine, with data or not.
     """
-    enough = np.zeros(whole.shape, np.bool_)
+    mine, around = (empty_map(whole.shape, np.bool_) for _ in range(2))
 
     def counted(block: Block) -> tuple[Block, BoolArray]:
         finite = np.isfinite(read(coh, pairs, block)).sum(axis=0)
         return block, np.asarray(2 * finite >= max(pairs.size, 1))
 
     for block, known in in_order(counted, blocks):
-        enough[block.rows, block.cols] = known
-    around = enough & ~whole
-    if control is not None:
-        around &= control
-    has_control = int(around.sum()) >= LEAST_CONTROL
-    return Grounds(enough & whole, around if has_control else np.zeros_like(around), has_control)
+        where = block.rows, block.cols
+        mine[where] = known & whole[where]
+        around[where] = known & ~whole[where] & (True if control is None else control[where])
+    has_control = int(np.count_nonzero(around)) >= LEAST_CONTROL
+    return Grounds(mine, around if has_control else empty_map(whole.shape, np.bool_), has_control)
 
 
 def chosen_of(mask: BoolArray) -> BoolArray:
     """Choose at most 50,000 cells of a mask, evenly in the order of the map."""
     cells = np.flatnonzero(mask)
-    chosen = np.zeros(mask.shape, np.bool_)
+    chosen = empty_map(mask.shape, np.bool_)
     chosen.flat[cells[:: max(-(-cells.size // MOST_CELLS), 1)]] = True
     return chosen
 
@@ -175,5 +174,5 @@ def enter_cells(values: Float32Array, y: IntArray, x: IntArray, places: IntArray
 def mine_of(coh: xr.DataArray) -> BoolArray:
     """Return the cells that are the mine's, (y, x); all of them where no mine was given."""
     if "cover" not in coh.coords:
-        return np.ones((coh.sizes["y"], coh.sizes["x"]), np.bool_)
+        return np.broadcast_to(np.True_, (coh.sizes["y"], coh.sizes["x"]))
     return inside(coh["cover"].values, float(coh.attrs["min_cover"]))

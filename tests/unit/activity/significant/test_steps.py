@@ -190,8 +190,8 @@ def test_local_weather_is_taken_off_and_work_is_not() -> None:
     scores[1, 20:30, 20:30], mean[1, 20:30, 20:30] = -6.0, 0.3  # a worked patch
     medians = np.empty((2, 10, 10), np.float32)
     block_medians(scores, mean, np.full(2, 0.5), medians)
-    weather = np.empty_like(medians)
-    weather_around(medians, 2, -0.5, weather)
+    weather = np.zeros_like(medians)
+    weather_around(np.nan_to_num(medians), 2, -0.5, weather)
     left = scores.copy()
     take_weather(left, weather, 0, 0)
     assert abs(left[0, :, :25]).max() < 0.1
