@@ -49,7 +49,7 @@ def _at(table, x):  # type: ignore[no-untyped-def]
     return table[i] + (place - i) * (table[i + 1] - table[i])
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _seeds(mean, scores, wide, place, usual, floor, limits):  # type: ignore[no-untyped-def]
     """Find the cells of a pair that are significant and below the border."""
     rows, cols = mean.shape
@@ -276,7 +276,7 @@ def border_cells(codes: ByteArray) -> npt.NDArray[np.int32]:
     return count
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def draw_border(  # type: ignore[no-untyped-def]  # noqa: PLR0913
     mean: Float32Array, codes: ByteArray, inmost: BoolArray, place: Float32Array, levels: Float32Array,
     usual: FloatArray, spread: FloatArray, expected: FloatArray, true: FloatArray, min_loss: float,
