@@ -26,7 +26,7 @@ from insar_mining.errors import ActivityError, FewObservationsWarning, OptionErr
 # time constants that are looked for, days
 TAU_DAYS = (1.0, 3650.0)
 
-# pairs from which a decay or a loss can be told, at least
+# least pairs for a fit of a decay or a loss
 ENOUGH_PAIRS = 4
 
 
@@ -455,7 +455,7 @@ def _scaled(
     if len(floors) != 1:
         raise OptionError(f"the fits have the floors {sorted(floors)}; make all with one floor")
     if classes is None and len(factors) != 1:
-        raise OptionError(f"there are fits of {len(factors)} classes; say which cell belongs to which (classes=)")
+        raise OptionError(f"there are fits of {len(factors)} classes; give the class of each cell (classes=)")
     labels = sorted(factors)
     factor = np.stack([factors[label] for label in labels])
     if classes is None:

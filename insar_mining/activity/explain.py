@@ -25,7 +25,7 @@ LOST_SIGMA = 3.0
 # what lies outside this range of the kept scenes stands out; of few scenes, what lies outside all of them
 STANDS_OUT = (0.05, 0.95)
 ENOUGH_KEPT = 20
-# a date is to blame where so large a share of its pairs is rejected, and two at least
+# a date is the cause if so large a share of its pairs is rejected, and two at least
 BAD_DATE_SHARE = 0.75
 # loss by the span alone that is worth a word
 NOTABLE_LOSS = 0.01
@@ -249,7 +249,7 @@ def _explanation(
 
 
 def _bad_dates(number: int, kept: npt.NDArray[np.bool_], coh: xr.DataArray) -> list[str]:
-    """Name the dates of a scene nearly all of whose pairs are rejected: the image is to blame, not the pair."""
+    """Name the dates of a scene nearly all of whose pairs are rejected: the image is the cause, not the pair."""
     if not {"reference_date", "secondary_date"} <= set(coh.coords):
         return []
     first, second = (coh[f"{role}_date"].values.astype("datetime64[D]") for role in ("reference", "secondary"))

@@ -22,10 +22,10 @@ StableGround = Literal["inside", "around", "both"]
 
 # the map is divided into so many tiles each way to see how the stable points are spread
 TILES = 4
-# with all points in so few of the tiles that hold ground they say little about the rest
+# with all points in so few of the tiles that hold ground they do not represent the rest
 FEW_TILES_SHARE = 0.25
 
-# seasonal comparisons from which a drift can be told apart from the seasons
+# seasonal comparisons that separate a drift from the seasons
 ENOUGH_SEASONAL = 12
 ENOUGH_PAIRS = 8
 DAYS_PER_YEAR = 365.25

@@ -26,11 +26,11 @@ ADJUSTED_COLUMNS = (
     *("n_sample", "users_accuracy", "users_se", "producers_accuracy", "producers_se"),
 )
 
-# how a reference sample may say that the ground was worked, or was not
+# words of a reference sample for worked ground, and for other ground
 ACTIVE_WORDS = ("active", "1", "1.0", "true", "yes")
 INACTIVE_WORDS = ("inactive", "not active", "stable", "0", "0.0", "false", "no")
 
-# with fewer points in a map class its standard error says little (Cochran 1977, section 5.8)
+# with fewer points in a map class its standard error is unreliable (Cochran 1977, section 5.8)
 FEW_IN_STRATUM = 20
 
 
@@ -120,7 +120,7 @@ def _check_matrix(n: FloatArray, area: FloatArray, names: Sequence[str]) -> None
     if n.shape != (area.size, area.size) or len(names) != area.size:
         raise ActivityError(
             f"an error matrix of shape {n.shape} with {area.size} areas and {len(names)} names; "
-            "all three speak of the same classes, rows are those of the map"
+            "all three hold the same classes, rows are those of the map"
         )
     if (n < 0).any() or (n != np.round(n)).any() or not (np.isfinite(area).all() and (area >= 0).all() and area.sum()):
         raise ActivityError("an error matrix holds whole counts >= 0, and areas are >= 0 and not all 0")

@@ -138,7 +138,7 @@ def slope_deg(heights: xr.DataArray) -> xr.DataArray:
     grid = RasterGrid.of(heights)
     area = np.broadcast_to(np.asarray(cell_area_m2(grid), np.float64), grid.height)
     if grid.crs.is_geographic:
-        # cells in degrees: as long from south to north as the ellipsoid says, as wide as their area then demands
+        # cells in degrees: as long from south to north as on the ellipsoid, as wide as their area then demands
         tall = _degree_m(grid)
     else:
         tall = abs(grid.transform.e) * (grid.crs.axis_info[0].unit_conversion_factor if grid.crs.axis_info else 1.0)
@@ -191,8 +191,7 @@ def read_surfaces(path: str | os.PathLike[str], coh: xr.DataArray, *, field: str
     if field is None or not any(feature.properties.get(field) for feature in features):
         known = sorted({name for feature in features for name in feature.properties})
         raise MineError(
-            f"{path}: no attribute says what the polygons are (field={field!r}); name one of "
-            f"{', '.join(known) or 'none'}"
+            f"{path}: no attribute names the polygons (field={field!r}); name one of {', '.join(known) or 'none'}"
         )
     names = sorted({_word(feature.properties.get(field)) for feature in features} - {""})
     best = np.zeros(coh.shape[-2:], np.float32)
@@ -258,7 +257,7 @@ def activity_by_stratum(
         raise ActivityError(f"active ground has the dimensions (year, y, x) or (y, x), this {active.dims}")
     check_same_cells(layers.rename(year="pair"), strata, "strata")
     if not {"flag_values", "flag_meanings"} <= set(strata.attrs):
-        raise ActivityError("the strata do not say what they are; take them from read_surfaces or classes_by")
+        raise ActivityError("strata: have no names. Take them from read_surfaces or classes_by")
     names = dict(zip(strata.attrs["flag_values"], str(strata.attrs["flag_meanings"]).split(), strict=True))
     years = [int(year) for year in np.atleast_1d(layers["year"].values)] if "year" in layers.coords else [0]
     mine = np.ones(layers.shape[1:], np.bool_)

@@ -17,7 +17,7 @@ from insar_mining.arrays import BoolArray, IntArray
 from insar_mining.errors import ActivityError
 from insar_mining.geo.cells import on_cells_of
 
-# cells that are seen together: a disturbance is told from the means of so many, and so is a false one
+# cells that are seen together: disturbances, false ones too, are found in the means of so many
 SUPPORT_CELLS = 9
 
 # areas are summed in whole square millimetres, which have no order of summation

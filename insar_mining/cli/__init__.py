@@ -30,7 +30,7 @@ COMMANDS = {
     "analyse": ("analyse", "Turn coherence maps into yearly activity and a report."),
     "emissions": ("emissions", "Turn active area into ore and emissions."),
     "portfolio": ("portfolio", "Plan, run and report many mines together."),
-    "update": ("update", "Add new dates to a result, and tell what changed."),
+    "update": ("update", "Add new dates to a result, and list what changed."),
     "inventory": ("inventory", "Estimate ore, emissions and land carbon of mines and countries."),
     "factors": ("factors", "Find, check and compare emission factors."),
     "simulate": ("simulate", "Write simulated products of known coherence."),

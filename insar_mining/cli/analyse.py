@@ -46,7 +46,7 @@ def analyse(
     as_json: parameters.Json = False,
     wide: parameters.Wide = False,
 ) -> None:
-    """Turn a folder of coherence maps, whoever made them, into yearly activity and a report.
+    """Turn a folder of coherence maps of any origin into yearly activity and a report.
 
     The two dates of a map are in its name (20210105_20210117, 20Dec2019_01Jan2020) or its folder's, in its tags or in
     a STAC item beside it. With fewer than three years there is no colour

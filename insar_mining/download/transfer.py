@@ -244,12 +244,12 @@ class Transfer:
                 self._identify(answer, total)
                 return offset
             self._restart(handle)
-            raise _Busy("the server's file has changed; begun anew")
+            raise _Busy("the server's file has changed; restarting the download")
         if answer.status_code == 206:
             total = int(match[3]) if match and match[3] != "*" else None
             if match is None or match[1] is None or int(match[1]) != offset or self._changed(answer, total):
                 self._restart(handle)
-                raise _Busy("the server's file has changed, or another range came than was asked for; begun anew")
+                raise _Busy("the server's file has changed, or it sent another range; restarting the download")
             if total is not None and "total" not in self._identity:
                 self._identify(answer, total)
             return offset
@@ -293,7 +293,7 @@ class Transfer:
                     raise _Busy("what came does not begin like the file that is wanted")
                 if total is not None and offset + came + len(block) > total:
                     self._restart(handle)
-                    raise _Busy("more bytes came than were announced; begun anew")
+                    raise _Busy("more bytes came than were announced; restarting the download")
                 handle.write(block)
                 came += len(block)
                 self._progress(len(block))

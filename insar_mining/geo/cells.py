@@ -40,7 +40,7 @@ STRIP_CELLS = 4_000_000
 OUTLINE_STEP_DEG = 1e-3
 HALF_THE_WORLD_M = 2e7
 
-# a polygon may stick out of the rasters by this share before it is said
+# a polygon may extend beyond the rasters by this share without a warning
 OUTSIDE_SHARE = 1e-3
 
 
@@ -288,7 +288,7 @@ def cell_coordinates(grid: RasterGrid, cover: xr.DataArray | None) -> tuple[dict
     return coords, {"cell_area_m2": area} if isinstance(area, float) else {}
 
 
-# attributes that say where the cells of an array lie and whose they are
+# attributes of the place of an array's cells and of their mine
 MAP_COORDINATES = ("y", "x", "cell_area_m2", "cover")
 CELL_ATTRIBUTES = ("crs", "transform", "cell_area_m2", "min_cover", "mine_id", "mine_name")
 

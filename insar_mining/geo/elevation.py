@@ -295,7 +295,7 @@ def model_files(path: Path | str | Sequence[Path | str]) -> list[Path]:
 def _log_assumption(names: str) -> None:
     """Log once per set of files that nothing says what heights are counted from."""
     logger.warning(
-        "%s: heights are taken as orthometric (above the geoid), because nothing in the file says what they are "
+        "%s: heights are taken as orthometric (above the geoid), because nothing in the file names what they are "
         "counted from; if they are ellipsoidal the map lies up to 100 m off (--dem-heights ellipsoid)",
         names,
     )

@@ -19,7 +19,7 @@ NOT_SIGNIFICANT = {
     "incidence": "compares every cell with its own level",
     "black_below": "decides by false_discovery_rate and min_loss which ground is not active",
     "black_sigma": "decides by false_discovery_rate and min_loss which ground is not active",
-    "white_saturation": "decides every year by itself, so that no hue tells which years are active",
+    "white_saturation": "decides every year by itself, so that no hue decides which years are active",
 }
 # limits of stable points and of scenes: no limit of the significant method, which keeps every scene
 OF_STABLE_POINTS = ("stable_method", "stable_mean_min", "stable_std_max", "scene_mean_min", "scene_std_max")
@@ -49,7 +49,7 @@ class ActivityOptions(Options):
         0.5,
         gt=0,
         lt=1,
-        description="Where the border lies between undisturbed (0) and disturbed ground (1) (significant).",
+        description="Border between undisturbed (0) and disturbed ground (1) (significant).",
     )
     interval_draws: int = Field(
         40,
@@ -60,7 +60,7 @@ class ActivityOptions(Options):
     interval_level: float = Field(0.95, gt=0, lt=1, description="Confidence of that interval.")
     stable_method: Literal["iterated", "published"] = Field(
         "iterated",
-        description="Stable points on kept pairs, found again until both settle, or once over all pairs (published).",
+        description="Stable points on kept pairs, repeated until constant, or once over all pairs (published).",
     )
     stable_mean_min: float = Field(
         0.8, ge=0, le=1, description="Least mean coherence over time of a stable point, inclusive (published)."
@@ -120,7 +120,10 @@ class ActivityOptions(Options):
         description="Raster of a vegetation index, or red and near-infrared rasters of which it is made.",
     )
     ndvi_max: float | None = Field(
-        None, gt=-1, le=1, description="Ground of a higher index is left out; by default strata.csv tells it apart."
+        None,
+        gt=-1,
+        le=1,
+        description="Ground of a higher index is left out; by default strata.csv lists it.",
     )
     land_cover: Path | None = Field(
         None,
@@ -135,7 +138,7 @@ class ActivityOptions(Options):
         (60,), description="Its values of ground without water and plants, never coherent only where it is worked."
     )
     surfaces: Path | None = Field(
-        None, description="Polygons of kinds of ground (pit, dump, tailings, road), of which strata.csv tells."
+        None, description="Polygons of kinds of ground (pit, dump, tailings, road), listed in strata.csv."
     )
     surface_field: str | None = Field(
         None, description="Attribute that names the kind; by default class, stratum, surface, type or name."
@@ -166,8 +169,8 @@ class ActivityOptions(Options):
     )
     baseline_correction: bool = Field(
         False,
-        description="Reckon with what the baseline takes: published gives pairs back what stable ground loses, by "
-        "class of slope where elevation is given; significant expects of every cell the loss that its own pairs tell.",
+        description="Correct for baseline decorrelation: published restores in each pair the loss of stable ground, by "
+        "class of slope where elevation is given; significant expects in a cell the loss of its own pairs.",
     )
     elevation: Path | None = Field(
         None, description="Elevation model, for baseline_correction by classes of slope (published)."
@@ -206,10 +209,10 @@ class ActivityOptions(Options):
         no_ground = self.method == "published" if self.margin_m is None else not self.margin_m
         if self.stable_ground != "both" and no_ground:
             raise ValueError(
-                f"stable_ground={self.stable_ground!r} speaks of ground around the mine; give activity.margin_m"
+                f"stable_ground={self.stable_ground!r}: needs ground around the mine. Give activity.margin_m"
             )
         if self.ndvi_max is not None and not self.ndvi:
-            raise ValueError(f"ndvi_max={self.ndvi_max:g} speaks of a raster that is not given; give activity.ndvi")
+            raise ValueError(f"ndvi_max={self.ndvi_max:g}: needs a raster of the index. Give activity.ndvi")
         if self.surface_field is not None and self.surfaces is None:
-            raise ValueError(f"surface_field={self.surface_field!r} speaks of no file; give activity.surfaces")
+            raise ValueError(f"surface_field={self.surface_field!r}: needs a file of polygons. Give activity.surfaces")
         return self

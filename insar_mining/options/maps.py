@@ -26,7 +26,7 @@ class MapOptions(Options):
     pattern: str | None = Field(
         None,
         description="Files to read, as a pattern of names or of paths below the folder (*_corr.tif, */coh_vv.tif); "
-        "by default those whose names say coherence, else all that have two dates.",
+        "by default those with coherence in their names, else all that have two dates.",
     )
     band: Annotated[str | int, pydantic.BeforeValidator(_band)] | None = Field(
         None, description="Band to read, by number or name, of files that hold several; by default the named ones."
@@ -37,7 +37,7 @@ class MapOptions(Options):
     scale: float | None = Field(
         None,
         gt=0,
-        description="Stored number that stands for a coherence of 1, where the files do not say: 255, 100 (percent), "
+        description="Stored number that stands for a coherence of 1, if the files do not state it: 255, 100 (percent), "
         "10000.",
     )
     repeat_days: int = Field(

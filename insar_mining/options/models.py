@@ -126,7 +126,7 @@ class PairOptions(Options):
     exclude: tuple[Day, ...] = Field((), description="Dates not to use; a longer pair bridges each.")
     allow_mixed_platforms: bool = Field(
         False,
-        description="Also pair scenes of two satellites; each such pair is warned of and tagged.",
+        description="Also pair scenes of two satellites; each such pair has a warning and a tag.",
         json_schema_extra=flag("--mixed-platforms"),
     )
     network: Literal["consecutive", "all", "small-baseline"] = Field(
@@ -189,7 +189,7 @@ class CoherenceOptions(Options):
     )
     window_anchor: Literal["centre", "snap"] = Field(
         "centre",
-        description="Where the value of a window lies on the map: its centre, or its pixel as SNAP has it (7 m away).",
+        description="Place of a window's value on the map: its centre, or its pixel as in SNAP (7 m away).",
     )
     estimator: Literal["boxcar", "adaptive"] = Field(
         "boxcar", description="Window of coherence: as it is, or 5 x 15 cut at edges of brightness (roads, pit walls)."
@@ -261,7 +261,7 @@ class SnapOptions(Options):
         None,
         ge=0.1,
         le=864000,
-        description="Seconds after which a SNAP that neither speaks nor computes is ended; by default 900.",
+        description="Seconds after which a SNAP without output and computation is ended; by default 900.",
     )
     wall_s: float | None = Field(
         None, ge=0.1, le=8640000, description="Longest time for one stage of SNAP, seconds; by default 21600."

@@ -135,7 +135,7 @@ def _with_ground(analysis: Analysis, ground: Ground, options: ActivityOptions) -
         adjusted = sample_table(active, known, options)
     return replace(
         analysis,
-        # without weather the table stays as it always was; the report tells the rest
+        # without weather the table stays as it always was; the report shows the rest
         scenes=analysis.scenes if options.covariates is None else explained,
         explained=explained,
         strata=strata,

@@ -32,7 +32,7 @@ def flagged(coh: xr.DataArray, files: Mapping[int, Path], flags: Sequence[Flag])
     for number, path in files.items():
         year = year_of_pair[number]
         with warnings.catch_warnings():
-            # the maps need not reach over all of the mine; that was said when they were read
+            # the maps need not reach over all of the mine; a warning was given when they were read
             warnings.simplefilter("ignore", PartialCoverageWarning)
             layer = read_layer(path, coh, band=_band_of_flags(path), categories=True)
         known = np.isfinite(layer.values)

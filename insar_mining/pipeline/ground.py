@@ -166,7 +166,7 @@ def without_losses(
             else f"slope {of_slope[name].replace('_', ' ')}: {part}"
             for name, part in sorted(taken.items())
         )
-        notes.append(f"What the baseline took was given back; at {most:.0f} m, above {floor:g}: {said}.")
+        notes.append(f"Baseline decorrelation was corrected; at {most:.0f} m, above {floor:g}: {said}.")
     return result, tuple(notes)
 
 

@@ -169,7 +169,7 @@ def analyse(
     progress: ProgressCallback = _silent,
     **changes: Any,
 ) -> Result:
-    """Analyse a folder of coherence maps, whoever made them.
+    """Analyse a folder of coherence maps of any origin.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from insar_mining.pipeline.flagged import has_flags
 from insar_mining.pipeline.maps import FAULTS_OF_A_PAIR, MAP_FILES, Maps, Planner
 
 MASKS = ".masks"  # beside the maps
-PAIRS_A_YEAR = 3  # wind roughens water on some dates: the majority tells
+PAIRS_A_YEAR = 3  # wind roughens water on some dates: the majority decides
 
 
 def make_masks(maps: Maps, planner: Planner) -> None:

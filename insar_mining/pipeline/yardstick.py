@@ -60,13 +60,13 @@ def yardstick_of(
     mean = used["stable_mean"].to_numpy(dtype=float)
     places = {str(name): place for place, name in enumerate(coh["pair"].values)}
     chosen = np.array([places[str(name)] for name in used["pair"]], np.intp)
-    # what is told of these stands beside their plots
+    # notes on these are beside their plots
     decay = _told(lambda: fit_decay(days, mean, floor=floor), [])
     left = 1.0 if decay is None else decay.share(days)
     baseline = used["perpendicular_baseline_m"].to_numpy(dtype=float)
     return StableQuality(
         spread=_told(lambda: spread_of(stable, where), notes),
-        # a drift that can be told is not always one that matters; the report says both
+        # a significant drift is not always one that matters; the report shows both
         drift=_told(lambda: drift_test(layers_of(coh, chosen), stable), []),
         decay=decay,
         baseline_loss=_told(lambda: fit_baseline(baseline, mean, left=left, floor=floor), []),

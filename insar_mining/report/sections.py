@@ -288,7 +288,7 @@ def _composite(content: ReportContent, frame: MapFrame) -> Section:
 
 def _classes(content: ReportContent, frame: MapFrame) -> Section | None:
     if content.classes is None:
-        # the section before has said it for both
+        # the section before covers both
         return None if content.rgb is None else {"left_out": _left_out(content, "The map of activity classes is")}
     flags, years = class_flags(content.classes), content.analysis.last_window
     colours = class_colours(flags)

@@ -157,7 +157,7 @@ def _incidence(scenes: gpd.GeoDataFrame, area: BaseGeometry) -> float:
         try:
             found.append(incidence_deg(orbits.orbit(row), place.x, place.y))
         except InsarMiningError:
-            continue  # unknown; the others tell
+            continue  # unknown; the others decide
     return float(np.median(found)) if found else math.nan
 
 

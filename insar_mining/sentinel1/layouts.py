@@ -231,7 +231,7 @@ def _drop_empty(annotations: dict[SwathKey, str], measurements: dict[SwathKey, s
     """
     without = [key for key in annotations if key not in measurements]
     empty = [key for key in without if _NO_BURST.search(container.read(annotations[key]))]
-    if len(empty) < len(annotations):  # of a product without any burst, its annotation says so
+    if len(empty) < len(annotations):  # a product without any burst is reported by its annotation
         for key in empty:
             del annotations[key]
 

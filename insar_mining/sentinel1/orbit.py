@@ -2,7 +2,7 @@
 
 Vectors come every 10 s.  Over the two minutes around a scene the orbit is so smooth
 that one polynomial of degree 9 represents it far below a millimetre, and the misfit
-to the vectors tells a damaged or foreign list at once.  Vectors that the satellite itself
+to the vectors shows a damaged list, or one of another orbit.  Vectors that the satellite itself
 determined (``orbitSource`` Downlink) have positions on one smooth arc and velocities that
 are off by some 2 cm/s; they are used, with a warning.
 """

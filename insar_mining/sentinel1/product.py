@@ -415,7 +415,7 @@ def _slices(path: Path) -> list[Path]:
     try:
         children = sorted(child for child in path.iterdir() if not child.name.startswith("."))
     except OSError:
-        return []  # whoever opens the folder next says why it cannot be listed
+        return []  # opening the folder raises the reason why it cannot be listed
     if any(child.is_file() and "-BURST.TIF" in child.name.upper() for child in children):
         return []
     return [child for child in children if _is_slice(child)]
@@ -439,7 +439,7 @@ def _known(value: Any, name: str, layout: Layout) -> Any:
 def _facts(layout: Layout) -> Manifest:
     """Return what the manifest says; what it leaves out comes from the annotations."""
     facts = layout.manifest or Manifest()
-    if isinstance(layout, BurstLayout):  # its manifest speaks of the scene that the bursts were cut from
+    if isinstance(layout, BurstLayout):  # its manifest describes the scene that the bursts were cut from
         facts = replace(facts, footprint=None, start=None, stop=None)
     if all(getattr(facts, name) is not None for name in _NEEDED):
         return facts

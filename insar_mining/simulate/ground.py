@@ -69,7 +69,7 @@ def scatter(
     west, south, east, north = np.add(grid.bounds, [-margin_m, -margin_m, margin_m, margin_m])
     corners = np.array([[west, west, east, east], [south, north, south, north]])
     origin = corners.mean(axis=1, keepdims=True)
-    # the corners in units of the lattice tell which of its cells touch the box
+    # the corners in units of the lattice give the cells that touch the box
     reach = np.abs(np.linalg.solve(lattice_m, corners - origin)).max(axis=1)
     first, second = (np.arange(-np.ceil(r) - 1, np.ceil(r) + 1) for r in reach)
     u = first[:, None] + rng.random((first.size, second.size))

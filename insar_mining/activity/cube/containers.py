@@ -26,7 +26,7 @@ Kind = Literal["coherence", "other", "unknown"]
 ARRAY_SUFFIXES = (".nc", ".nc4", ".cdf", ".grd", ".h5", ".he5", ".hdf5")
 SUFFIXES = (*DRIVERS, ".dim")
 
-# words of names, in lower case; the last one in a name that says something decides
+# words of names, in lower case; the last known one in a name decides
 COHERENCE_WORDS = {
     *("coh", "coherence", "cohs", "corr", "cor", "cc", "correlation", "coherencemagnitude", "cohmag", "gamma"),
 }
@@ -291,7 +291,7 @@ def _mintpy_crs(path: Path, attributes: dict[str, str]) -> CRS:
     except (CRSError, ValueError) as error:
         raise RasterError(f"{path}: its coordinate system is not understood ({error})") from error
     if not attributes.get("X_UNIT", "degrees").lower().startswith("deg"):
-        raise RasterError(f"{path}: has metres and says neither EPSG nor UTM_ZONE; add one to its attributes")
+        raise RasterError(f"{path}: has metres and neither EPSG nor UTM_ZONE. Add one to its attributes")
     return CRS.from_epsg(4326)
 
 

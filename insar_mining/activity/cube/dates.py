@@ -239,7 +239,7 @@ def dates_of_raster(path: Path, tags: Mapping[str, str], root: Path | None = Non
     try:
         named = dates_in_name(path.stem)
     except RasterError:
-        # a name with a third date (of processing, say) does no harm where the data speak
+        # a name with a third date (of processing, say) does no harm where the data hold dates
         if not known:
             raise
         named = None

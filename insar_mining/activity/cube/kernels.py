@@ -158,7 +158,7 @@ def pair_sums(values: Float32Array, mask: BoolArray) -> IntArray:
         count, total, high, low = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
         for i in range(pixels):
             v = np.float64(values[p, i])
-            # what is not used is added as zero, which asks no questions
+            # add zero instead of branching: it vectorises
             used = (v == v) & mask[i]
             q = np.int64(np.rint((v if used else 0.0) * FIXED_ONE))
             square = q * q

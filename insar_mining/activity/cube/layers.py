@@ -30,7 +30,7 @@ S2_OFFSET = -1000.0
 S2_OFFSET_SINCE = 400
 _S2_BASELINE = re.compile(r"MSIL2A_\d{8}T\d{6}_N(\d{4})_")
 
-# a layer may leave this share of the mine without a value before it is said
+# largest share of the mine without a value in a layer that gives no warning
 MISSING_SHARE = 0.01
 
 
@@ -160,7 +160,7 @@ def _offset_of(path: Path) -> float:
     if kind == "f":
         return 0.0
     raise OptionError(
-        f"{path}: holds whole numbers and does not say their offset; give offset=-1000 for Sentinel-2 products of "
+        f"{path}: holds whole numbers without their offset. Give offset=-1000 for Sentinel-2 products of "
         "processing baseline 04.00 and later (since January 2022), offset=0 for earlier ones"
     )
 

@@ -27,7 +27,7 @@ from insar_mining.geo.raster_input import open_raster
 
 Zero = Literal["nodata", "value"]
 
-# a tag of these says that this package wrote the raster
+# tags of rasters of this package
 OWN_TAGS = ("PLAN_SHA256", "ENGINE")
 
 # settings that must not differ within a stack, as far as the rasters record them; the engine may
@@ -51,9 +51,9 @@ MOST_ABOVE = 1.01
 # side of the sample of each raster that is looked at when a stack is opened
 SAMPLE = 512
 
-# LiCSAR writes coherence as bytes, 255 of which are 1, and does not say so in the file
+# LiCSAR writes coherence as bytes, 255 of which are 1, without a note in the file
 LICSAR = re.compile(r"\.geo\.cc$", re.IGNORECASE)
-# formats that may say no CRS although their maps are in degrees
+# formats that may have no CRS although their maps are in degrees
 SILENT_DRIVERS = ("ISCE", "ROI_PAC", "VRT", "netCDF")
 # name of a LiCSAR frame: relative orbit, direction, place
 FRAME = re.compile(r"(?<![A-Za-z0-9])(\d{3}[AD])_\d{5}_\d{6}(?!\d)")
@@ -287,7 +287,7 @@ def _read(
     except RasterioError as error:
         raise RasterError(f"{raster.path}: cannot be read ({_one_line(error)}); copy or make it again") from error
     absent = np.zeros(stored.shape, np.bool_) if valid is None else ~valid
-    # a declared nodata of 0 says no more than the exact zero that the caller may have asked to keep
+    # a declared nodata of 0 adds nothing to the exact zero that the caller may have asked to keep
     if raster.nodata is not None and raster.nodata != 0 and not np.isnan(raster.nodata):
         absent |= stored == np.asarray(raster.nodata).astype(stored.dtype)
     zeros = 0
@@ -347,7 +347,7 @@ def _remedy(kind: str, low: float, high: float) -> str:
         )
     scales = [f"{number:g}" for number in (100, 255, 10_000, 65_535) if high <= number]
     if kind in "iu" and scales:
-        return f"If its numbers are scaled coherence, say which one stands for 1: --scale {' or '.join(scales)}"
+        return f"If its numbers are scaled coherence, name the number of 1: --scale {' or '.join(scales)}"
     if high <= 2:
         return "Its estimator, or a cubic resampling, overshoots: make it again with values up to 1"
     return "A phase, an elevation or a scaled raster does not belong here (--pattern chooses files, --scale a scale)"

@@ -147,7 +147,7 @@ def rasters_of(files: Sequence[Path], root: Path | None, zero: Zero, reading: Ma
         warnings.warn(f"left out: {reason}", SkippedInputWarning, stacklevel=3)
     assumed = [raster.path.name for raster in found if raster.crs_assumed]
     if assumed:
-        message = f"{some(assumed)}: no coordinate system is said; taken as WGS 84 longitude and latitude"
+        message = f"{some(assumed)}: no coordinate system is given; taken as WGS 84 longitude and latitude"
         warnings.warn(message, AssumedCrsWarning, stacklevel=3)
     return _of_one_polarisation(_called_coherence(found), reading.pol)
 
@@ -180,7 +180,7 @@ def _of_several(path: Path, root: Path | None, layers: list[Layer], pol: str | N
     chosen = dated or layers
     called = [layer for layer in chosen if kind_of(layer.label) == "coherence"]
     named = {(kind_of(layer.label), polarisation_of(layer.label) is not None) for layer in chosen}
-    # bands whose names say dates or polarisation and nothing else are all of one kind
+    # bands whose names hold dates or polarisation and nothing else are all of one kind
     if not called and named <= {("unknown", True)} | ({("unknown", False)} if dated else set()):
         called = chosen
     called = _one_label(_asked_polarisation(called, pol))
@@ -193,7 +193,7 @@ def _of_several(path: Path, root: Path | None, layers: list[Layer], pol: str | N
     if kind_of(path.stem) == "other" or not (dated or _has_dates(path, root)):
         raise NotCoherenceError(f"{path}: holds {len(layers)} bands ({_listed(layers)}), none of them called coherence")
     raise RasterError(
-        f"{path}: holds {len(layers)} bands ({_listed(layers)}), and which is coherence cannot be told; choose with "
+        f"{path}: holds {len(layers)} bands ({_listed(layers)}), and none is marked as coherence. Choose with "
         "--band (a number or a name) or --pol"
     )
 

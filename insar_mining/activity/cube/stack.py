@@ -1,4 +1,4 @@
-"""From a folder of coherence rasters, whoever made them, to one cube."""
+"""Open a folder of coherence rasters of any origin as one cube."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ SAME_PASS_S = 1200
 # a pair is far longer than the others above so many times the median, and above so many days; and with a year
 LONG_FACTOR, LONG_DAYS, YEAR_DAYS = 10, 100, 366
 
-# a larger share of pairs with an impossible span than this says that the dates are misread
+# a larger share of pairs with an impossible span than this means that the dates are misread
 MISREAD_SHARE = 0.25
 
 

@@ -85,7 +85,7 @@ def class_table(classes: xr.DataArray) -> pd.DataFrame:
     """
     needed = {"flag_values", "flag_meanings", "years", "nodata"}
     if classes.dims != ("y", "x") or not needed <= set(classes.attrs) or "cell_area_m2" not in classes.coords:
-        raise ActivityError("the map does not say what its classes are; take it from classify or classes_of_years")
+        raise ActivityError("map: has no names of classes. Take it from classify or classes_of_years.")
     names = dict(zip(classes.attrs["flag_values"], str(classes.attrs["flag_meanings"]).split(), strict=True))
     values, counts = np.unique(classes.values, return_counts=True)
     found = {int(value): int(count) for value, count in zip(values, counts, strict=True)}

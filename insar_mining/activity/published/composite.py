@@ -36,7 +36,7 @@ BLACK_SIGMA = 3.0
 # with 30 pairs a year, in 90 with 11 (simulated with 7 looks beside 0.9).
 WHITE_SATURATION = 0.3
 
-# annual values of stable points from which the limit of black can be told
+# annual values of stable points that give the limit of black
 ENOUGH_STABLE = 10
 
 # pixels that are classified at a time

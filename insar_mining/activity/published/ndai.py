@@ -31,7 +31,7 @@ from insar_mining.geo.georeferenced import georeferenced
 
 logger = logging.getLogger(__name__)
 
-# stable points of a class from which its reference can be told
+# stable points of a class that give its reference
 ENOUGH_IN_CLASS = 10
 
 

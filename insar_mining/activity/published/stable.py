@@ -30,14 +30,14 @@ StableMethod = Literal["iterated", "published"]
 
 logger = logging.getLogger(__name__)
 
-# the iteration starts from no smaller share of the pairs, and says so when it ends with fewer
+# the iteration starts from no smaller share of the pairs, and warns when it ends with fewer
 MAX_ITERATIONS = 5  # of stable points and scenes; they settle in two or three
 START_SHARE = 0.25
 
-# a stable set of fewer points says little about a scene
+# a stable set of fewer points is no measure of a scene
 FEW_POINTS = 10
 
-# how much the limits are loosened to say what would have been found
+# how much the limits are loosened to report what would have been found
 LOOSER_MEAN = (0.0, 0.05, 0.1, 0.2)
 LOOSER_SD = (0.0, 0.05, 0.1)
 
@@ -222,8 +222,8 @@ def iterate_stable(
     0.9, a stable pixel has the standard deviation 0.55 sqrt(f (1 - f)), which exceeds 0.2 at f = 0.16 (earlier with
     noise). So the pairs are ranked by the share of their pixels that reach `mean_min`, in which snow over
     everything comes last, and the start is the largest number of best pairs over which the published rule
-    finds 10 points (or as many as it ever finds), but at least a quarter of the pairs, lest chance be taken for
-    stable ground. Where the published single pass finds points, the start is that pass. The ranking decides
+    finds 10 points (or as many as it ever finds), but at least a quarter of the pairs, to avoid
+    chance detections. Where the published single pass finds points, the start is that pass. The ranking decides
     nothing else: every pair is tested in every iteration.
 
     Examples
