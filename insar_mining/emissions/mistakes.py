@@ -79,6 +79,8 @@ def _factors(mine: MineAccount, rows: pd.DataFrame) -> Iterator[Fault]:
     for place, factor in _all_factors(mine):
         if not factor.source:
             yield "error", "no-source", place, factor.value, "the factor has no source", "Name where it comes from"
+        if not factor.edition:
+            yield "warning", "no-edition", place, factor.value, "the factor has no edition", "Name it, such as 2025"
         late = factor.valid_from is not None and factor.valid_from > mine.start
         early = factor.valid_to is not None and factor.valid_to < mine.end
         if late or early:

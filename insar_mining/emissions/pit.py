@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from insar_mining.doors import parse_yaml
 from insar_mining.emissions.units import amount
@@ -49,9 +49,17 @@ def _amount(value: object, unit: str) -> object:
         raise ValueError(str(error)) from None
 
 
-Tonnes = Annotated[float, _in("t")]
-Litres = Annotated[float, _in("L")]
-KilowattHours = Annotated[float, _in("kWh")]
+def _not_negative(text: str) -> str:
+    if text.lstrip().startswith("-"):
+        raise ValueError("must not be negative")
+    return text
+
+
+SignedTonnes = Annotated[float, _in("t")]  # of avoided rows and of land that takes up
+Tonnes = Annotated[float, _in("t"), Field(ge=0)]
+Litres = Annotated[float, _in("L"), Field(ge=0)]
+KilowattHours = Annotated[float, _in("kWh"), Field(ge=0)]
+Positive = Annotated[str, AfterValidator(_not_negative)]
 Share = Annotated[float, _in(""), Field(ge=0, le=1)]
 
 
@@ -88,11 +96,11 @@ class Work(Model):
     process: Process
     name: str
     equipment: str = ""
-    work: str = ""
-    use: str = ""
+    work: Positive = ""
+    use: Positive = ""
     carrier: Literal["diesel", "electricity", ""] = ""
     altitude_factor: float = Field(1.0, gt=0)
-    emissions: Tonnes | None = None
+    emissions: SignedTonnes | None = None
     avoided: bool = False
     source: str = ""
 
@@ -153,14 +161,14 @@ class Scope3(Model):
 
     category: int = Field(ge=1, le=15)
     name: str
-    amount: str
+    amount: Positive
     factor: Factor
 
 
 class Land(Model):
     """Hold the loss of carbon of disturbed ground, t CO2 a year, or its zones."""
 
-    emissions: Tonnes
+    emissions: SignedTonnes
     source: str = ""
 
 

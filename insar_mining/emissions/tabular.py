@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,9 @@ EXTRA = 6  # columns kept beyond the header's, to notice rows that are too long
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)?")
 _PLAIN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _COMMA_DECIMAL = re.compile(r"[-+]?(\d+,(\d{1,2}|\d{4,})|0,\d+|\d{4,},\d+|\d{1,3}(\.\d{3})+,\d+|\d{1,3}(\.\d{3}){2,})")
+_COMMA_NUMBER = re.compile(r"[-+]?(\d+|[1-9]\d{0,2}(\.\d{3})+)(,\d+)?")
+_DOT_THOUSANDS = r"[-+]?[1-9]\d{0,2}\.\d{3}"
+_POINT_DECIMAL = r"[-+]?(0?\.\d+|\d{4,}\.\d+|\d{1,3}\.(\d{1,2}|\d{4,}))([eE][-+]?\d+)?"
 _COMMA_THOUSANDS = re.compile(r"[-+]?(\d{1,3}(,\d{3})+\.\d+|\d{1,3}(,\d{3}){2,})")
 _AMBIGUOUS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
 _SPACED = re.compile(r"[-+]?\d{1,3}([ \u00a0\u2009\u202f']\d{3})+([.,]\d+)?")
@@ -117,6 +120,13 @@ def read_text_table(path: Path | str) -> Table:
     frame = frame.reindex(columns=[*names, *(name for name in frame.columns if name.startswith(" "))])
     frame["file_row"] = np.arange(len(frame)) + skipped + 2
     frame, long = _whole_rows(frame, names, path.name)
+    if frame.empty:
+        message = "the table has no rows"
+        findings.append(
+            Finding(
+                "warning", "empty", message, "Check that it is the right file", header[:120].strip(), 1, "", path.name
+            )
+        )
     return Table(frame, findings + long, str(path), sha256(path))
 
 
@@ -248,6 +258,7 @@ def _unescaped(column: pd.Series[str]) -> pd.Series[str]:
     return column.where(~escaped, column[escaped].map(tables.unescaped)) if escaped.any() else column
 
 
+Comma = Literal["no", "yes", "both"]
 Fault = tuple[int, Any, str, str, str]
 
 
@@ -255,15 +266,17 @@ def _is_number(model: type[pydantic.BaseModel], name: str) -> bool:
     return "float" in str(model.model_fields[name].annotation)
 
 
-def _decimal_comma(frame: pd.DataFrame, names: Sequence[str]) -> bool:
-    """Return whether the numbers of a file prove that its decimal sign is a comma."""
+def _decimal_comma(frame: pd.DataFrame, names: Sequence[str]) -> Comma:
+    """Return whether the numbers of a file prove that its decimal sign is a comma, or that both signs are used."""
     odd = [text.strip() for name in names for text in frame[name][frame[name].str.contains(r",|\..*\.")].unique()]
-    return any(_COMMA_DECIMAL.fullmatch(text) for text in odd) and not any(
-        _COMMA_THOUSANDS.fullmatch(text) for text in odd
-    )
+    is_comma = any(_COMMA_DECIMAL.fullmatch(text) for text in odd)
+    if not is_comma or any(_COMMA_THOUSANDS.fullmatch(text) for text in odd):
+        return "no"
+    dotted = (frame[name].str.strip().str.fullmatch(_POINT_DECIMAL).any() for name in names)
+    return "both" if any(dotted) else "yes"
 
 
-def _numbers(column: pd.Series[str], comma: bool) -> tuple[npt.NDArray[np.float64], list[Fault]]:
+def _numbers(column: pd.Series[str], comma: Comma) -> tuple[npt.NDArray[np.float64], list[Fault]]:
     """Read a column of numbers; NaN where there is none or none can be read."""
     texts = column.str.strip()
     values = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, copy=True)
@@ -271,8 +284,8 @@ def _numbers(column: pd.Series[str], comma: bool) -> tuple[npt.NDArray[np.float6
     doubtful = ~np.isfinite(values)
     values[doubtful] = np.nan
     doubtful[doubtful] = ~texts[doubtful].str.lower().isin(NULLS).to_numpy()
-    if comma:  # a dot then parts thousands
-        doubtful |= texts.str.contains(r"^[-+]?\d{1,3}\.\d{3}$").to_numpy()
+    if comma != "no":  # a dot then may part thousands
+        doubtful |= texts.str.fullmatch(_DOT_THOUSANDS).to_numpy()
     for index in np.flatnonzero(doubtful).tolist():
         values[index], fault = _number(str(texts.iat[index]), comma)
         if fault:
@@ -280,12 +293,13 @@ def _numbers(column: pd.Series[str], comma: bool) -> tuple[npt.NDArray[np.float6
     return values, faults
 
 
-def _number(text: str, comma: bool) -> tuple[float, tuple[str, str, str, str] | None]:
+def _number(text: str, comma: Comma) -> tuple[float, tuple[str, str, str, str] | None]:
     """Read one number that is not plain, and say how."""
     tight = re.sub(r"[ \u00a0\u2009\u202f']", "", text) if _SPACED.fullmatch(text) else text
-    if _PLAIN.fullmatch(tight) and not (comma and re.fullmatch(r"[-+]?\d{1,3}\.\d{3}", tight)):
+    is_group = comma != "no" and re.fullmatch(_DOT_THOUSANDS, tight) is not None
+    if _PLAIN.fullmatch(tight) and not is_group:
         return float(tight), ("note", "number-format", "thousands are parted by spaces", "Write plain digits")
-    if comma and re.fullmatch(r"[-+]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?", tight):
+    if (comma == "yes" and _COMMA_NUMBER.fullmatch(tight)) or (comma == "both" and _COMMA_DECIMAL.fullmatch(tight)):
         number = float(tight.replace(".", "").replace(",", "."))
         return number, (
             "warning",
@@ -300,11 +314,11 @@ def _number(text: str, comma: bool) -> tuple[float, tuple[str, str, str, str] | 
             f"thousands are parted by commas; read as {tight.replace(',', '')}",
             "Write plain digits with a decimal point",
         )
-    if _AMBIGUOUS.fullmatch(tight) or _COMMA_DECIMAL.fullmatch(tight):
+    if is_group or _AMBIGUOUS.fullmatch(tight) or _COMMA_DECIMAL.fullmatch(tight):
         return np.nan, (
             "error",
             "decimal-comma",
-            "the comma may part decimals or thousands; the cell was left empty",
+            f"the {'dot' if is_group else 'comma'} may part decimals or thousands; the cell was left empty",
             "Write numbers with a decimal point and without marks of thousands",
         )
     return np.nan, (

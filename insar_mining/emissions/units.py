@@ -173,6 +173,8 @@ def amount(value: object, target: str) -> float:
     if match is None:
         raise EmissionsError(f"amount: {value!r} is not a number with a unit. Write it like 12.5 {target or '%'}")
     number, unit = float(match[1]), match[2]
+    if unit.startswith(","):
+        raise EmissionsError(f"amount: {value!r} has a comma in its number. Write decimals with a point, no thousands")
     if not unit and target:
         raise EmissionsError(f"amount: {value!r} has no unit. Write it like {match[1]} {target}")
     if not math.isfinite(number):

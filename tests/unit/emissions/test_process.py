@@ -434,3 +434,21 @@ def test_two_writers_lose_nothing(tmp_path: Path) -> None:
     for writer in writers:
         writer.join()
     assert sorted(history(path)["value"]) == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("ore: 12 Mt", "ore: -12 Mt"),
+        ("ore: 12 Mt", "ore: 12,5 Mt"),
+        ("purchases: 10 ML", "purchases: -10 ML"),
+        ("work: 6e6 m3", "work: -6e6 m3"),
+        ("amount: 9e8 t km", "amount: -9e8 t km"),
+    ],
+)
+def test_negative_amounts_and_commas_are_refused(tmp_path: Path, old: str, new: str) -> None:
+    path = tmp_path / "mine.yaml"
+    assert old in template()
+    path.write_text(template().replace(old, new, 1))
+    with pytest.raises(EmissionsError, match=r"negative|greater than|comma"):
+        read_mine(path)

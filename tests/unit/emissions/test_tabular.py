@@ -112,3 +112,19 @@ def test_no_cell_is_taken_for_a_formula_and_none_is_changed_by_a_round_trip(tmp_
     np.testing.assert_array_equal(back["a"], table["a"])
     for text in texts:
         assert unescaped(str(harmless(text))) == text
+
+
+def test_a_file_of_both_decimal_signs_is_not_guessed(tmp_path: Path) -> None:
+    """A comma in one cell does not make 0.015 fifteen, and leaves 1.234 and 1,234 open."""
+    text = "name;a\na;12,5\nb;0.015\nc;1.234\nd;1,234\ne;1234.5\nf;7\n"
+    frame, found = read(tmp_path, text)
+    np.testing.assert_equal(frame["a"].to_numpy(), [12.5, 0.015, np.nan, np.nan, 1234.5, 7])
+    assert [(severity, row) for severity, code, row, _ in found if code == "decimal-comma"] == [
+        ("warning", 2),
+        ("error", 4),
+        ("error", 5),
+    ]
+
+
+def test_a_table_without_rows_is_named(tmp_path: Path) -> None:
+    assert [code for _, code, *_ in read(tmp_path, "name,a\n")[1]] == ["empty"]
