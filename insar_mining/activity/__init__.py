@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from insar_mining.activity.cube.store import to_zarr as to_zarr
     from insar_mining.activity.explain import explain_scenes as explain_scenes
     from insar_mining.activity.explain import read_covariates as read_covariates
-    from insar_mining.activity.explain import what_tells_rejected as what_tells_rejected
+    from insar_mining.activity.explain import rejection_factors as rejection_factors
     from insar_mining.activity.large import LargeActivity as LargeActivity
     from insar_mining.activity.large import annual_to_zarr as annual_to_zarr
     from insar_mining.activity.large import significant_to_zarr as significant_to_zarr
@@ -112,7 +112,7 @@ _HOMES = {
         "to_span",
         "without_baseline_loss",
     ),
-    "activity.explain": ("explain_scenes", "read_covariates", "what_tells_rejected"),
+    "activity.explain": ("explain_scenes", "read_covariates", "rejection_factors"),
     "activity.timeline": ("Timeline", "activity_timeline", "seasonality", "zone_shares"),
     "activity.significant.intervals": ("area_intervals",),
     "activity.significant.level": ("estimate_looks",),

@@ -31,8 +31,8 @@ class StableQuality:
         Of their mean with the span; None also for pairs of one span.
     baseline_loss : BaselineFit, optional
         Of their mean with the baseline.
-    tells : DataFrame, optional
-        What tells rejected from kept pairs, the most telling first.
+    rejection_factors : DataFrame, optional
+        Quantities in which rejected and kept pairs differ, the largest difference first.
     notes : tuple of str
         What of it the reader of an area should know, in full sentences.
     """
@@ -41,7 +41,7 @@ class StableQuality:
     drift: Drift | None = None
     decay: DecayFit | None = None
     baseline_loss: BaselineFit | None = None
-    tells: pd.DataFrame | None = None
+    rejection_factors: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
 
 

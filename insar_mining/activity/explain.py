@@ -145,7 +145,7 @@ def explain_scenes(
     return table
 
 
-def what_tells_rejected(explained: pd.DataFrame) -> pd.DataFrame:
+def rejection_factors(explained: pd.DataFrame) -> pd.DataFrame:
     """Compare rejected with kept scenes in everything that was given.
 
     Parameters

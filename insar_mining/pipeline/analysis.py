@@ -48,8 +48,8 @@ from insar_mining.pipeline.ground import (
     strata_table,
     without_losses,
 )
+from insar_mining.pipeline.stable_quality import of_few_pairs, quality_of_stable, zone_tables
 from insar_mining.pipeline.surroundings import margin_of
-from insar_mining.pipeline.yardstick import of_few_pairs, yardstick_of, zone_tables
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def _with_ground(analysis: Analysis, ground: Ground, options: ActivityOptions) -
     """Add what is said of kinds of ground, of rejected scenes and of places where people looked."""
     explained = explained_scenes(analysis.coh, analysis.stable, analysis.scenes, options)
     where = _ground_of_stable(analysis.coh, options)
-    quality = yardstick_of(analysis.coh, analysis.stable, explained, where=where, floor=options.coherence_floor)
+    quality = quality_of_stable(analysis.coh, analysis.stable, explained, where=where, floor=options.coherence_floor)
     strata = adjusted = shares = zones = None
     if analysis.significance is not None:
         shares, zones = zone_tables(analysis.coh, analysis.significance, ground.kinds.get("surfaces"))
@@ -161,7 +161,7 @@ def _active_and_known(analysis: Analysis) -> tuple[xr.DataArray, xr.DataArray]:
     active = {year: layer for year, layer in layers.items() if layer is not None}
     if not active:
         raise ActivityError(
-            "surfaces, ndvi and sample speak of active ground, and the published method tells none of fewer than three "
+            "surfaces, ndvi and sample describe active ground, and the published method finds none in fewer than three "
             "consecutive years; leave them out, or use method significant"
         )
     windows = {year: window_of_year(analysis.classes, year) for year in active}

@@ -84,7 +84,7 @@ def write_analysis(folder: Path, analysis: Analysis, method: str) -> list[Path]:
         "zones.csv": analysis.zones,
         "zone_shares.csv": analysis.zone_shares,
         "rejected.csv": _rejected(analysis),
-        "rejections.csv": analysis.stable_quality.tells,
+        "rejections.csv": analysis.stable_quality.rejection_factors,
     }
     files += [write_table(folder / name, table) for name, table in further.items() if table is not None]
     if analysis.significance is not None:

@@ -15,7 +15,7 @@ from insar_mining.report.frame import figure_of
 from insar_mining.report.images import as_svg
 from insar_mining.report.plots_decay import plot_rejections
 from insar_mining.report.plots_series import kept_mask, plot_acquisitions, plot_baselines, plot_scene_quality
-from insar_mining.report.sections_reference import tells_rows
+from insar_mining.report.sections_reference import rejection_rows
 
 
 def images_section(content: ReportContent) -> dict[str, object]:
@@ -70,7 +70,7 @@ def images_section(content: ReportContent) -> dict[str, object]:
             + (f"; {rejected} of {len(rows)} pairs fail the thresholds." if tested else "."),
         ),
         "reasons": reasons,
-        "tells": tells_rows(content),
+        "rejection_factors": rejection_rows(content),
         "explained": any(row["explanation"] for row in rows),
         "never": [
             {"pair": str(item.get("pair", "")), "reason": str(item.get("reason", ""))}

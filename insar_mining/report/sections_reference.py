@@ -21,7 +21,7 @@ CERTAIN = 0.05
 # a change of the mean coherence over the whole period that moves no border
 SMALL_DRIFT = 0.02
 NAME = "stable points"
-TELLS_COLUMNS = ("quantity", "median_kept", "median_rejected", "separation", "p_value")
+FACTOR_COLUMNS = ("quantity", "median_kept", "median_rejected", "separation", "p_value")
 
 
 def reference_parts(content: ReportContent) -> dict[str, object]:
@@ -110,11 +110,11 @@ def _baseline(content: ReportContent) -> Picture | None:
     return as_svg(figure_of(ax), f"Mean coherence of the stable points against the perpendicular baseline: {said}.")
 
 
-def tells_rows(content: ReportContent) -> list[dict[str, str]]:
+def rejection_rows(content: ReportContent) -> list[dict[str, str]]:
     """Return the factors that distinguish rejected from kept pairs, strongest first."""
-    if content.analysis.stable_quality.tells is None:
+    if content.analysis.stable_quality.rejection_factors is None:
         return []
-    require_columns(content.analysis.stable_quality.tells, TELLS_COLUMNS, "what tells rejected pairs")
+    require_columns(content.analysis.stable_quality.rejection_factors, FACTOR_COLUMNS, "factors of rejection")
     return [
         {
             "quantity": str(row["quantity"]).replace("_", " "),
@@ -123,7 +123,7 @@ def tells_rows(content: ReportContent) -> list[dict[str, str]]:
             "separation": f"{100 * words.number(row['separation']):.0f} %",
             "p": f"{words.number(row['p_value']):.2g}",
         }
-        for row in content.analysis.stable_quality.tells.to_dict("records")
+        for row in content.analysis.stable_quality.rejection_factors.to_dict("records")
     ]
 
 

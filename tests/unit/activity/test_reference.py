@@ -26,11 +26,11 @@ from insar_mining.activity import (
     open_stack,
     pixel_statistics,
     read_covariates,
+    rejection_factors,
     spread_evenly,
     spread_of,
     stable_ground,
     stable_points,
-    what_tells_rejected,
 )
 from insar_mining.activity.reference import trend
 from insar_mining.errors import (
@@ -294,7 +294,7 @@ def test_rejections_are_explained_by_what_stands_out(cube_of: Cubes, weather: pd
     assert table["expected_mean"][6] == pytest.approx(0.85, abs=1e-3)
 
 
-def test_what_tells_rejected_scenes_apart_comes_first(cube_of: Cubes) -> None:
+def test_rejection_factors_scenes_apart_comes_first(cube_of: Cubes) -> None:
     """Snow on the ground makes the loss; temperature only goes with it, and rain not at all."""
     rng = np.random.default_rng(2)
     snow = np.where(rng.random(61) < 0.3, rng.uniform(3, 30, 61), 0.0)
@@ -309,7 +309,7 @@ def test_what_tells_rejected_scenes_apart_comes_first(cube_of: Cubes) -> None:
     table = explain_scenes(cube, stable, scenes, covariates=covariates)
     np.testing.assert_array_equal(~table["kept"], bad)
     assert all("snow_cm" in text for text in table["explanation"][bad])
-    told = what_tells_rejected(table)
+    told = rejection_factors(table)
     assert told["quantity"][0] == "snow_cm, larger"
     assert (told["separation"][0], told["median_kept"][0]) == (1.0, 0.0)
     assert told.set_index("quantity").loc["rain_mm, larger", "p_value"] > 0.01

@@ -18,7 +18,7 @@ from insar_mining.report.plots_decay import plot_baseline_loss
 from insar_mining.report.sections import report_sections
 from insar_mining.report.sections_activity import often_section
 from insar_mining.report.sections_reference import (
-    TELLS_COLUMNS,
+    FACTOR_COLUMNS,
     border_sentence,
     power_sentence,
     reference_parts,
@@ -152,7 +152,7 @@ def test_what_the_border_decides_is_told(content: ReportContent) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_the_yardstick_is_shown_with_what_time_and_baseline_take(content: ReportContent) -> None:
+def test_the_reference_is_shown_with_what_time_and_baseline_take(content: ReportContent) -> None:
     """Stable points of known decay: 0.9 over 12 days, 0.8 over 24, and a baseline that takes a tenth at 200 m."""
     days = np.tile([12, 24], content.scenes.shape[0])[: len(content.scenes)]
     baseline = np.linspace(-200, 200, len(content.scenes))
@@ -163,9 +163,16 @@ def test_the_yardstick_is_shown_with_what_time_and_baseline_take(content: Report
     decay = fit_decay(days, mean / factor + floor * (1 - 1 / factor), floor=floor)
     loss = fit_baseline(baseline, mean, left=decay.share(days), floor=floor)
     spread, drift = Spread(900, 12, 16, 0.25), Drift(-0.03, 0.002, True, 40, 2.5)
-    tells = pd.DataFrame([("snow_cm, larger", 0.0, 14.0, 0.97, 1e-4)], columns=list(TELLS_COLUMNS))
+    factors = pd.DataFrame([("snow_cm, larger", 0.0, 14.0, 0.97, 1e-4)], columns=list(FACTOR_COLUMNS))
     full = with_parts(
-        content, scenes=scenes, pairs=pairs, decay=decay, baseline_loss=loss, spread=spread, drift=drift, tells=tells
+        content,
+        scenes=scenes,
+        pairs=pairs,
+        decay=decay,
+        baseline_loss=loss,
+        spread=spread,
+        drift=drift,
+        rejection_factors=factors,
     )
     parts = reference_parts(full)
     assert "from 0.90 to 0.80 over 12 to 24 days" in str(parts["decay"])

@@ -1,4 +1,4 @@
-"""How good what an analysis measures against is, and what it says of zones and classes beyond areas."""
+"""Check the quality of the stable points, and tabulate zones and classes beyond areas."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from insar_mining.activity import (
     drift_test,
     fit_baseline,
     fit_decay,
+    rejection_factors,
     spread_of,
-    what_tells_rejected,
     zone_changes,
     zone_shares,
 )
@@ -32,7 +32,7 @@ WHOLE_MINE = "mine"
 Found = TypeVar("Found")
 
 
-def yardstick_of(
+def quality_of_stable(
     coh: xr.DataArray,
     stable: xr.DataArray,
     explained: pd.DataFrame,
@@ -70,7 +70,7 @@ def yardstick_of(
         drift=_told(lambda: drift_test(layers_of(coh, chosen), stable), []),
         decay=decay,
         baseline_loss=_told(lambda: fit_baseline(baseline, mean, left=left, floor=floor), []),
-        tells=_tells(explained, kept),
+        rejection_factors=_rejection_factors(explained, kept),
         notes=tuple(notes),
     )
 
@@ -121,8 +121,8 @@ def _told(find: Callable[[], Found], notes: list[str]) -> Found | None:
     return found
 
 
-def _tells(explained: pd.DataFrame, kept: np.ndarray) -> pd.DataFrame | None:
-    table = what_tells_rejected(explained) if kept.any() and not kept.all() else None
+def _rejection_factors(explained: pd.DataFrame, kept: np.ndarray) -> pd.DataFrame | None:
+    table = rejection_factors(explained) if kept.any() and not kept.all() else None
     return None if table is None or table.empty else table
 
 
