@@ -66,8 +66,19 @@ class Server(ThreadingHTTPServer):
         self.catalogue_ways: list[str] = []
         self._asked: list[Asked] = []
         self.answering = 0
+        self.connections = 0
         self.queries: list[dict[str, list[str]]] = []
         self.lock = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self.lock:
+            self.connections += 1
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        with self.lock:
+            self.connections -= 1
 
     @property
     def url(self) -> str:
@@ -88,7 +99,7 @@ class Server(ThreadingHTTPServer):
     @property
     def asked(self) -> list[Asked]:
         """Requests so far; a client may have its last byte before the server has noted what it sent."""
-        until = time.monotonic() + 2
+        until = time.monotonic() + 30
         while self.answering and time.monotonic() < until:
             time.sleep(0.002)
         return self._asked

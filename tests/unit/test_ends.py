@@ -87,8 +87,8 @@ def test_an_interrupt_while_libraries_are_imported_leaves_no_traceback(delay_s: 
     """Only of the interpreter's own start nobody can catch one; then the signal itself ends the process."""
     body = f"""
 import threading, os, signal
-threading.Timer({delay_s}, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
 def job():
+    threading.Timer({delay_s}, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     from insar_mining.cli import run
     import geopandas, rasterio, matplotlib.pyplot, numba, xarray
     time.sleep(60)

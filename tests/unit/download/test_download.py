@@ -522,8 +522,8 @@ def size_of_part(final: Path) -> int:
 
 def settle(server: Any) -> None:
     """Wait until the server has noticed that its clients are gone."""
-    last, still = -1, 0
-    while still < 3:
-        still = still + 1 if len(server.asked) == last else 0
+    last, still, until = -1, 0, time.monotonic() + 30
+    while still < 3 and time.monotonic() < until:
+        still = still + 1 if len(server.asked) == last and not server.connections else 0
         last = len(server.asked)
         time.sleep(0.005)

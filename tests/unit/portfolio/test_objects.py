@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,11 +58,15 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
+    import fsspec.asyn
     import s3fs
 
     url = f"http://{host}:{port}"
-    s3fs.S3FileSystem(endpoint_url=url, skip_instance_cache=True).mkdir("mines")
+    files = s3fs.S3FileSystem(endpoint_url=url, skip_instance_cache=True)
+    files.mkdir("mines")
     yield url
+    fsspec.asyn.sync(files.loop, files.s3.close)
+    gc.collect()  # sessions of other file systems are closed here, not in the middle of another test
     server.stop()
 
 

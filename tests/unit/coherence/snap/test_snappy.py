@@ -166,7 +166,7 @@ def test_a_second_try_has_a_process_of_its_own(
     kind: str,
 ) -> None:  # fmt: skip
     bridge(BRIDGE.format(memory=0))
-    monkeypatch.setenv("INSAR_MINING_SNAP_IDLE_S", "1.5")
+    monkeypatch.setenv("INSAR_MINING_SNAP_IDLE_S", "3" if kind == "hang" else "60")
     monkeypatch.setattr(gpt, "GRACE_S", 0.2)
     monkeypatch.setenv("STANDIN_MISCHIEF", f"{kind}@interferogram-IW1")
     monkeypatch.setenv("STANDIN_ONCE", str(tmp_path / "once"))
