@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from insar_mining.coherence.plan.model import CoherencePlan
-from insar_mining.geometry.terrain import heights_for, probe
+from insar_mining.geometry.terrain import probe
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.product import open_product
 
@@ -61,7 +61,7 @@ def estimate(plans: Sequence[CoherencePlan], to_map: Sequence[CoherencePlan], ye
 def samples_needed(plan: CoherencePlan) -> int:
     """Count the samples of one date that show the grid of a plan: per burst the box around the grid, at most."""
     product = open_product(plan.scenes.reference.path, require_manifest=False)
-    heights = heights_for(plan.grid, plan.elevation.path, plan.elevation.heights)
+    heights = plan.heights()
     needed = 0
     for name in sorted({burst.swath for burst in plan.bursts}):
         swath = product.sub_swath(name, plan.polarisation)

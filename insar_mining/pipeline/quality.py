@@ -13,7 +13,7 @@ from insar_mining.coherence.builtin.images.burst import Side
 from insar_mining.coherence.plan.model import CoherencePlan, PlannedScene
 from insar_mining.errors import InsarMiningError, SkippedInputWarning
 from insar_mining.geometry.coregister import BurstFrame, Region
-from insar_mining.geometry.terrain import GridHeights, heights_for, probe
+from insar_mining.geometry.terrain import GridHeights, probe
 from insar_mining.sentinel1.annotation import SubSwath
 from insar_mining.sentinel1.interference import Interference, read_interference
 from insar_mining.sentinel1.product import Product
@@ -117,7 +117,7 @@ def _iso(day: str) -> str:
 
 def _quality_of(product: Product, bursts: Bursts, plan: CoherencePlan) -> dict[str, object]:
     """Read the quality of one date in the bursts that show a map."""
-    heights = heights_for(plan.grid, plan.elevation.path, plan.elevation.heights)
+    heights = plan.heights()
     swaths = {name: product.sub_swath(name, plan.polarisation) for name in sorted({swath for swath, _ in bursts})}
     lost, found = 0, []
     for name, swath in swaths.items():

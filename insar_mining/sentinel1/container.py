@@ -90,7 +90,8 @@ class FolderContainer:
         self.path = path
         # a link, or ".", has another name than the folder it stands for
         self.root_name = path.name if path.suffix.upper() == ".SAFE" else path.resolve().name
-        self.sizes: Mapping[str, int] = dict(_folder_sizes(path))
+        self._stamps = dict(_folder_stamps(path))
+        self.sizes: Mapping[str, int] = {name: size for name, (size, _) in self._stamps.items()}
 
     def read(self, name: str) -> bytes:
         """Return the whole content of a file."""
@@ -98,19 +99,16 @@ class FolderContainer:
             raise ProductError(
                 f"{self.where(name)}: {self.sizes[name]:,} bytes (limit {MEMBER_BYTES:,}). Fetch it again"
             )
-        try:
-            return (self.path / name).read_bytes()
-        except OSError as error:
-            raise ProductError(f"{self.where(name)}: cannot be read ({error.strerror}); check its rights") from error
+        with _opened(self.path / name, self._stamps.get(name), self.where(name)) as handle:
+            try:
+                return bytes(handle.read())
+            except OSError as error:
+                raise ProductError(f"{self.where(name)}: cannot be read ({error.strerror}); fetch it again") from error
 
     @contextmanager
     def reader(self, name: str) -> Iterator[ByteReader]:
         """Open a file for random access."""
-        try:
-            handle = (self.path / name).open("rb", buffering=0)
-        except OSError as error:
-            raise ProductError(f"{self.where(name)}: cannot be read ({error.strerror}); check its rights") from error
-        with handle:
+        with _opened(self.path / name, self._stamps.get(name), self.where(name)) as handle:
             yield _PlainReader(handle, 0, self.where(name))
 
     def where(self, name: str) -> str:
@@ -122,8 +120,38 @@ class FolderContainer:
         return str(self.path / name)
 
 
-def _folder_sizes(folder: Path) -> Iterator[tuple[str, int]]:
-    """Return names and sizes of a product's files: three levels deep (annotation/calibration/) are enough."""
+Stamp = tuple[int, int]
+
+
+def _stamp(state: os.stat_result) -> Stamp:
+    """Return the size and the time of the last change of a file, ns."""
+    return state.st_size, state.st_mtime_ns
+
+
+@contextmanager
+def _opened(path: Path, stamp: Stamp | None, where: str) -> Iterator[Any]:
+    """Open a file of a product, and refuse one that was changed since the product was opened, or that changes now."""
+    try:
+        handle = path.open("rb", buffering=0)
+    except OSError as error:
+        raise ProductError(f"{where}: cannot be read ({error.strerror}); check its rights") from error
+    with handle:
+        _check_unchanged(handle, stamp, where)
+        yield handle
+        _check_unchanged(handle, stamp, where)
+
+
+def _check_unchanged(handle: Any, stamp: Stamp | None, where: str) -> None:
+    found = _stamp(os.fstat(handle.fileno()))
+    if stamp is not None and found != stamp:
+        raise ProductError(
+            f"{where}: was changed while it was in use ({found[0]:,} bytes, {stamp[0]:,} before). "
+            "Leave products alone during a run, and run the same command again"
+        )
+
+
+def _folder_stamps(folder: Path) -> Iterator[tuple[str, Stamp]]:
+    """Yield names, sizes and times of a product's files: three levels deep (annotation/calibration/) are enough."""
     pending = [(folder, "")]
     while pending:
         parent, prefix = pending.pop()
@@ -136,7 +164,7 @@ def _folder_sizes(folder: Path) -> Iterator[tuple[str, int]]:
                 if prefix.count("/") < 2:
                     pending.append((entry, f"{prefix}{entry.name}/"))
             elif entry.is_file():  # a dangling link is neither
-                yield prefix + entry.name, entry.stat().st_size
+                yield prefix + entry.name, _stamp(entry.stat())
 
 
 @dataclass(frozen=True)
@@ -154,6 +182,7 @@ class ZipContainer:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            self._stamp = _stamp(path.stat())
             with opened_zip(path) as archive:
                 infos = {_slashed(i.filename): i for i in archive.infolist()}
         except (OSError, zipfile.BadZipFile) as error:
@@ -175,7 +204,7 @@ class ZipContainer:
     def read(self, name: str) -> bytes:
         """Return the whole content of a member; its checksum is verified."""
         try:
-            with opened_zip(self.path) as archive:
+            with _opened(self.path, self._stamp, self.where(name)), opened_zip(self.path) as archive:
                 return read_member(archive, self._members[name].full_name)
         except (OSError, zipfile.BadZipFile) as error:
             raise ProductError(f"{self.where(name)}: damaged in the archive ({error}); fetch the zip again") from error
@@ -185,11 +214,7 @@ class ZipContainer:
         """Open a member for random access."""
         member = self._members[name]
         where = self.where(name)
-        try:
-            handle = self.path.open("rb", buffering=0)
-        except OSError as error:
-            raise ProductError(f"{where}: cannot be read ({error.strerror}); check its rights") from error
-        with handle:
+        with _opened(self.path, self._stamp, where) as handle:
             start = _data_offset(handle, member, where)
             if member.deflated:
                 with self._lock:

@@ -44,7 +44,7 @@ from insar_mining.coherence.plan.recipe import BIAS_BANDS
 from insar_mining.errors import PartialDemWarning
 from insar_mining.geometry.coregister import Region
 from insar_mining.geometry.geocode import Place, bilinear, look_up, nearest
-from insar_mining.geometry.terrain import RIM_M, dem_arrays, heights_for, lost_at_rim
+from insar_mining.geometry.terrain import RIM_M, dem_arrays, lost_at_rim
 from insar_mining.geometry.threads import threads
 from insar_mining.sentinel1.product import Product
 
@@ -111,7 +111,7 @@ class BuiltinEngine:
         if self._scene is None or self._scene.key != key:
             product = self._product(stack)
             swaths = {name: product.sub_swath(name, plan.polarisation) for name in plan.geometry.swaths}
-            dem = dem_arrays(heights_for(plan.grid, plan.elevation.path, plan.elevation.heights).dem)
+            dem = dem_arrays(plan.heights().dem)
             look = look_up(swaths[plan.geometry.swaths[0]], plan.grid, dem)
             self._scene = Scene(key, product, plan.polarisation, swaths, burst_cuts(list(swaths.values())), dem, look)
         return self._scene
@@ -241,7 +241,7 @@ class BuiltinEngine:
 
 def _told_of_rim(values: Float32Array, plan: CoherencePlan) -> dict[str, str]:
     """Warn of what a map lost where its elevation model ends, and return it for the tags."""
-    dem = heights_for(plan.grid, plan.elevation.path, plan.elevation.heights).dem
+    dem = plan.heights().dem
     rim = lost_at_rim(values, plan.grid, dem)
     if rim is None:
         return {}

@@ -25,11 +25,12 @@ from insar_mining.coherence.plan.bursts import burst_cuts
 from insar_mining.coherence.plan.matching import BurstPair, bursts_over, match_bursts
 from insar_mining.coherence.plan.recipe import Recipe
 from insar_mining.coherence.plan.recipe import Window as Window
-from insar_mining.coherence.plan.values import Elevation, Estimation, PairGeometry, PlanScenes
+from insar_mining.coherence.plan.values import CHANGED, Elevation, Estimation, PairGeometry, PlanScenes
 from insar_mining.coherence.plan.values import PlannedScene as PlannedScene
 from insar_mining.display import table_html
 from insar_mining.errors import (
     CoverageError,
+    DemError,
     InsarMiningError,
     OptionError,
     PairError,
@@ -38,7 +39,7 @@ from insar_mining.errors import (
     UnlikeScenesWarning,
 )
 from insar_mining.geo.grid import MapGrid
-from insar_mining.geometry.terrain import heights_for, probe
+from insar_mining.geometry.terrain import GridHeights, heights_for, probe
 from insar_mining.options.models import CoherenceOptions, Polarisation, Upper
 from insar_mining.sentinel1.baselines import perpendicular_baseline_m
 from insar_mining.sentinel1.orbit import orbit_files
@@ -144,6 +145,19 @@ class CoherencePlan:
         """Return what the result depends on, as plain values under names that never change."""
         values = self._values()
         return {"algorithm": ALGORITHM} | {name: values[name] for name in values if name not in _NOT_IDENTITY}
+
+    def heights(self) -> GridHeights:
+        """Read the elevation model on the map's grid.
+
+        Raises
+        ------
+        DemError
+            It cannot be read, or is another than when the plan was made.
+        """
+        heights = heights_for(self.grid, self.elevation.path, self.elevation.heights)
+        if heights.identity != self.elevation.identity:
+            raise DemError(f"{self.elevation.path}: {CHANGED}")
+        return heights
 
     @property
     def sha256(self) -> str:

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from insar_mining.coherence.plan.matching import BurstPair
 from insar_mining.coherence.plan.recipe import Recipe, Window
+from insar_mining.errors import OrbitError, ProductError
 from insar_mining.files import sha256
 from insar_mining.geo.elevation_window import Heights
 from insar_mining.sentinel1.product import Product, open_product, with_orbit
+
+CHANGED = "was changed after the map was planned. Leave inputs alone during a run, and run the same command again"
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,14 @@ class PlannedScene:
         Raises
         ------
         ProductError, OrbitError
+            Also where product or orbit file is another than when this was made.
         """
-        return with_orbit(open_product(self.path, require_manifest=False), [self.orbit] if self.orbit else [])[0]
+        product = open_product(self.path, require_manifest=False)
+        if product.identity() != self.product_identity:
+            raise ProductError(f"{self.path}: {CHANGED}")
+        if self.orbit is not None and sha256(self.orbit) != self.orbit_identity:
+            raise OrbitError(f"{self.orbit}: {CHANGED}")
+        return with_orbit(product, [self.orbit] if self.orbit else [])[0]
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from insar_mining.coherence.snap.dimap import Band, Dimap
 from insar_mining.errors import PartialCoverageWarning, SnapOutputError
 from insar_mining.geo.grid import MapGrid
 from insar_mining.geometry.geocode import Look, look_up
-from insar_mining.geometry.terrain import dem_arrays, heights_for
+from insar_mining.geometry.terrain import dem_arrays
 from insar_mining.sentinel1.annotation import SPEED_OF_LIGHT_M_S, SubSwath
 
 ON_GRID_M = 1e-3
@@ -124,7 +124,7 @@ def masked(values: Float32Array, reached: BoolArray, seen: BoolArray, path: Path
 def seen_cells(plan: CoherencePlan) -> BoolArray:
     """Find the cells of the plan's grid at which both dates have data; shape (height, width)."""
     sides = [date.open() for date in (plan.scenes.reference, plan.scenes.secondary)]
-    dem = dem_arrays(heights_for(plan.grid, plan.elevation.path, plan.elevation.heights).dem)
+    dem = dem_arrays(plan.heights().dem)
     names = sorted({pair.swath for pair in plan.bursts})
     first, second = ({name: side.sub_swath(name, plan.polarisation) for name in names} for side in sides)
     here, there = (look_up(swaths[names[0]], plan.grid, dem) for swaths in (first, second))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pystac
@@ -12,6 +15,7 @@ import pytest
 import rasterio
 from shapely.geometry import box
 
+from insar_mining.coherence.builtin.engine import BuiltinEngine
 from insar_mining.coherence.current import is_current
 from insar_mining.coherence.engine import coherence
 from insar_mining.coherence.plan.model import Window, make_plan
@@ -25,6 +29,7 @@ from insar_mining.errors import (
     PairError,
     PartialCoverageWarning,
     PartialDemWarning,
+    ProductError,
 )
 from insar_mining.sentinel1.product import open_product
 from insar_mining.simulate import Settings, flat, load_template, simulate_pair
@@ -133,6 +138,45 @@ def test_a_complete_result_is_kept_and_any_other_redone(plan):
     coherence(plan)
     plan.out.with_suffix(".json").unlink()
     assert not is_current(plan, "builtin")
+
+
+@pytest.fixture
+def own(scene, tmp_path):
+    """A plan whose inputs no other test reads, and the files that may change."""
+    copies = [Path(shutil.copytree(path, tmp_path / path.name)) for path in (scene.reference, scene.secondary)]
+    dem = Path(shutil.copy(scene.dem, tmp_path / "dem.tif"))
+    plan = make_plan(*copies, area=AREA, dem=dem, out=tmp_path / "coherence.tif")
+    (pixels,) = (copies[1] / "measurement").glob("*.tiff")
+    return plan, {"manifest": copies[1] / "manifest.safe", "measurement": pixels, "dem": dem}
+
+
+@pytest.mark.parametrize(
+    ("changed", "error"), [("manifest", ProductError), ("measurement", ProductError), ("dem", DemError)]
+)
+def test_an_input_that_changes_after_the_plan_is_refused(own, changed, error):
+    plan, files = own
+    path = files[changed]
+    if changed == "dem":
+        with rasterio.open(path, "r+") as dataset:
+            dataset.write(dataset.read() + 10)
+    elif changed == "manifest":
+        path.write_bytes(path.read_bytes() + b"\n")
+    else:
+        path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(error, match=re.escape(str(path if changed == "dem" else path.parents[changed != "manifest"]))):
+        coherence(plan)
+    assert not plan.out.exists()
+
+
+def test_pixels_that_change_between_two_pairs_are_refused(own):
+    """The engine keeps products open for the next pair: what it read of them must still hold."""
+    plan, files = own
+    engine = BuiltinEngine()
+    coherence(plan, engine)
+    content = files["measurement"].read_bytes()
+    files["measurement"].write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ProductError, match=re.escape(str(files["measurement"]))):
+        coherence(dataclasses.replace(plan, out=plan.out.with_name("other.tif")), engine)
 
 
 def test_window_anchor_moves_the_map_only(plan, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -63,6 +64,24 @@ def test_a_spoiled_measurement_is_named(spoil: Spoil, said: str, in_zip: bool, s
     for use in (product.check_measurement, lambda s, p: product.read_burst(s, p, 0)):
         with pytest.raises(ProductError, match=said):
             use("IW1", "VV")
+
+
+def flipped(path: Path) -> None:
+    """Change one byte in place, as another program would."""
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 10**9))  # clocks of file systems have steps
+
+
+@pytest.mark.parametrize("in_zip", [False, True])
+def test_a_measurement_that_changes_in_use_is_named(in_zip: bool, safe_copy: Path, tmp_path: Path) -> None:
+    path = zipped(safe_copy, tmp_path / "z.zip", zipfile.ZIP_STORED) if in_zip else safe_copy
+    product = open_product(path)
+    product.read_burst("IW1", "VV", 0)
+    flipped(path if in_zip else tiff(path))
+    with pytest.raises(ProductError, match=r"004\.tiff: was changed while it was in use"):
+        product.read_burst("IW1", "VV", 0)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,9 @@ from insar_mining.errors import (
     SnapOverlapError,
 )
 
-QUICK = SnapSettings(heap_mib=2048, cache_mib=512, parallelism=4, idle_s=30.0, wall_s=60.0)  # a busy machine may leave a process without a turn
+QUICK = SnapSettings(
+    heap_mib=2048, cache_mib=512, parallelism=4, idle_s=30.0, wall_s=60.0
+)  # a busy machine may leave a process without a turn
 AWAKE = "import sys, time, os, signal, subprocess\n"
 
 
