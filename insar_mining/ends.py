@@ -61,6 +61,7 @@ def main_of(run: Callable[[], object]) -> int:
     """
     open_standard_files()
     catch_signals()
+    sys.unraisablehook, sys.excepthook = _unraisable, _uncaught
     try:
         code = _run(run)
         return flushed() or code
@@ -120,6 +121,18 @@ def _has_room() -> bool:
     except (OSError, MemoryError):
         return False
     return True
+
+
+def _unraisable(error: Any) -> None:
+    """Print an error that Python cannot raise, unless rasterio failed to log a message that quotes bytes of a file."""
+    if "rasterio._env.log_error" not in (error.object, error.err_msg):
+        sys.__unraisablehook__(error)
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Print an error that nobody caught, unless it is that of rasterio's log, which comes without a traceback."""
+    if not (trace is None and isinstance(error, UnicodeDecodeError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 def catch_signals() -> None:

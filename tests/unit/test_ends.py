@@ -156,3 +156,21 @@ def test_an_unknown_command_names_the_nearest() -> None:
     ended = command("analyze", capture_output=True)
     assert ended.returncode == 2
     assert "'analyse'" in ended.stderr
+
+
+def test_bytes_of_a_file_that_libraries_cannot_log_are_not_printed(tmp_path: Path) -> None:
+    """GDAL's message quotes them; rasterio fails to decode it, and the interpreter would print that failure."""
+    text = '<VRTDataset rasterXSize="4" rasterYSize="4"><VRTRasterBand dataType="By\xff" band="1"/></VRTDataset>'
+    (tmp_path / "dem.vrt").write_bytes(text.encode("latin-1"))
+    body = f"""
+def job():
+    from insar_mining.errors import DemError
+    from insar_mining.geo.elevation import read_dem
+    try:
+        read_dem({str(tmp_path / "dem.vrt")!r}, (0, 0, 1, 1))
+    except DemError as error:
+        print(error)
+"""
+    out, said = child(body).communicate(timeout=120)
+    assert "dem.vrt" in out
+    assert said == ""

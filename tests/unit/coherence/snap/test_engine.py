@@ -25,6 +25,7 @@ from insar_mining.coherence.snap import engine
 from insar_mining.coherence.snap.provision import PLAIN
 from insar_mining.coherence.snap.settings import SnapSettings, settings
 from insar_mining.errors import DemError, EngineError, EngineWarning, SnapError, SnapGraphError, SnapOrbitError
+from insar_mining.geometry.terrain import heights_for
 from insar_mining.options.models import RunOptions, SnapOptions, read_options, to_yaml
 from insar_mining.pipeline import jobs, maps
 from insar_mining.sentinel1.product import open_product
@@ -325,7 +326,8 @@ def test_a_short_elevation_model_is_refused_before_snap_is_started(
                    "transform": source.window_transform(window)}  # fmt: skip
         with rasterio.open(tmp_path / "short.tif", "w", **profile) as target:
             target.write(source.read(window=window))
-    short = replace(made, elevation=replace(made.elevation, path=tmp_path / "short.tif"))
+    identity = heights_for(made.grid, tmp_path / "short.tif", made.elevation.heights).identity
+    short = replace(made, elevation=replace(made.elevation, path=tmp_path / "short.tif", identity=identity))
     with pytest.raises(DemError, match=r"short\.tif.*limit 0\.100.*--engine builtin"):
         coherence(short, "snap")
     assert not made.out.parent.exists() or not list(made.out.parent.iterdir())
