@@ -32,6 +32,10 @@ UNSEEN_SQUARES = 3.75
 LEAST_CONTRAST = 0.2
 # idle ground that a smaller share of the pairs sees is in the upper bound
 LEAST_SEEN = 1 / 3
+# without control, ground active in few pairs is not certain in a year of fewer pairs than this
+ENOUGH_PAIRS = 6
+# of nine cells so many partly disturbed ones make a patch, and it may reach as far beyond them as they are averaged
+PATCH_CELLS, PARTIAL_REACH = 4, 2
 # how far the border is moved for the sensitivity columns
 LOOSER, STRICTER = -0.1, 0.1
 
@@ -167,8 +171,8 @@ def _bounds(year: _Year, area: float, smallest: float, level: float) -> tuple[fl
     # the only pair of a year shows nothing for certain
     doubtful = np.isin(year.states, [State.DOUBT, State.NATURAL])
     doubt = float(year.weights[doubtful & year.active].sum())
-    low = max(area - half - doubt, 0.0) if year.reference.pairs.size > 1 else 0.0
-    unseen = year.area(State.BLIND, State.PARTIAL, State.WEATHER_ONLY) + _hidden(year)
+    low = max(area - half - doubt - _uncertain(year), 0.0) if year.reference.pairs.size > 1 else 0.0
+    unseen = year.area(State.BLIND, State.PARTIAL, State.WEATHER_ONLY) + _hidden(year) + _around_partial(year)
     unseen += float(year.weights[doubtful & ~year.active].sum())
     whole = float(year.weights[year.states != State.OUTSIDE].sum())
     high = area + half + unseen
@@ -235,6 +239,22 @@ def _hidden(year: _Year) -> float:
     share = year.seen[once]
     hardly = (year.states == State.QUIET) & sees & (year.seen < LEAST_SEEN)
     return float((year.weights[once] * (1 - share) / share).sum() + year.weights[hardly].sum())
+
+
+def _uncertain(year: _Year) -> float:
+    """Return the ground active in few pairs where neither control nor other pairs tell what it reads idle, m2."""
+    if year.reference.has_control or year.reference.pairs.size >= ENOUGH_PAIRS:
+        return 0.0
+    doubtful = np.isin(year.states, [State.DOUBT, State.NATURAL])
+    return float(year.weights[year.active & ~doubtful & (year.disturbed <= FEW_PAIRS)].sum())
+
+
+def _around_partial(year: _Year) -> float:
+    """Return the quiet ground beside patches of partly disturbed cells, m2: means of means end before these do."""
+    partial = year.states == State.PARTIAL
+    patches = partial & (ndimage.uniform_filter(partial.astype(np.float32), 3, mode="constant") * 9 > PATCH_CELLS - 0.5)
+    beside = ndimage.binary_dilation(patches, np.ones((3, 3), np.bool_), iterations=PARTIAL_REACH)
+    return float(year.weights[beside & (year.states == State.QUIET)].sum())
 
 
 def _smallest_area(year: _Year) -> float:

@@ -127,6 +127,16 @@ def test_slight_work_is_in_the_upper_bound_at_least(campaign: Callable[[int], in
         world, row = measured(partly_worked(0.75), seed)
         assert row["partial_m2"] > 0
         assert row["area_high_m2"] >= world.worked_m2
+    # of patches that are found in part, without control
+    for seed in (0, 2, 5)[: campaign(30)]:
+        world, row = measured(partly_worked(0.75), seed, surroundings=False)
+        assert row["area_low_m2"] <= world.worked_m2 <= row["area_high_m2"]
+
+
+def test_few_pairs_without_control_are_certain_of_nothing(campaign: Callable[[int], int]) -> None:
+    for seed in (6, *range(campaign(20))):
+        _, row = measured(closed_mine("vegetation", pairs=4), seed, surroundings=False)
+        assert row["area_low_m2"] == 0
 
 
 def test_a_face_that_moves_on_is_found_as_a_whole() -> None:
