@@ -119,11 +119,7 @@ def read_assets(path: Path | str) -> Table:
     frame["mineral"] = frame["mineral"].str.lower().str.strip().str.removesuffix(" ore")
     working = frame["status"].str.lower().str.strip() == "production"
     frame["status"] = frame["status"].where(~working, "Operating")  # one word of two editions
-    findings = list(table.findings)
-    for code in frame["iso3"].unique():
-        if code and (fault := country_fault(code)):
-            rows = frame[frame["iso3"] == code]
-            findings += _each(rows, "iso3", file, "error", "unknown-country", fault, nearest_code(code))
+    findings = [*table.findings, *unknown_countries(frame, file)]
     for column, known in (("operation_type", OPERATIONS), ("status", STATUSES)):
         odd = frame[~frame[column].str.lower().str.strip().isin(known)]
         remedy = f"Write one of {', '.join(name for name in known if name)}, or leave it empty"
@@ -135,6 +131,16 @@ def read_assets(path: Path | str) -> Table:
     findings += same_assets(frame, file)
     usable = (frame["asset_id"] != "") & ~frame["asset_id"].duplicated()
     return replace(table, frame=frame[usable].reset_index(drop=True), findings=findings)
+
+
+def unknown_countries(frame: pd.DataFrame, file: str) -> list[Finding]:
+    """Name the rows of a table whose code, in the column iso3, is of no country."""
+    findings: list[Finding] = []
+    for code in frame["iso3"].unique():
+        if code and (fault := country_fault(code)):
+            rows = frame[frame["iso3"] == code]
+            findings += _each(rows, "iso3", file, "error", "unknown-country", fault, nearest_code(code))
+    return findings
 
 
 def _each(

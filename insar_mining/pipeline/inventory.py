@@ -19,7 +19,7 @@ from insar_mining.emissions.estimate import Estimate, estimate
 from insar_mining.emissions.factors import read_factors
 from insar_mining.emissions.findings import Finding, findings_table, has_error
 from insar_mining.emissions.history import record
-from insar_mining.emissions.inputs import Inputs, read_inputs
+from insar_mining.emissions.inputs import Inputs, read_inputs, unknown_countries
 from insar_mining.emissions.inventory import beside_national, inventory_tables, totals
 from insar_mining.emissions.regression import project
 from insar_mining.emissions.tabular import file_record, read_back, read_table, write_table
@@ -234,7 +234,7 @@ def compare_countries(
         bounds = frame[["iso3", "year", "activity_low_t", "activity_high_t"]].add_prefix("national_")
         bounds = bounds.rename(columns={"national_iso3": "iso3", "national_year": "year"})
         table = table.merge(bounds, how="left", on=["iso3", "year"])
-    return table, [*figures.findings, *findings]
+    return table, [*figures.findings, *unknown_countries(figures.frame, Path(national).name), *findings]
 
 
 def projected(national: pd.DataFrame, year: int) -> pd.DataFrame:

@@ -16,6 +16,7 @@ import yaml
 from typer.testing import CliRunner
 
 from insar_mining.cli import app
+from insar_mining.pipeline.inventory import compare_countries
 
 from .conftest import asset, factor, report
 from .published import COUNTRIES, COUNTRIES_CO2_T, COUNTRIES_ORE_T
@@ -154,6 +155,18 @@ def test_countries_beside_national_figures(table: Tables) -> None:
     for iso3, (ore, *_) in COUNTRIES.items():
         assert found.loc[iso3, "national_activity_t"] == pytest.approx(ore / 2 + 3000)  # an exact line goes on exactly
         assert found.loc[iso3, "coverage_tonnes"] == pytest.approx(ore / (ore / 2 + 3000))
+
+
+def test_a_national_figure_of_no_country_is_named(table: Tables) -> None:
+    assets = table("a", [asset("one", "GBR", "copper")])
+    reported = table("r", [report("one", 2023, "ore", 1000)])
+    out = assets.parent / "out"
+    call("inventory", "estimate", assets, "--reported", reported, "-o", out)
+    path = table("national", [{"iso3": code, "year": 2023, "activity_t": 2000} for code in ("GBR", "UK")])
+    _, findings = compare_countries(out / "assets.csv", path)
+    (fault,) = [one for one in findings if one.code == "unknown-country"]
+    assert (fault.value, fault.severity) == ("UK", "error")
+    assert "GBR" in fault.remedy
 
 
 def test_process_land_scenario_and_template(table: Tables, tmp_path: Path) -> None:
