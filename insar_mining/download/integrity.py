@@ -93,33 +93,10 @@ def _tiff_fault(path: Path, thorough: bool) -> str | None:
     from insar_mining.sentinel1.measurement import read_layout
 
     try:
-        read_layout(_One(path, FolderContainer), path.name)
+        read_layout(FolderContainer(path.parent, only=path.name), path.name)
     except InsarMiningError as error:
         return str(error)
     return None
-
-
-class _One:
-    """Show the one file of a folder that is asked about; the others are not even looked at."""
-
-    def __init__(self, path: Path, folder: Any) -> None:
-        self.path = path.parent
-        self.root_name = path.parent.name
-        self.sizes = {path.name: path.stat().st_size}
-        self._read, self._reader = folder.read, folder.reader
-
-    def read(self, name: str) -> bytes:
-        content: bytes = self._read(self, name)
-        return content
-
-    def reader(self, name: str) -> Any:
-        return self._reader(self, name)
-
-    def where(self, name: str) -> str:
-        return str(self.path / name)
-
-    def gdal_name(self, name: str) -> str:
-        return str(self.path / name)
 
 
 def _xml_fault(path: Path, thorough: bool) -> str | None:

@@ -84,13 +84,13 @@ def open_container(path: Path) -> Container:
 
 
 class FolderContainer:
-    """Read the files below a folder; symbolic links are followed."""
+    """Read the files below a folder, or `only` one of them; symbolic links are followed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, only: str | None = None) -> None:
         self.path = path
         # a link, or ".", has another name than the folder it stands for
         self.root_name = path.name if path.suffix.upper() == ".SAFE" else path.resolve().name
-        self._stamps = dict(_folder_stamps(path))
+        self._stamps = dict(_folder_stamps(path)) if only is None else {only: _stamp((path / only).stat())}
         self.sizes: Mapping[str, int] = {name: size for name, (size, _) in self._stamps.items()}
 
     def read(self, name: str) -> bytes:

@@ -264,5 +264,5 @@ def test_layers_that_cannot_be_used_say_why(cube: xr.DataArray, raster: Raster, 
     with pytest.raises(CoverageError, match=r"\(pit\) cover no cell"):
         read_surfaces(elsewhere, cube)
     strata = read_surfaces(unnamed, cube, field="colour")
-    with pytest.raises(ActivityError, match="do not say what they are"):
+    with pytest.raises(ActivityError, match="strata"):
         activity_by_stratum(cube[0].drop_vars(["pair", "year"]) > 0.5, strata.drop_attrs())
