@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
-import zarr
 
 from insar_mining.activity.cube.blocks import held
-from insar_mining.activity.cube.store import CHUNK, open_maps, written_store
+from insar_mining.activity.cube.store import CHUNK, CODEC, begin_store, mapping_attributes, open_maps, written_store
 from insar_mining.activity.published.area import ACTIVITY_COLUMNS, nominal_area_m2
 from insar_mining.activity.published.ndai import annual_blocks, ndai, years_of_pairs
 from insar_mining.activity.significant.significance import (
@@ -162,8 +161,7 @@ def _maps(
     """Make a store of empty maps (year, y, x) on the cells of a cube."""
     of_map = {name: coord for name, coord in coh.coords.items() if "pair" not in coord.dims and name in MAP_COORDINATES}
     coords = xr.Dataset(coords={**of_map, "year": ("year", np.array(years, np.int64))}).reset_coords()
-    coords.to_zarr(path, mode="w", zarr_format=2, consolidated=False)
-    group = zarr.open_group(path, mode="r+", zarr_format=2)
+    group = begin_store(coords, coh, path)
     cells = {key: coh.attrs[key] for key in CELL_ATTRIBUTES if key in coh.attrs}
     cells = {key: list(value) if isinstance(value, tuple) else value for key, value in cells.items()}
     size = len(years), coh.sizes["y"], coh.sizes["x"]
@@ -175,7 +173,8 @@ def _maps(
             chunks=(1, min(chunk, size[1]), min(chunk, size[2])),
             dtype=kind,
             fill_value=empty,
-            attributes={"_ARRAY_DIMENSIONS": ["year", "y", "x"], **cells},
+            compressors=CODEC,
+            attributes={"_ARRAY_DIMENSIONS": ["year", "y", "x"], **cells, **mapping_attributes(coh, of_map)},
         )
     return arrays
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ GRID_MAPPING = "spatial_ref"
 AXIS_ATTRIBUTES = ("standard_name", "long_name", "units", "axis")
 # paths of the files of a store: metadata and chunks
 STORE_FILES = re.compile(r"(?:[^/]+/)?(?:\.z(?:group|array|attrs|metadata)|zarr\.json|(?:c/)?\d+(?:[./]\d+)*|c)")
+# zstd, as GDAL's wheels before 3.10 read no blosc; coordinates are small and are not compressed
+CODEC: dict[str, Any] = {"id": "zstd", "level": 1}
 MARK = "software"  # attribute of every store that this package writes
 
 
@@ -109,12 +111,10 @@ def open_maps(path: str | os.PathLike[str]) -> xr.Dataset:
         There is no such store.
     """
     # as stored: whole numbers with a value for no data would else become floating-point numbers
-    data = _opened(Path(path), mask_and_scale=False)
+    data = _without_axes(_opened(Path(path), mask_and_scale=False))
     maps = data.set_coords([str(name) for name, values in data.data_vars.items() if values.dims != ("year", "y", "x")])
     for values in maps.data_vars.values():
         values.attrs.pop("_FillValue", None)
-        if "transform" in values.attrs:
-            values.attrs["transform"] = tuple(values.attrs["transform"])
     return maps
 
 
@@ -130,19 +130,26 @@ def from_zarr(path: str | os.PathLike[str]) -> xr.DataArray:
     data = _opened(path)
     if NAME not in data:
         raise RasterError(f"{path}: holds no {NAME!r}; is it another package's store?")
-    data = data.drop_vars(GRID_MAPPING, errors="ignore")
+    data = _without_axes(data)
     cube: xr.DataArray = data.set_coords([str(name) for name in data.data_vars if name != NAME])[NAME]
-    for name in ("grid_mapping", "_CRS"):
-        cube.attrs.pop(name, None)
-    cube.encoding.pop("coordinates", None)
-    for axis in ("y", "x"):
-        for name in AXIS_ATTRIBUTES:
-            cube[axis].attrs.pop(name, None)
-    if "transform" in cube.attrs:
-        cube.attrs["transform"] = tuple(cube.attrs["transform"])
     with guarded(RasterError, path, "Make the store again (to_zarr)."):
         _check_stored(cube)
     return _checked_when_read(cube, path)
+
+
+def _without_axes(data: xr.Dataset) -> xr.Dataset:
+    """Return what is stored without what was added for other programs: the package keeps a CRS as an attribute."""
+    data = data.drop_vars(GRID_MAPPING, errors="ignore")
+    for values in data.data_vars.values():
+        for name in ("grid_mapping", "_CRS"):
+            values.attrs.pop(name, None)
+        values.encoding.pop("coordinates", None)
+        if "transform" in values.attrs:
+            values.attrs["transform"] = tuple(values.attrs["transform"])
+    for axis in ("y", "x"):
+        for name in AXIS_ATTRIBUTES:
+            data[axis].attrs.pop(name, None)
+    return data
 
 
 def _check_stored(cube: xr.DataArray) -> None:
@@ -193,9 +200,7 @@ def _opened(path: Path, *, mask_and_scale: bool = True) -> xr.Dataset:
 def _write(coh: xr.DataArray, path: Path, chunk: int) -> None:
     """Write coordinates by xarray, then the values block by block on whole chunks."""
     sizes = tuple(coh.sizes[name] for name in ("pair", "y", "x"))
-    coords = _with_axes(coh.coords.to_dataset().reset_coords(), coh)
-    coords.to_zarr(path, mode="w", zarr_format=2, consolidated=False)
-    group = zarr.open_group(path, mode="r+", zarr_format=2)
+    group = begin_store(coh.coords.to_dataset(), coh, path)
     side_y, side_x = min(chunk, sizes[1]), min(chunk, sizes[2])
     array = group.create_array(
         NAME,
@@ -203,12 +208,21 @@ def _write(coh: xr.DataArray, path: Path, chunk: int) -> None:
         chunks=(sizes[0], side_y, side_x),
         dtype="float32",
         fill_value=float("nan"),
-        attributes={"_ARRAY_DIMENSIONS": ["pair", "y", "x"], **_plain(coh), **_mapping_attributes(coh)},
+        compressors=CODEC,
+        attributes={"_ARRAY_DIMENSIONS": ["pair", "y", "x"], **_plain(coh), **mapping_attributes(coh, coh.coords)},
     )
     for top in range(0, sizes[1], side_y):
         for left in range(0, sizes[2], side_x):
             rows, cols = slice(top, min(top + side_y, sizes[1])), slice(left, min(left + side_x, sizes[2]))
             array[:, rows, cols] = coh.variable[{"y": rows, "x": cols}].values.astype(np.float32)
+
+
+def begin_store(coords: xr.Dataset, coh: xr.DataArray, path: Path) -> zarr.Group:
+    """Write the coordinates of a store on the cells of a cube, and return the group that its arrays go into."""
+    placed = _with_axes(coords.reset_coords(), coh)
+    plain = {str(name): {"compressors": None} for name in placed.variables}
+    placed.to_zarr(path, mode="w", zarr_format=2, consolidated=False, encoding=plain)
+    return zarr.open_group(path, mode="r+", zarr_format=2)
 
 
 def _with_axes(coords: xr.Dataset, coh: xr.DataArray) -> xr.Dataset:
@@ -227,11 +241,11 @@ def _with_axes(coords: xr.Dataset, coh: xr.DataArray) -> xr.Dataset:
     return coords.assign({GRID_MAPPING: ((), 0, plain)})
 
 
-def _mapping_attributes(coh: xr.DataArray) -> dict[str, Any]:
+def mapping_attributes(coh: xr.DataArray, stored: Iterable[Hashable]) -> dict[str, Any]:
     """Return the attributes by which CF readers and GDAL find the CRS of the values."""
     if "crs" not in coh.attrs:
         return {}
-    beside = [str(name) for name in coh.coords if name not in ("pair", "y", "x")]
+    beside = [str(name) for name in stored if name not in ("pair", "year", "y", "x")]
     return {
         "grid_mapping": GRID_MAPPING,
         "coordinates": " ".join([*beside, GRID_MAPPING]),

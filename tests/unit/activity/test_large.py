@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+import rasterio
 import xarray as xr
 
 from insar_mining.activity import (
@@ -79,6 +80,10 @@ def test_decisions_from_zarr_to_zarr_are_those_made_at_once(
     xr.testing.assert_identical(again["active"].compute(), found.maps["active"].compute())
     assert again["active"].attrs["crs"] == "EPSG:32629"
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["activity.zarr"]
+    with rasterio.open(f'ZARR:"{tmp_path / "out" / "activity.zarr"}":/active') as source:
+        assert source.crs.to_epsg() == 32629
+        assert tuple(source.transform)[:6] == pytest.approx(worked.attrs["transform"][:6])
+        np.testing.assert_array_equal(source.read(), expected.active.values)
 
 
 @pytest.mark.parametrize("chunks", [{"y": 45, "x": 52}, {"y": 8, "x": 11}, {"pair": 10, "y": 45, "x": 3}])
