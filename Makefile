@@ -30,7 +30,7 @@ test-oldest:  ## run the quick tests on the lowest versions of libraries that py
 	$(MAKE) --no-print-directory VENV=$(OLDEST) $(OLDEST)/bin/python
 	$(OLDEST)/bin/python .ci/lowest.py > $(OLDEST)/lowest.txt
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check uv  # pip tries versions for a quarter of an hour
-	$(OLDEST)/bin/python -m uv pip install --quiet --constraint $(OLDEST)/lowest.txt --editable '.[dev]'
+	$(OLDEST)/bin/python -m uv pip install --quiet --python $(OLDEST)/bin/python --constraint $(OLDEST)/lowest.txt --editable '.[dev]'
 	$(OLDEST)/bin/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow" $(AGED) tests/unit
 
 stress: $(DEV)  ## run the whole test suite with campaigns in full
