@@ -323,7 +323,7 @@ def open_raster(path: Path | str, formats: Sequence[str], *, inside: bool = Fals
     size = largest * max((_bytes_of(name) for name in dataset.dtypes), default=0)
     if size > BLOCK_BYTES:
         dataset.close()
-        raise RasterioIOError(f"a block of {size:,} bytes (limit {BLOCK_BYTES:,}); write it in tiles")
+        raise RasterioIOError(f"a block of {size:,} bytes (limit {BLOCK_BYTES:,}). Write it in tiles.")
     return cast("rasterio.io.DatasetReader", dataset)
 
 
@@ -356,10 +356,10 @@ def _check_side_files(path: Path) -> None:
     for suffix in (".ovr", ".msk", ".msk.ovr"):
         side = path.with_name(path.name + suffix)
         if side.is_file() and not _head(side).startswith((*TIFF_STARTS, b"EHFA_HEADER_TAG")):
-            raise RasterioIOError(f"{side.name} beside it is no raster; move it away")
+            raise RasterioIOError(f"{side.name} beside it is no raster. Move it away.")
     side = path.with_name(path.name + ".aux.xml")
     if side.is_file() and (side.stat().st_size > SIDECAR_BYTES or b"OVERVIEW_FILE" in side.read_bytes()):
-        raise RasterioIOError(f"{side.name} beside it is too large, or leads to another file; move it away")
+        raise RasterioIOError(f"{side.name} beside it is too large, or leads to another file. Move it away.")
 
 
 def _check_virtual(path: Path, formats: Sequence[str]) -> None:
@@ -371,14 +371,14 @@ def _check_virtual(path: Path, formats: Sequence[str]) -> None:
     except (ElementTree.ParseError, OSError) as error:
         raise RasterioIOError(f"not a virtual raster ({one_line(error)})") from error
     if root.tag != "VRTDataset" or root.get("subClass") or root.findall(".//*[@subClass='VRTRawRasterBand']"):
-        raise RasterioIOError("a virtual raster that is no mosaic of files; write it as a GeoTIFF (gdal_translate)")
+        raise RasterioIOError("a virtual raster that is no mosaic of files. Write it as a GeoTIFF (gdal_translate).")
     for name in {*root.iterfind(".//SourceFilename"), *root.iterfind(".//SourceDataset")}:
         text = (name.text or "").strip()
         source = path.parent / text if name.get("relativeToVRT") == "1" else Path(text)
         if "://" in text or text.startswith("/vsi") or not source.is_file():
-            raise RasterioIOError(f"names {text!r}, which is no file; write it as a GeoTIFF (gdal_translate)")
+            raise RasterioIOError(f"names {text!r}, which is no file. Write it as a GeoTIFF (gdal_translate).")
         if DESCRIPTIONS.search(_head(source)):
-            raise RasterioIOError(f"names {text!r}, which describes other sources; write it as a GeoTIFF")
+            raise RasterioIOError(f"names {text!r}, which describes other sources. Write it as a GeoTIFF.")
         _first_that_opens(source, [form for form in formats if form != "VRT"]).close()
 
 

@@ -12,6 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def sentence(error: Exception) -> str:
+    """Return what an error says, ended by a full stop, so that another sentence can follow."""
+    text = str(error).strip()
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 class InsarMiningError(Exception):
     """Base of all errors that the package raises on purpose.
 

@@ -150,7 +150,7 @@ def zone_changes(shares: pd.DataFrame) -> pd.DataFrame:
         There are no dates.
     """
     if not {"reference_date", "secondary_date"} <= set(shares.columns):
-        raise ActivityError("zone_changes needs the columns reference_date and secondary_date; take zone_shares")
+        raise ActivityError("zone_changes needs the columns reference_date and secondary_date. Take zone_shares.")
     limits = shares.attrs.get("worked_from", {})
     rows = []
     for zone in shares.columns.drop(["pair", "reference_date", "secondary_date"], errors="ignore"):

@@ -432,8 +432,8 @@ def without_baseline_loss(
     baseline = _per_pair(coh, "perpendicular_baseline_m")
     if not np.isfinite(baseline).all():
         raise ActivityError(
-            f"{int((~np.isfinite(baseline)).sum())} of {baseline.size} pairs have no perpendicular baseline; leave "
-            "them or the correction out"
+            f"{int((~np.isfinite(baseline)).sum())} of {baseline.size} pairs have no perpendicular baseline. Leave "
+            "them or the correction out."
         )
     factors = {label: 1 / fit.factor(baseline) for label, fit in loss.items()}
     corrected = _scaled(coh, factors, classes, {fit.floor for fit in loss.values()})
@@ -443,7 +443,7 @@ def without_baseline_loss(
 
 def _per_pair(coh: xr.DataArray, name: str) -> FloatArray:
     if name not in coh.coords:
-        raise ActivityError(f"the cube has no coordinate {name!r} on its pairs; open it with open_stack")
+        raise ActivityError(f"the cube has no coordinate {name!r} on its pairs. Open it with open_stack.")
     return coh[name].values.astype(np.float64)
 
 
@@ -453,9 +453,9 @@ def _scaled(
     """Scale the excess over the floor by a factor for each class and pair."""
     check_cube(coh)
     if len(floors) != 1:
-        raise OptionError(f"the fits have the floors {sorted(floors)}; make all with one floor")
+        raise OptionError(f"the fits have the floors {sorted(floors)}. Make all with one floor.")
     if classes is None and len(factors) != 1:
-        raise OptionError(f"there are fits of {len(factors)} classes; give the class of each cell (classes=)")
+        raise OptionError(f"there are fits of {len(factors)} classes. Give the class of each cell (classes=).")
     labels = sorted(factors)
     factor = np.stack([factors[label] for label in labels])
     if classes is None:

@@ -56,7 +56,7 @@ def read_covariates(path: str | os.PathLike[str]) -> pd.DataFrame:
         check_columns_of(path)
         table = pd.read_csv(path, skipinitialspace=True)
     except (OSError, ValueError) as error:
-        raise ActivityError(f"{path}: the covariates cannot be read ({error}); give a CSV") from error
+        raise ActivityError(f"{path}: the covariates cannot be read ({error}). Give a CSV.") from error
     table.columns = [str(name).strip() for name in table.columns]
     named = {name.lower(): name for name in table.columns}
     if "date" not in named or len(table.columns) < 2:
@@ -64,16 +64,16 @@ def read_covariates(path: str | os.PathLike[str]) -> pd.DataFrame:
     dates = pd.to_datetime(table.pop(named["date"]).astype(str).str.strip(), errors="coerce", format="ISO8601")
     if dates.isna().any():
         row = int(np.flatnonzero(dates.isna())[0])
-        raise ActivityError(f"{path}: row {row + 2} has no date that can be read; write 2021-01-05")
+        raise ActivityError(f"{path}: row {row + 2} has no date that can be read. Write 2021-01-05.")
     days = dates.dt.normalize()
     if days.duplicated().any():
-        raise ActivityError(f"{path}: {days[days.duplicated()].iloc[0]:%Y-%m-%d} is there twice; keep one row per day")
+        raise ActivityError(f"{path}: {days[days.duplicated()].iloc[0]:%Y-%m-%d} is there twice. Keep one row per day.")
     for name in table.columns:
         numbers = pd.to_numeric(table[name], errors="coerce")
         wrong = numbers.isna() & table[name].notna()
         if wrong.any() or numbers.isna().all():
             found = f"{table[name][wrong].iloc[0]!r}" if wrong.any() else "nothing"
-            raise ActivityError(f"{path}: column {name!r} holds {found}, not numbers; leave unknown fields empty")
+            raise ActivityError(f"{path}: column {name!r} holds {found}, not numbers. Leave unknown fields empty.")
         table[name] = numbers.astype(float)
     table.index = pd.DatetimeIndex(days, name="date")
     return table.sort_index()
@@ -126,7 +126,7 @@ def explain_scenes(
     check_same_cells(coh, stable, "stable points")
     names = [str(name) for name in coh["pair"].values] if "pair" in coh.coords else []
     if list(scenes["pair"].astype(str)) != names:
-        raise ActivityError("the table of scenes is of other pairs than the cube; give that of scene_table")
+        raise ActivityError("the table of scenes is of other pairs than the cube. Give that of scene_table.")
     kept = scenes["kept"].to_numpy(dtype=np.bool_)
     count, lost = _lost(coh, stable, kept, block_bytes)
     table = scenes[list(SCENE_COLUMNS)].reset_index(drop=True)

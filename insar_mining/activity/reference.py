@@ -98,7 +98,7 @@ def stable_ground(coh: xr.DataArray, ground: StableGround = "both") -> xr.DataAr
     # a cell of the rim is neither wholly the mine's nor untouched by it
     outside = ~mine & (coh["cover"].values == 0) if "cover" in coh.coords else np.zeros_like(mine)
     if ground == "around" and not (outside.any() and coh.attrs.get("margin_m", 0) > 0):
-        raise ActivityError("the cube holds no ground around the mine; open it with open_stack(..., margin_m=1000)")
+        raise ActivityError("the cube holds no ground around the mine. Open it with open_stack(..., margin_m=1000).")
     chosen = {"inside": mine, "around": outside, "both": mine | outside}[ground]
     layer = coh.isel(pair=0, drop=True)
     return xr.DataArray(
@@ -126,7 +126,7 @@ def spread_of(stable: xr.DataArray, where: xr.DataArray | None = None) -> Spread
     """
     points = np.asarray(stable.values, np.bool_)
     if not points.any():
-        raise ActivityError("there is no stable point; loosen mean_min or std_max, or choose a larger polygon")
+        raise ActivityError("there is no stable point. Loosen mean_min or std_max, or choose a larger polygon.")
     ground = (mine_cells(stable) if where is None else np.asarray(where.values, np.bool_)) | points
     rows, cols = np.nonzero(ground)
     # tiles of the ground's own extent, so that empty margins of the map play no part
@@ -140,7 +140,7 @@ def spread_of(stable: xr.DataArray, where: xr.DataArray | None = None) -> Spread
     if holding <= FEW_TILES_SHARE * len(counts):
         warnings.warn(
             f"the {spread.n_stable} stable points lie in {holding} of {len(counts)} parts of the ground: snow or a wet "
-            "spell elsewhere would not be seen on them; take ground around the mine too (margin_m) or a larger mine",
+            "spell elsewhere would not be seen on them. Take ground around the mine too (margin_m) or a larger mine.",
             FewObservationsWarning,
             stacklevel=2,
         )
@@ -216,7 +216,7 @@ def drift_test(
     """
     check_cube(coh)
     if not {"reference_date", "secondary_date"} <= set(coh.coords):
-        raise ActivityError("the pairs have no dates; give the cube the coordinates reference_date and secondary_date")
+        raise ActivityError("the pairs have no dates. Give the cube the coordinates reference_date and secondary_date.")
     mean = stable_means(coh, stable, block_bytes=block_bytes)
     first, second = (coh[name].values.astype("datetime64[h]") for name in ("reference_date", "secondary_date"))
     middle = first + (second - first) // 2
@@ -227,7 +227,7 @@ def drift_test(
     if drift.p_value < significance:
         warnings.warn(
             f"the stable ground drifts: its mean coherence changes by {drift.slope_per_year:+.3f} a year "
-            f"(p = {drift.p_value:.2g}); look for others elsewhere (where=, margin_m), and mind it between years",
+            f"(p = {drift.p_value:.2g}). Look for others elsewhere (where=, margin_m), and mind it between years.",
             DriftWarning,
             stacklevel=2,
         )

@@ -134,7 +134,7 @@ def _check_matrix(n: FloatArray, area: FloatArray, names: Sequence[str]) -> None
     if few:
         warnings.warn(
             f"fewer than {FEW_IN_STRATUM} reference points on the map class(es) {', '.join(few)}: the standard error "
-            "is itself uncertain; draw more there",
+            "is itself uncertain. Draw more there.",
             FewObservationsWarning,
             stacklevel=3,
         )
@@ -182,7 +182,7 @@ def read_sample(path: str | os.PathLike[str]) -> pd.DataFrame:
         check_columns_of(path)
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise ActivityError(f"{path}: the reference sample cannot be read ({error}); give a CSV") from error
+        raise ActivityError(f"{path}: the reference sample cannot be read ({error}). Give a CSV.") from error
     table.columns = [str(name).strip().lower() for name in table.columns]
     missing = [name for name in SAMPLE_COLUMNS if name not in table.columns]
     if missing:
@@ -190,7 +190,7 @@ def read_sample(path: str | os.PathLike[str]) -> pd.DataFrame:
     words = table["reference"].astype(object).fillna("").astype(str).str.strip().str.lower()
     strange = sorted(set(words) - set(ACTIVE_WORDS) - set(INACTIVE_WORDS))
     if strange:
-        raise ActivityError(f"{path}: reference is {', '.join(map(repr, strange[:5]))}; write 'active' or 'inactive'")
+        raise ActivityError(f"{path}: reference is {', '.join(map(repr, strange[:5]))}. Write 'active' or 'inactive'.")
     places = table[["longitude", "latitude"]].apply(pd.to_numeric, errors="coerce")
     bad = places.isna().any(axis=1) | (places["longitude"].abs() > 180) | (places["latitude"].abs() > 90)
     if bad.any():
@@ -295,8 +295,8 @@ def _say_left_out(points: int, used: int, year: int) -> None:
     of_year = f" of {year}" if year else ""
     if not used:
         raise ActivityError(
-            f"none of {points} reference point(s){of_year} lies on a cell of the mine that has a value; check the "
-            "longitudes and latitudes and the years of the sample"
+            f"none of {points} reference point(s){of_year} lies on a cell of the mine that has a value. Check the "
+            "longitudes and latitudes and the years of the sample."
         )
     if used < points:
         warnings.warn(

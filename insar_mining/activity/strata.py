@@ -64,7 +64,7 @@ def mask_out(coh: xr.DataArray, *masks: xr.DataArray) -> xr.DataArray:
     for mask in masks:
         yearly = "year" in mask.dims
         if yearly and not set(years) <= set(mask["year"].values):
-            raise ActivityError(f"the mask has the years {mask['year'].values}, the cube {years}; give one for each")
+            raise ActivityError(f"the mask has the years {mask['year'].values}, the cube {years}. Give one for each.")
         check_same_cells(coh, mask.isel(year=0, drop=True) if yearly else mask, "mask's cells")
         keep &= ~np.asarray((mask.sel(year=years) if yearly else mask).values, np.bool_)
     mine = np.ones(coh.shape[1:], np.bool_)
@@ -72,7 +72,7 @@ def mask_out(coh: xr.DataArray, *masks: xr.DataArray) -> xr.DataArray:
         mine = inside(coh["cover"].values, float(coh.attrs["min_cover"]))
     if not (mine & keep).any():
         raise ActivityError(
-            f"the masks leave none of the mine's {int(mine.sum())} cells; check what their values mean (values=)"
+            f"the masks leave none of the mine's {int(mine.sum())} cells. Check what their values mean (values=)."
         )
     which = np.searchsorted(years, coh["year"].values) if own else np.zeros(coh.sizes["pair"], np.intp)
     masked = only_where(coh, keep, which)
@@ -109,7 +109,7 @@ def classes_by(raster: xr.DataArray, edges: Sequence[float], names: Sequence[str
         names = [f"below_{limits[0]:g}", *(f"{a:g}_to_{b:g}" for a, b in itertools.pairwise(limits))]
         names = [*names, f"from_{limits[-1]:g}"]
     if len(names) != len(limits) + 1:
-        raise OptionError(f"{len(names)} names for {len(limits) + 1} classes; give one each")
+        raise OptionError(f"{len(names)} names for {len(limits) + 1} classes. Give one each.")
     values = np.asarray(raster.values, np.float64)
     classes = np.where(np.isnan(values), NO_STRATUM, np.digitize(values, limits)).astype(np.int16)
     return _strata(raster, classes, names)
@@ -153,7 +153,7 @@ def _degree_m(grid: RasterGrid) -> float:
     """Return the height of the cells of a grid in degrees, metres."""
     geod = grid.crs.get_geod()
     if geod is None:
-        raise ActivityError(f"{grid.crs.name} has no ellipsoid; warp the heights to UTM first")
+        raise ActivityError(f"{grid.crs.name} has no ellipsoid. Warp the heights to UTM first.")
     west, south, east, north = grid.bounds
     middle = (west + east) / 2
     return float(geod.inv(middle, south, middle, north)[2]) / grid.height
@@ -191,7 +191,7 @@ def read_surfaces(path: str | os.PathLike[str], coh: xr.DataArray, *, field: str
     if field is None or not any(feature.properties.get(field) for feature in features):
         known = sorted({name for feature in features for name in feature.properties})
         raise MineError(
-            f"{path}: no attribute names the polygons (field={field!r}); name one of {', '.join(known) or 'none'}"
+            f"{path}: no attribute names the polygons (field={field!r}). Name one of {', '.join(known) or 'none'}."
         )
     names = sorted({_word(feature.properties.get(field)) for feature in features} - {""})
     best = np.zeros(coh.shape[-2:], np.float32)
@@ -205,7 +205,7 @@ def read_surfaces(path: str | os.PathLike[str], coh: xr.DataArray, *, field: str
     mine = inside(coh["cover"].values, float(coh.attrs["min_cover"])) if "cover" in coh.coords else best >= 0
     if not (mine & (strata < len(names))).any():
         raise CoverageError(
-            f"{path}: its polygons ({', '.join(names)}) cover no cell of the mine by half; check their place and CRS"
+            f"{path}: its polygons ({', '.join(names)}) cover no cell of the mine by half. Check their place and CRS."
         )
     return found
 

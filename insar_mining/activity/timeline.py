@@ -152,7 +152,7 @@ def zone_shares(
     """
     for name, mask in zones.items():
         if mask.shape != coh.shape[1:]:
-            raise ActivityError(f"zone {name!r} has the shape {mask.shape}, the cube {coh.shape[1:]}; use its cells")
+            raise ActivityError(f"zone {name!r} has the shape {mask.shape}, the cube {coh.shape[1:]}. Use its cells.")
     first_date, last_date = _dates(coh)
     order = np.concatenate([reference.pairs for reference in found.references.values()])
     units = _weights(found.active)
@@ -244,7 +244,7 @@ def seasonality(monthly: pd.DataFrame) -> dict[str, float]:
 
 def _dates(coh: xr.DataArray) -> tuple[npt.NDArray[np.datetime64], npt.NDArray[np.datetime64]]:
     if not {"reference_date", "secondary_date"} <= set(coh.coords):
-        raise ActivityError("the pairs have no dates; give the cube the coordinates reference_date and secondary_date")
+        raise ActivityError("the pairs have no dates. Give the cube the coordinates reference_date and secondary_date.")
     return tuple(coh[name].values.astype("datetime64[D]") for name in ("reference_date", "secondary_date"))  # type: ignore[return-value]
 
 

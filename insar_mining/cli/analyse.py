@@ -57,7 +57,7 @@ def analyse(
 
     if options.folder is None or options.mine is None:
         missing = "a folder of coherence maps" if options.folder is None else "a mine (--mine)"
-        raise OptionError(f"an analysis needs {missing}; give it here or in the options file")
+        raise OptionError(f"an analysis needs {missing}. Give it here or in the options file.")
     check_paths(options)
     speech = speech_of(ctx)
     target = out or Path(f"{options.mine.stem}-result")

@@ -102,7 +102,7 @@ def _plan(pair: PairOfProducts, options: RunOptions, out: Path) -> CoherencePlan
     if area is None:
         area = first.footprint.intersection(second.footprint)
         if area.is_empty:
-            raise PairError(f"{first.name} and {second.name} see no common ground; choose two scenes of one track")
+            raise PairError(f"{first.name} and {second.name} see no common ground. Choose two scenes of one track.")
     polarisation = options.pairs.polarisation
     return make_plan(
         first, second, area=area, dem=pair.dem, out=out, options=options.coherence, polarisation=polarisation

@@ -93,7 +93,9 @@ def fetch(
     for problem in (*failed, *lacking):
         speech.warn(problem)
     if failed:
-        raise ArchiveError(f"{len(failed)} of {len(plan.items)} files could not be fetched; run the same command again")
+        raise ArchiveError(
+            f"{len(failed)} of {len(plan.items)} files could not be fetched. Run the same command again."
+        )
     if lacking:
         raise ArchiveError(
             f"{len(lacking)} products have no orbit file or could not be made a SAFE product (see above)"

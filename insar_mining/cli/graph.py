@@ -135,11 +135,11 @@ def check(
 
     paths = graphs or sorted((folder or templates_folder()).glob("*.xml"))
     if not paths:
-        raise OptionError(f"there is no graph in {folder or templates_folder()}; name a folder that holds *.xml")
+        raise OptionError(f"there is no graph in {folder or templates_folder()}. Name a folder that holds *.xml.")
     found = []
     for path in paths:
         if not path.is_file():
-            raise OptionError(f"there is no graph {path}; give the path of an XML file")
+            raise OptionError(f"there is no graph {path}. Give the path of an XML file.")
         for version in VERSIONS if snap is None else (snap,):
             found += [
                 {"graph": str(path), "snap": version, "node": f.node, "line": f.line, "fault": f.message}

@@ -42,7 +42,7 @@ class AreaOptions(MineOptions):
     @pydantic.model_validator(mode="after")
     def _one_area(self) -> Self:
         if self.mine is not None and self.bbox is not None:
-            raise ValueError("both --mine and --bbox are given; choose one of them")
+            raise ValueError("both --mine and --bbox are given. Choose one of them.")
         return self
 
     def geometry(self) -> BaseGeometry | None:

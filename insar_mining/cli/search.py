@@ -68,7 +68,7 @@ def search(
     )
     if table.empty:
         raise ArchiveError(
-            f"no image of {mine.id} from {wanted.start} to {wanted.end}; widen the dates or the other conditions"
+            f"no image of {mine.id} from {wanted.start} to {wanted.end}. Widen the dates or the other conditions."
         )
     choice = choose_track(table, mine.geometry)
     chosen = table[(table["relative_orbit"] == choice.relative_orbit) & (table["direction"] == choice.direction)]

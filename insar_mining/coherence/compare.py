@@ -146,8 +146,8 @@ def _read_both(first: Path, second: Path) -> tuple[Float32Array, Float32Array, d
     (a, grid), (b, other) = _read(first), _read(second)
     if grid["crs"] != other["crs"] or a.shape != b.shape or not _same(grid["transform"], other["transform"]):
         raise RasterError(
-            f"{first} ({_describe(a, grid)}) and {second} ({_describe(b, other)}) lie on different grids; compare maps "
-            "of one area, spacing and CRS"
+            f"{first} ({_describe(a, grid)}) and {second} ({_describe(b, other)}) lie on different grids. Compare maps "
+            "of one area, spacing and CRS."
         )
     if not (_valid(a) & _valid(b)).any():
         raise RasterError(f"{first} and {second} have no cell in common that holds a value")
@@ -178,7 +178,7 @@ def _statistics(a: Float32Array, b: Float32Array, mask_agreement: float) -> MapC
 def _slope_deg(dem: Path, shape: tuple[int, ...], grid: Mapping[str, Any]) -> FloatArray:
     """Compute the slope of the ground under every cell from heights at the cells' middles, degrees."""
     if not CRS.from_user_input(grid["crs"]).is_projected:
-        raise RasterError(f"maps in {grid['crs']}: slopes need a projected CRS with metres; compare maps in UTM")
+        raise RasterError(f"maps in {grid['crs']}: slopes need a projected CRS with metres. Compare maps in UTM.")
     t = grid["transform"]
     to_lonlat = Transformer.from_crs(grid["crs"], 4326, always_xy=True)
     column, row = np.meshgrid(np.arange(-0.5, shape[1] + 1), np.arange(-0.5, shape[0] + 1))
@@ -197,7 +197,7 @@ def _read(path: Path) -> tuple[Float32Array, dict[str, Any]]:
             values = source.read(1, masked=True).astype(np.float32).filled(np.nan)
             return np.asarray(values), {"crs": source.crs, "transform": source.transform}
     except RasterioError as error:
-        raise RasterError(f"{path}: cannot be read as a raster ({error}); give a GeoTIFF of coherence") from error
+        raise RasterError(f"{path}: cannot be read as a raster ({error}). Give a GeoTIFF of coherence.") from error
 
 
 def _same(one: object, other: object) -> bool:

@@ -126,6 +126,6 @@ def coherence(
     except MemoryError as error:
         raise EngineError(
             f"not enough memory to map {plan.pair} on {plan.grid.height} x {plan.grid.width} cells "
-            f"({error}); give more, map a smaller area, or use fewer threads"
+            f"({error}). Give more, map a smaller area, or use fewer threads."
         ) from error
     return write_product(plan, layers, chosen.name, getattr(chosen, "version", None), getattr(chosen, "notes", None))

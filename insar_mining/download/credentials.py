@@ -41,7 +41,7 @@ class Credentials:
             raise ArchiveError(f"no Earthdata token, and no name with a password: {REMEDY}")
         for name, value in (("token", token), ("username", username), ("password", password)):
             if value and any(ord(letter) < 32 for letter in value):
-                raise ArchiveError(f"the Earthdata {name} holds a line break or control character; copy it again")
+                raise ArchiveError(f"the Earthdata {name} holds a line break or control character. Copy it again.")
         self._token, self._username, self._password = token, username, password
 
     @property
@@ -66,7 +66,7 @@ class Credentials:
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled, so that no secret is written or sent to another process."""
-        raise TypeError("credentials are not pickled; find them again where they are needed")
+        raise TypeError("credentials are not pickled. Find them again where they are needed.")
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,9 @@ def _from_netrc(path: Path) -> Credentials | None:
         entry = netrc.netrc(str(path)).authenticators(LOGIN_HOST)
     except netrc.NetrcParseError as error:
         # the parser's own words quote the word that it stumbled over, which may be the password
-        raise ArchiveError(f"{path}: line {error.lineno} cannot be read as .netrc; mend it or set a token") from None
+        raise ArchiveError(f"{path}: line {error.lineno} cannot be read as .netrc. Mend it or set a token.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ArchiveError(f"{path}: cannot be read ({type(error).__name__}); check its rights") from None
+        raise ArchiveError(f"{path}: cannot be read ({type(error).__name__}). Check its rights.") from None
     if entry is None:
         return None
     login, _, password = entry

@@ -269,13 +269,13 @@ def _source(source: DemSource | str) -> DemSource:
 def _wanted(bounds: Bounds, margin_deg: float, source: DemSource) -> Bounds:
     west, south, east, north = bounds
     if not (np.isfinite(bounds).all() and west <= east <= west + 360 and -90 <= south <= north <= 90):
-        raise OptionError(f"bounds are {bounds}; give (west, south, east, north) in degrees")
+        raise OptionError(f"bounds are {bounds}. Give (west, south, east, north) in degrees.")
     if not 0 <= margin_deg <= 5:
         raise OptionError(f"margin_deg is {margin_deg}; it must be 0 to 5 degrees")
     if south < source.south_deg or north > source.north_deg:
         raise DemError(
             f"{source.name} reaches from {source.south_deg} to {source.north_deg} degrees of latitude, the area from "
-            f"{south:.2f} to {north:.2f}; take glo30, or give an elevation model of your own"
+            f"{south:.2f} to {north:.2f}. Take glo30, or give an elevation model of your own."
         )
     south, north = max(south - margin_deg, source.south_deg), min(north + margin_deg, source.north_deg)
     return west - margin_deg, south, east + margin_deg, north
@@ -288,7 +288,7 @@ def _corners(wanted: Bounds) -> list[tuple[int, int]]:
     rows = range(math.floor(south), math.ceil(north))
     corners = [(lon, lat) for lat in rows for lon in columns] or [(math.floor(west), math.floor(south))]
     if len(corners) > MOST_TILES:
-        raise DemError(f"the area needs {len(corners)} tiles (limit {MOST_TILES}); take a smaller one")
+        raise DemError(f"the area needs {len(corners)} tiles (limit {MOST_TILES}). Take a smaller one.")
     return corners
 
 
@@ -335,7 +335,7 @@ def _unpacked(path: Path) -> Path:
             (member,) = [n for n in archive.namelist() if n.lower().endswith(".hgt")]
             content = read_member(archive, member)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise ArchiveError(f"{path}: holds no elevation tile ({error}); delete it, and fetch it again") from error
+        raise ArchiveError(f"{path}: holds no elevation tile ({error}). Delete it, and fetch it again.") from error
     with appears_whole(target) as partial:
         partial.write_bytes(content)
     write_note(target, Expected(kind="raster"), path.name)
@@ -428,7 +428,7 @@ def _whole_lattice(model: Dem | None, wanted: Bounds) -> tuple[_Lattice, tuple[i
 def _say_what_is_void(flags: npt.NDArray[np.uint8], source: DemSource) -> None:
     filled, void = float((flags == FILLED).mean()), float((flags == VOID).mean())
     if void == 1:
-        raise DemError(f"{source.name} has no height in the area; give an elevation model of your own")
+        raise DemError(f"{source.name} has no height in the area. Give an elevation model of your own.")
     if filled or void:
         warnings.warn(
             f"{source.name}: {filled:.2%} of the heights are filled from their neighbours (band 2 of the file is "

@@ -172,8 +172,8 @@ def check_space(items: Sequence[Item], folder: Path | str) -> None:
     free = shutil.disk_usage(existing).free
     if needed and needed + SPARE_BYTES > free:
         raise OutputError(
-            f"{folder}: {needed / 1e9:,.1f} GB are to be fetched and {free / 1e9:,.1f} GB are free (1 GiB is kept); "
-            "free space, take another folder, fewer dates, or bursts rather than scenes"
+            f"{folder}: {needed / 1e9:,.1f} GB are to be fetched and {free / 1e9:,.1f} GB are free (1 GiB is kept). "
+            "Free space, take another folder, fewer dates, or bursts rather than scenes."
         )
 
 
@@ -247,7 +247,7 @@ class _Work:
             if is_noted(final, item.expected):  # another process has finished it meanwhile
                 return Outcome(item, final, "there")
             if handle is None:
-                raise ArchiveError(f"{final}: another process has just touched this file; try again")
+                raise ArchiveError(f"{final}: another process has just touched this file. Try again.")
             fetched = self._until_whole(item, final, handle)
         return Outcome(item, final, "fetched", fetched_bytes=fetched)
 
@@ -280,8 +280,8 @@ class _Work:
             handle.truncate(0)
             _forget(part)
         raise ArchiveError(
-            f"{place(item.url)}: what came is not the file, {_MOST_RESTARTS + 1} times: {fault}; try again later, and "
-            "tell the archive if it stays so"
+            f"{place(item.url)}: what came is not the file, {_MOST_RESTARTS + 1} times: {fault}. Try again later, and "
+            "tell the archive if it stays so."
         )
 
 
@@ -350,7 +350,7 @@ def _claimed(part: Path, final: Path) -> Iterator[IO[bytes] | None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise ArchiveError(f"{final}: another process fetches this file now; wait for it, or end it") from None
+            raise ArchiveError(f"{final}: another process fetches this file now. Wait for it, or end it.") from None
         if not _is_same(part, handle):
             yield None
             return

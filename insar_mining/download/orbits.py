@@ -308,7 +308,7 @@ def orbit_distance_m(path: Path | str, swath: SubSwath, *, margin_s: float = MAR
         most = f"{distance.max():,.1f} m" if distance.size else "an unknown distance"
         raise OrbitError(
             f"{Path(path).name}: lies {most} from the annotation's state vectors (limit {MAX_DISTANCE_M:g} m), so it "
-            "is not the orbit of this acquisition; delete it, and fetch it again"
+            "is not the orbit of this acquisition. Delete it, and fetch it again."
         )
     return float(distance.max())
 
@@ -385,7 +385,7 @@ def _unpacked(path: Path, target: Path) -> Path:
                 raise OrbitError(f"{path}: does not hold {target.name}")
             content = read_member(archive, names[0])
     except (OSError, zipfile.BadZipFile) as error:
-        raise OrbitError(f"{path}: cannot be unpacked ({error}); delete it, and fetch it again") from error
+        raise OrbitError(f"{path}: cannot be unpacked ({error}). Delete it, and fetch it again.") from error
     with appears_whole(target) as partial:
         partial.write_bytes(content)
     write_note(target, Expected(kind="xml"), path.name)

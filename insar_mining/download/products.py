@@ -182,8 +182,8 @@ def _wanted(records: gpd.GeoDataFrame, only: Collection[str] | None) -> gpd.GeoD
     unknown = sorted(set(only) - set(records["scene"]))
     if unknown:
         raise ArchiveError(
-            f"{len(unknown)} of the images wanted are not in the table of scenes ({', '.join(unknown[:3])}); give the "
-            "table that the pairs were made of"
+            f"{len(unknown)} of the images wanted are not in the table of scenes ({', '.join(unknown[:3])}). Give the "
+            "table that the pairs were made of."
         )
     chosen = records[records["scene"].isin(list(only))]
     starts = {platform: of["start"].to_numpy() for platform, of in chosen.groupby("platform")}
@@ -239,5 +239,5 @@ def _items(row: dict[str, Any], first_scene: str) -> Iterable[Item]:
 def _safe(name: object) -> str:
     """Return a name that is one name of a file, whatever a record says."""
     if not isinstance(name, str) or not _SAFE_NAME.fullmatch(name) or name.startswith("."):
-        raise ArchiveError(f"{name!r} in a record is no name of a Sentinel-1 image; search again")
+        raise ArchiveError(f"{name!r} in a record is no name of a Sentinel-1 image. Search again.")
     return name

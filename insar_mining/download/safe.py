@@ -84,7 +84,7 @@ def assemble_safe(bursts: Path | str, folder: Path | str) -> Path:
         _check(partial, product)
         replace_folder(partial, final, SAFE_FILES)
     except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error}; choose another folder, or free space there") from error
+        raise OutputError(f"cannot write to {folder}: {error}. Choose another folder, or free space there.") from error
     finally:
         delete(partial, TEMPORARY, ANYTHING)
     return final
@@ -128,13 +128,13 @@ def _read_metadata(folder: Path) -> _Metadata:
         try:
             root = parse_xml(path.read_bytes())
         except ElementTree.ParseError as error:
-            raise ProductError(f"{path}: not well-formed XML ({error}); fetch it again") from error
+            raise ProductError(f"{path}: not well-formed XML ({error}). Fetch it again.") from error
         for kind in ("product", "noise", "calibration", "rfi"):
             for key, element in burst_metadata_of(root, kind):
                 found.setdefault((kind, key), {})[ElementTree.tostring(element)] = element
         manifests += root.findall("manifest/{*}XFDU")
     if not manifests:
-        raise ProductError(f"{folder}: no manifest in the bursts' metadata, so no product can be made; fetch it again")
+        raise ProductError(f"{folder}: no manifest in the bursts' metadata, so no product can be made. Fetch it again.")
     return _Metadata({which: _joined(which, found, folder) for which in found}, manifests[0])
 
 
@@ -154,8 +154,8 @@ def _joined(
         return join_reports(parts, REPORTS)
     if len(parts) != len(annotations):
         raise ProductError(
-            f"{folder}: {len(parts)} times {kind} of {' '.join(key)} for {len(annotations)} slices; fetch the metadata "
-            "again"
+            f"{folder}: {len(parts)} times {kind} of {' '.join(key)} for {len(annotations)} slices. Fetch the metadata "
+            "again."
         )
     return join_vectors(parts, annotations, first_samples)
 
@@ -163,7 +163,7 @@ def _joined(
 def _write_image(product: Product, key: SwathKey, metadata: _Metadata, partial: Path) -> _Image:
     annotation = metadata.content.get(("product", key))
     if annotation is None:
-        raise ProductError(f"{product.path}: no annotation of {' '.join(key)} in the metadata; fetch the XML again")
+        raise ProductError(f"{product.path}: no annotation of {' '.join(key)} in the metadata. Fetch the XML again.")
     swath = product.sub_swath(*key)
     whole = parse_annotation(ElementTree.tostring(annotation), source=str(product.path), epoch=product.epoch)
     cut = _cut(product, key, swath, whole)
@@ -173,7 +173,7 @@ def _write_image(product: Product, key: SwathKey, metadata: _Metadata, partial: 
     _write_pixels(product, key, swath, shifted, tiff)
     layout = read_layout(FolderContainer(tiff.parent), tiff.name)
     if layout.line_offset is None:
-        raise ProductError(f"{tiff}: was not written as plain lines; please report it")
+        raise ProductError(f"{tiff}: was not written as plain lines. Please report it.")
     starts = [int(layout.line_offset[i * swath.lines_per_burst]) for i in range(cut.count)]
     edited = cut_annotation(annotation, cut, starts)
     files = [_put(partial / "annotation" / f"{stem}.xml", "product", edited)]
@@ -202,7 +202,7 @@ def _cut(product: Product, key: SwathKey, swath: SubSwath, whole: SubSwath) -> L
         missing = sorted(set(range(places[0], places[-1])) - set(places))
         raise ProductError(
             f"{product.path}: {' '.join(key)} has a hole: the bursts {', '.join(str(m + 1) for m in missing)} of the "
-            "scene (counted from 1) are missing between others; fetch them, or make two products"
+            "scene (counted from 1) are missing between others. Fetch them, or make two products."
         )
     last = swath.bursts[-1].azimuth_time_s + (swath.lines_per_burst - 1) * swath.azimuth_time_interval_s
     start, stop = swath.utc(swath.bursts[0].azimuth_time_s), swath.utc(last)
@@ -256,7 +256,9 @@ def _write_pixels(
                     first = burst.index * lines + top
                     file.write(values, 1, window=((first, first + bottom - top), (0, samples)))
     except RasterioError as error:
-        raise OutputError(f"{path}: cannot be written ({error}); choose another folder, or free space there") from error
+        raise OutputError(
+            f"{path}: cannot be written ({error}). Choose another folder, or free space there."
+        ) from error
 
 
 def _write_manifest(product: Product, images: list[_Image], metadata: _Metadata, partial: Path) -> str:
@@ -299,6 +301,6 @@ def _check(partial: Path, product: Product) -> None:
         warnings.simplefilter("error")
         made = open_product(partial)
         if made.images != product.images:
-            raise ProductError(f"{partial}: holds {made.images}, expected {product.images}; please report it")
+            raise ProductError(f"{partial}: holds {made.images}, expected {product.images}. Please report it.")
         for key in made.images:
             made.check_measurement(*key)

@@ -60,7 +60,7 @@ def verify_folder(
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ArchiveError(f"{folder}: no such folder; give the folder that files were fetched to")
+        raise ArchiveError(f"{folder}: no such folder. Give the folder that files were fetched to.")
     recorded = recorded or {}
     things = sorted({*_things(folder, recorded), *recorded})
     rows = []

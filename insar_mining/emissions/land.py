@@ -112,8 +112,8 @@ def reclamation(
         raise EmissionsError("reclamation: area, rate, years and price are 0 or more. Correct the negative one")
     if rate_t_hm2 > MAX_UPTAKE_T_HM2:
         warnings.warn(
-            f"uptake of {rate_t_hm2:g} t CO2/(hm2 a) is above what forest takes up (limit {MAX_UPTAKE_T_HM2:g}); "
-            "give a measured rate",
+            f"uptake of {rate_t_hm2:g} t CO2/(hm2 a) is above what forest takes up (limit {MAX_UPTAKE_T_HM2:g}). "
+            "Give a measured rate.",
             UptakeWarning,
             stacklevel=2,
         )

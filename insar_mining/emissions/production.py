@@ -108,7 +108,7 @@ def _check(name: str, value: Any, zero: str | None = None) -> None:
     if not np.isfinite(numbers).all():
         number = int(np.count_nonzero(~np.isfinite(numbers)))
         raise EmissionsError(
-            f"{name}: {number} of {numbers.size} value(s) missing or not finite; leave those out first"
+            f"{name}: {number} of {numbers.size} value(s) missing or not finite. Leave those out first."
         )
     if (numbers < 0).any():
         raise EmissionsError(f"{name} is {numbers.min():g}; it must be 0 or more")
@@ -129,6 +129,6 @@ def _check_index(first: Any, second: Any) -> None:
     """Refuse two Series that pandas would silently match up by their labels."""
     if isinstance(first, pd.Series) and isinstance(second, pd.Series) and not first.index.equals(second.index):
         raise EmissionsError(
-            f"the two Series have different indexes ({list(first.index[:3])}... and {list(second.index[:3])}...); "
-            "align them first"
+            f"the two Series have different indexes ({list(first.index[:3])}... and {list(second.index[:3])}...). "
+            "Align them first."
         )

@@ -96,8 +96,8 @@ def cell_area_m2(grid: RasterGrid) -> float | FloatArray:
         return _row_areas_m2(grid, grid.width // 2)
     worst = float(np.max(np.abs(on_ground / on_map - 1)))
     raise RasterError(
-        f"cells of {grid.crs.name} differ from the ground by up to {100 * worst:.1f} % in area; "
-        "warp the rasters to UTM (gdalwarp -t_srs EPSG:326zz) before the analysis"
+        f"cells of {grid.crs.name} differ from the ground by up to {100 * worst:.1f} % in area. "
+        "Warp the rasters to UTM (gdalwarp -t_srs EPSG:326zz) before the analysis."
     )
 
 
@@ -181,8 +181,8 @@ def mine_window(grid: RasterGrid, mine: Mine | BaseGeometry) -> tuple[slice, sli
         where = ", ".join(f"{value:.6g}" for value in outline.bounds)
         have = ", ".join(f"{value:.6g}" for value in grid.bounds)
         raise CoverageError(
-            f"the mine ({where}) lies outside the rasters ({have}; both {grid.crs.name}); "
-            "check the polygon, its CRS and the folder"
+            f"the mine ({where}) lies outside the rasters ({have}; both {grid.crs.name}). "
+            "Check the polygon, its CRS and the folder."
         )
     if outside > OUTSIDE_SHARE:
         warnings.warn(

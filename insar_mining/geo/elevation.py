@@ -203,8 +203,8 @@ def read_dem(
         check_size(sum(w.height_m.size for w in windows), source)
     if not windows:
         raise DemError(
-            f"{source}: does not cover the area. It spans {_span(_union(extents))}, the area {_span(area)}; "
-            "use an elevation model of that place (and check that longitude and latitude are not swapped)"
+            f"{source}: does not cover the area. It spans {_span(_union(extents))}, the area {_span(area)}. "
+            "Use an elevation model of that place (and check that longitude and latitude are not swapped)."
         )
     with guarded(DemError, source, "Download or export it again."):
         dem = _on_one_lattice(_mosaics(windows), wanted, source)
@@ -214,7 +214,7 @@ def read_dem(
         _log_assumption(", ".join(assumed))
     share = _share_with_heights(dem, area)
     if share == 0:
-        raise DemError(f"{source}: has no height in the area {_span(area)}, only void; use another elevation model")
+        raise DemError(f"{source}: has no height in the area {_span(area)}, only void. Use another elevation model.")
     if share < 1:
         percent = math.floor(share * 1000) / 10
         warnings.warn(
@@ -284,10 +284,10 @@ def model_files(path: Path | str | Sequence[Path | str]) -> list[Path]:
             if part.is_dir():
                 inside = sorted(p for p in part.iterdir() if p.suffix.lower() in RASTER_SUFFIXES)
                 if not inside:
-                    raise DemError(f"{part}: is a folder; it holds no raster; give a GeoTIFF")
+                    raise DemError(f"{part}: is a folder; it holds no raster. Give a GeoTIFF.")
             files += inside
     if not files:
-        raise DemError("the list of elevation models is empty; give at least one file")
+        raise DemError("the list of elevation models is empty. Give at least one file.")
     return files
 
 

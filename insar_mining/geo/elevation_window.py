@@ -112,7 +112,7 @@ def read_window(path: Path, wanted: Bounds, heights: Heights) -> tuple[HeightPie
                 with open_raster(path, HEIGHT_FORMATS) as file:
                     return _window_of(file, path, wanted, heights)
             except RasterioError as error:
-                raise DemError(f"{path}: cannot be read as a raster ({error}); download or export it again") from error
+                raise DemError(f"{path}: cannot be read as a raster ({error}). Download or export it again.") from error
 
 
 def check_size(posts: int, source: str, free: int = MAX_POSTS) -> None:
@@ -127,15 +127,15 @@ def check_size(posts: int, source: str, free: int = MAX_POSTS) -> None:
     limit = min(MAX_POSTS, max(FREE_POSTS, free))
     if posts > limit:
         raise DemError(
-            f"{source}: the area has {posts:,} posts, the limit is {limit:,}; take a smaller area or coarser model"
+            f"{source}: the area has {posts:,} posts, the limit is {limit:,}. Take a smaller area or coarser model."
         )
 
 
 def _check_file(path: Path) -> None:
     if not path.exists():
-        raise DemError(f"{path}: there is no such elevation model; check the spelling and the folder")
+        raise DemError(f"{path}: there is no such elevation model. Check the spelling and the folder.")
     if path.stat().st_size == 0:
-        raise DemError(f"{path}: the file is empty (0 bytes); download it again")
+        raise DemError(f"{path}: the file is empty (0 bytes). Download it again.")
 
 
 def _window_of(
@@ -148,10 +148,10 @@ def _window_of(
     if file.crs is None or file.transform.is_identity:
         missing = "coordinate system" if file.crs is None else "geotransform"
         raise DemError(
-            f"{path}: has no {missing}; add it (gdal_translate -a_srs EPSG:... -a_ullr ...) or use another file"
+            f"{path}: has no {missing}. Add it (gdal_translate -a_srs EPSG:... -a_ullr ...) or use another file."
         )
     if file.dtypes[0].startswith("complex"):
-        raise DemError(f"{path}: holds complex numbers ({file.dtypes[0]}), not heights; give an elevation model")
+        raise DemError(f"{path}: holds complex numbers ({file.dtypes[0]}), not heights. Give an elevation model.")
     full_crs = CRS.from_wkt(file.crs.to_wkt(version="WKT2_2019"))
     crs, transform = full_crs.to_2d(), file.transform
     extent = _lonlat_bounds(transform, file.width, file.height, crs)

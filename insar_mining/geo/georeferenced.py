@@ -103,5 +103,5 @@ def _origin_and_step(array: xr.DataArray, name: str) -> tuple[float, float]:
     centres = np.asarray(array[name].values, np.float64)
     step = (centres[-1] - centres[0]) / (centres.size - 1)
     if not step or np.abs(np.diff(centres) - step).max() > SPACING_TOLERANCE * abs(step):
-        raise RasterError(f"the array's coordinate {name!r} is not evenly spaced; resample it to a regular grid")
+        raise RasterError(f"the array's coordinate {name!r} is not evenly spaced. Resample it to a regular grid.")
     return float(centres[0]), float(step)

@@ -86,8 +86,8 @@ class MapGrid:
         if epsg is None:
             if abs(centre.y) > MAX_UTM_LATITUDE_DEG:
                 raise OptionError(
-                    f"latitude {centre.y:.2f} lies beyond UTM's limit of {MAX_UTM_LATITUDE_DEG} degrees; "
-                    "name a projected CRS (epsg=)"
+                    f"latitude {centre.y:.2f} lies beyond UTM's limit of {MAX_UTM_LATITUDE_DEG} degrees. "
+                    "Name a projected CRS (epsg=)."
                 )
             epsg = utm_epsg(centre.x, centre.y)
         to_map = Transformer.from_crs(4326, epsg, always_xy=True)
@@ -183,7 +183,9 @@ class RasterGrid:
         """
         missing = [name for name in ("crs", "transform") if name not in array.attrs]
         if missing:
-            raise RasterError(f"the array has no {' and no '.join(missing)} in its attributes; open it with open_stack")
+            raise RasterError(
+                f"the array has no {' and no '.join(missing)} in its attributes. Open it with open_stack."
+            )
         crs, t = CRS.from_user_input(array.attrs["crs"]), Affine(*array.attrs["transform"][:6])
         if {"y", "x"} <= set(array.coords) and array["y"].size and array["x"].size:
             # a part of an array carries the transform of the whole

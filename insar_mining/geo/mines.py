@@ -94,8 +94,8 @@ class Mine:
         south, north = UTM_LATITUDES_DEG
         if not south <= centre.y <= north:
             raise MineError(
-                f"mine {self.id!r}: its centre is at latitude {centre.y:.3f}, UTM goes from {south:g} to {north:g}; "
-                "name a projected CRS of that region for the map grid"
+                f"mine {self.id!r}: its centre is at latitude {centre.y:.3f}, UTM goes from {south:g} to {north:g}. "
+                "Name a projected CRS of that region for the map grid."
             )
         return utm_epsg(centre.x, centre.y)
 
@@ -239,7 +239,7 @@ def dissolved(mines: Sequence[Mine], *, id: str, name: str | None = None) -> Min
         There is none.
     """
     if not mines:
-        raise MineError(f"mine {id!r}: there is no polygon to unite; give at least one")
+        raise MineError(f"mine {id!r}: there is no polygon to unite. Give at least one.")
     union = shapely.union_all([mine.geometry for mine in mines])
     return mine_from_geometry(union, id=id, name=name, properties={"parts": [mine.id for mine in mines]})
 
@@ -278,7 +278,7 @@ def mine_from_geometry(
     try:
         known_crs = CRS.from_user_input(crs)
     except CRSError as error:
-        raise MineError(f"mine {id!r}: crs={crs!r} is not understood ({error}); give an EPSG code") from error
+        raise MineError(f"mine {id!r}: crs={crs!r} is not understood ({error}). Give an EPSG code.") from error
     shape = geometry if isinstance(geometry, BaseGeometry) else _box(geometry, id)
     checked = check_polygons(np.array([shape], dtype=object), known_crs, {}, f"mine {id!r}")
     if checked.problem[0] is not None:
@@ -315,8 +315,8 @@ def _crs_of(found: VectorLayer) -> CRS:
     if np.isfinite(extent).all() and (np.abs(extent) > limits).any():
         west, south, east, north = (f"{v:.6g}" for v in extent)
         raise MineError(
-            f"{found.source}: has no CRS, and coordinates of {west}..{east} by {south}..{north} are not degrees; put "
-            "the .prj beside a shapefile, or set the CRS (QGIS: Layer > Set CRS) and save it"
+            f"{found.source}: has no CRS, and coordinates of {west}..{east} by {south}..{north} are not degrees. Put "
+            "the .prj beside a shapefile, or set the CRS (QGIS: Layer > Set CRS) and save it."
         )
     warnings.warn(
         f"{found.source}: has no CRS (a shapefile needs its .prj); taken as WGS 84 longitude and latitude",

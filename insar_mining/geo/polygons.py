@@ -126,7 +126,7 @@ def _to_lonlat(checked: CheckedPolygons, crs: CRS, source: str) -> None:
         to_lonlat = Transformer.from_crs(crs.to_2d(), WGS84, always_xy=True)
     except (ProjError, CRSError) as error:
         raise MineError(
-            f"{source}: {crs.name!r} cannot be brought to EPSG:4326 ({error}); reproject it first"
+            f"{source}: {crs.name!r} cannot be brought to EPSG:4326 ({error}). Reproject it first."
         ) from error
     projected = checked.geometry
     checked.geometry = shapely.transform(

@@ -113,7 +113,7 @@ def read_vector(path: Path | str, layer: str | None = None) -> list[VectorLayer]
     _check_file(path)
     layers = _read_any(path, str(path), path.stem, layer)
     if not any(len(found.geometry) for found in layers):
-        raise MineError(f"{path}: holds no feature; draw at least one polygon in it, or choose another file")
+        raise MineError(f"{path}: holds no feature. Draw at least one polygon in it, or choose another file.")
     return layers
 
 
@@ -123,9 +123,9 @@ def _check_file(path: Path) -> None:
         advice = f"give one of its files: {_listed(inside)}" if inside else f"it holds no vector file; {REMEDY}"
         raise MineError(f"{path}: is a folder; {advice}")
     if not path.exists():
-        raise MineError(f"{path}: there is no such file; check the spelling and the folder")
+        raise MineError(f"{path}: there is no such file. Check the spelling and the folder.")
     if path.stat().st_size == 0:
-        raise MineError(f"{path}: the file is empty (0 bytes); export or download it again")
+        raise MineError(f"{path}: the file is empty (0 bytes). Export or download it again.")
 
 
 def _read_any(path: Path, source: str, stem: str, layer: str | None) -> list[VectorLayer]:
@@ -198,7 +198,7 @@ def _chosen_member(vectors: list[str], source: str, layer: str | None) -> tuple[
     if len(named) != 1:
         stems = [Path(n).stem for n in vectors]
         raise MineError(
-            f"{source}: the archive holds {len(vectors)} files; name one of them as layer: {_listed(stems)}"
+            f"{source}: the archive holds {len(vectors)} files. Name one of them as layer: {_listed(stems)}."
         )
     return named[0], None
 
@@ -240,8 +240,8 @@ def _chosen_layers(path: Path, source: str, layer: str | None) -> list[str]:
     if len(polygonal) == 1:
         return polygonal
     raise MineError(
-        f"{source}: has {len(spatial)} layers and only one can be meant; choose with layer= (or append "
-        f"'|layername=...' to the path): {_listed(spatial)}"
+        f"{source}: has {len(spatial)} layers and only one can be meant. Choose with layer= (or append "
+        f"'|layername=...' to the path): {_listed(spatial)}."
     )
 
 
@@ -249,7 +249,7 @@ def _read_layer(path: Path, name: str, source: str, stem: str) -> VectorLayer:
     try:
         meta, _, wkb, fields = pyogrio.raw.read(path, layer=name, force_2d=True)
     except (pyogrio.errors.FeatureError, pyogrio.errors.GeometryError, UnicodeDecodeError) as error:
-        raise MineError(f"{source}: a feature cannot be read ({one_line(error)}); export the file again") from error
+        raise MineError(f"{source}: a feature cannot be read ({one_line(error)}). Export the file again.") from error
     if wkb is None:
         raise MineError(f"{source}: has no geometry, only a table; {REMEDY}")
     geometry, mended = _decoded(list(wkb))
@@ -264,7 +264,7 @@ def _crs(text: str | None, source: str) -> CRS | None:
         crs = CRS.from_user_input(text)
     except CRSError as error:
         raise MineError(
-            f"{source}: its CRS is not understood ({one_line(error)}); set a CRS with an EPSG code"
+            f"{source}: its CRS is not understood ({one_line(error)}). Set a CRS with an EPSG code."
         ) from error
     return None if crs.name.lower().startswith(("undefined", "unknown engineering")) else crs
 
@@ -318,14 +318,15 @@ def _read_parquet(path: Path, source: str, stem: str) -> VectorLayer:
     """Read a GeoParquet file; GDAL's own driver is not in the wheels."""
     if importlib.util.find_spec("pyarrow") is None:
         raise MineError(
-            f"{source}: GeoParquet needs pyarrow; pip install 'insar-mining[parquet]', or give a GeoPackage"
+            f"{source}: GeoParquet needs pyarrow. "
+            f"Install it (pip install 'insar-mining[parquet]'), or give a GeoPackage."
         )
     import geopandas
 
     try:
         table = geopandas.read_parquet(path)
     except (ValueError, KeyError, OSError) as error:
-        raise MineError(f"{source}: cannot be read as GeoParquet ({one_line(error)}); export it again") from error
+        raise MineError(f"{source}: cannot be read as GeoParquet ({one_line(error)}). Export it again.") from error
     name = table.geometry.name
     columns = {
         str(column): _plain_values(np.asarray(table[column], dtype=object))
@@ -345,12 +346,12 @@ def _read_csv(path: Path, source: str, stem: str) -> VectorLayer:
     values = table[column].tolist()
     geometry, mended, srids = _from_wkt(values) if is_wkt else _from_hex(values)
     if len(srids) > 1:
-        raise MineError(f"{source}: mixes the SRIDs {sorted(srids)}; write all geometries in one CRS")
+        raise MineError(f"{source}: mixes the SRIDs {sorted(srids)}. Write all geometries in one CRS.")
     # a CSV without SRID is longitude and latitude by convention, as GeoJSON is by RFC 7946
     try:
         crs = CRS.from_epsg(srids.pop() if srids else 4326)
     except CRSError as error:
-        raise MineError(f"{source}: its SRID is not an EPSG code ({one_line(error)}); write EPSG:4326") from error
+        raise MineError(f"{source}: its SRID is not an EPSG code ({one_line(error)}). Write EPSG:4326.") from error
     columns: dict[str, list[Any]] = {
         str(name): [v if v != "" else None for v in table[name].tolist()] for name in table.columns if name != column
     }
@@ -371,10 +372,10 @@ def _table(path: Path, source: str) -> pd.DataFrame:
                 path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
             )
     except UnicodeDecodeError as error:
-        raise MineError(f"{source}: is not UTF-8 text ({error.reason}); save it as 'CSV UTF-8'") from error
+        raise MineError(f"{source}: is not UTF-8 text ({error.reason}). Save it as 'CSV UTF-8'.") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, ValueError) as error:
         raise MineError(
-            f"{source}: cannot be read as a table ({one_line(error)}); quote geometries that hold the separator"
+            f"{source}: cannot be read as a table ({one_line(error)}). Quote geometries that hold the separator."
         ) from error
     return table.fillna("")
 

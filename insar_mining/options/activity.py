@@ -197,15 +197,17 @@ class ActivityOptions(Options):
             value = getattr(self, name)
             if value != type(self).model_fields[name].default:
                 raise ValueError(
-                    f"{name}={value}: of the {other} method only, and method is {self.method!r}, which {why}; "
-                    f"give activity.method {other}, or leave {name} out"
+                    f"{name}={value}: of the {other} method only, and method is {self.method!r}, which {why}. "
+                    f"Give activity.method {other}, or leave {name} out."
                 )
         return self
 
     @pydantic.model_validator(mode="after")
     def _with_what_they_speak_of(self) -> Self:
         if self.elevation is not None and not self.baseline_correction:
-            raise ValueError("elevation is for baseline_correction by classes of slope; give that too, or leave it out")
+            raise ValueError(
+                "elevation is for baseline_correction by classes of slope. Give that too, or leave it out."
+            )
         no_ground = self.method == "published" if self.margin_m is None else not self.margin_m
         if self.stable_ground != "both" and no_ground:
             raise ValueError(

@@ -310,7 +310,7 @@ class RunOptions(Options):
     @pydantic.model_validator(mode="after")
     def _start_first(self) -> Self:
         if self.start is not None and self.end is not None and self.end < self.start:
-            raise ValueError(f"the end {self.end} lies before the start {self.start}; exchange them")
+            raise ValueError(f"the end {self.end} lies before the start {self.start}. Exchange them.")
         return self
 
     @pydantic.model_validator(mode="after")
@@ -319,7 +319,7 @@ class RunOptions(Options):
         if chosen.stack_reference is not None and (chosen.engine != "builtin" or not chosen.common_geometry):
             raise ValueError(
                 f"coherence.stack_reference={chosen.stack_reference} needs the engine builtin and common_geometry: "
-                "otherwise each pair stays on its own reference; leave it out, or choose those"
+                "otherwise each pair stays on its own reference. Leave it out, or choose those."
             )
         return self
 
@@ -328,7 +328,7 @@ class RunOptions(Options):
         if self.activity.mask_flags and "mask" not in self.coherence.bands:
             raise ValueError(
                 f"activity.mask_flags={list(self.activity.mask_flags)} reads the band mask, which coherence.bands does "
-                "not name; add mask to it"
+                "not name. Add mask to it."
             )
         return self
 

@@ -170,7 +170,7 @@ def find_images(mine: Mine, options: RunOptions, network: Network) -> Found:
         The images give no pair.
     """
     if options.start is None or options.end is None:
-        raise OptionError("a search needs the start and the end of the period; give both (--start, --end)")
+        raise OptionError("a search needs the start and the end of the period. Give both (--start, --end).")
     ground = mapped_ground(mine, options.activity)
     records = network.search(
         ground,
@@ -184,7 +184,7 @@ def find_images(mine: Mine, options: RunOptions, network: Network) -> Found:
     if records.empty:
         raise ArchiveError(
             f"the archive has no {options.pairs.polarisation} image of {mine.id} from {options.start} to "
-            f"{options.end}; widen the dates, or name another track or polarisation"
+            f"{options.end}. Widen the dates, or name another track or polarisation."
         )
     records = with_one_track(records)
     choice = choose_track(records, mine.geometry)

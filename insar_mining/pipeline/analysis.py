@@ -162,7 +162,7 @@ def _active_and_known(analysis: Analysis) -> tuple[xr.DataArray, xr.DataArray]:
     if not active:
         raise ActivityError(
             "surfaces, ndvi and sample describe active ground, and the published method finds none in fewer than three "
-            "consecutive years; leave them out, or use method significant"
+            "consecutive years. Leave them out, or use method significant."
         )
     windows = {year: window_of_year(analysis.classes, year) for year in active}
     known = [analysis.classes[window] for window in windows.values() if window is not None]

@@ -46,8 +46,8 @@ def _band_of_flags(path: Path) -> int:
     names = _band_names(path)
     if "mask" not in names:
         raise RasterError(
-            f"{path}: has no band 'mask' for activity.mask_flags; make the maps with coherence.bands mask, or give "
-            "activity.masks"
+            f"{path}: has no band 'mask' for activity.mask_flags. Make the maps with coherence.bands mask, or give "
+            "activity.masks."
         )
     return names.index("mask") + 1
 

@@ -51,10 +51,10 @@ def mine_of(mine: Mine | Path | str, mine_id: str | None = None) -> Mine:
         return found[0]
     known = _named(mines)
     if found:
-        raise MineError(f"{mine}: {len(found)} mines are {mine_id!r}; name one by its id (--mine-id): {_named(found)}")
+        raise MineError(f"{mine}: {len(found)} mines are {mine_id!r}. Name one by its id (--mine-id): {_named(found)}.")
     problem = f"holds {len(mines)} mines" if mine_id is None else f"holds no mine {mine_id!r}"
     raise MineError(
-        f"{mine}: {problem}; name one of them (--mine-id, mine_id=), or all as one (--mine-id all): {known}"
+        f"{mine}: {problem}. Name one of them (--mine-id, mine_id=), or all as one (--mine-id all): {known}."
     )
 
 

@@ -40,8 +40,8 @@ def folder_lock(folder: Path) -> Iterator[None]:
                 raise OutputError(f"cannot lock {folder}: {error.strerror}. Choose a folder on a local disk") from error
             handle.seek(0)
             raise OutputError(
-                f"{folder}: another run works in this folder ({handle.read().strip() or 'just started'}); "
-                "wait for it to end, or choose another folder (--out)"
+                f"{folder}: another run works in this folder ({handle.read().strip() or 'just started'}). "
+                "Wait for it to end, or choose another folder (--out)."
             ) from error
         handle.truncate(0)
         handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")

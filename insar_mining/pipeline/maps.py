@@ -146,7 +146,7 @@ class Planner:
         if wanted is not None:
             products = [product for product in products if _day(product.start) == wanted]
             if not products:
-                raise OptionError(f"stack_reference {wanted} is no date of the pairs; name one that is, or none")
+                raise OptionError(f"stack_reference {wanted} is no date of the pairs. Name one that is, or none.")
         elif recorded is not None:
             same = [product for product in products if product.identity() == recorded["identity"]]
             products = same or products

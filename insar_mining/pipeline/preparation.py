@@ -155,7 +155,7 @@ def check_period(options: RunOptions) -> None:
     """Raise OptionError without a first and a last day."""
     missing = [name for name in ("start", "end") if getattr(options, name) is None]
     if missing:
-        raise OptionError(f"a run needs {' and '.join(missing)}; give them as options or in an options file")
+        raise OptionError(f"a run needs {' and '.join(missing)}. Give them as options or in an options file.")
 
 
 def _with_orbit_files(options: RunOptions) -> RunOptions:

@@ -54,7 +54,7 @@ def emissions_table(
     """
     if activity["mine_id"].nunique() > 1 or activity["year"].duplicated().any():
         raise EmissionsError(
-            f"the activity table holds {activity['mine_id'].nunique()} mines or a year twice; give one"
+            f"the activity table holds {activity['mine_id'].nunique()} mines or a year twice. Give one."
         )
     missing = [name for name in ("year", "production_t") if name not in production.columns]
     if missing or production["year"].duplicated().any():
@@ -86,8 +86,8 @@ def emissions_table(
 def _rate(reported: pd.DataFrame) -> float:
     if reported.empty:
         raise EmissionsError(
-            "no year has both reported production and a known active area, so there is no rate; give the production of "
-            "such a year, or a rate (--rate, t per m2)"
+            "no year has both reported production and a known active area, so there is no rate. Give the production of "
+            "such a year, or a rate (--rate, t per m2)."
         )
     return float(production_rate(float(reported["production_t"].sum()), float(reported["area_m2"].sum())))
 

@@ -75,7 +75,7 @@ def compare(analysis: Analysis, truth: Truth) -> Comparison:
     maps = {year: active_map(analysis, year) for year in analysis.years if year in truth.area_m2}
     found = {year: raster for year, raster in maps.items() if raster is not None}
     if not found:
-        raise OptionError("the truth names none of the years whose active ground is known; give other years")
+        raise OptionError("the truth names none of the years whose active ground is known. Give other years.")
     y, x = analysis.coh["y"].values, analysis.coh["x"].values
     on_cells = truth.active.sel(year=list(found)).sel(y=y, x=x, method="nearest").assign_coords(y=y, x=x)
     area = analysis.activity.set_index("year")["area_m2"]

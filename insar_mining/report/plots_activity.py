@@ -204,7 +204,7 @@ def plot_activity_calendar(
     if monthly.empty:
         raise ReportError("no month to draw: the table of monthly activity is empty")
     if monthly.duplicated(["year", "month"]).any() or not monthly["month"].between(1, 12).all():
-        raise ReportError("a calendar needs one row for each year and month from 1 to 12; give the rows of one mine")
+        raise ReportError("a calendar needs one row for each year and month from 1 to 12. Give the rows of one mine.")
     years = np.arange(int(monthly["year"].min()), int(monthly["year"].max()) + 1)
     shown, pairs = (np.full((years.size, 12), np.nan) for _ in range(2))
     place = monthly["year"].to_numpy(dtype=int) - years[0], monthly["month"].to_numpy(dtype=int) - 1

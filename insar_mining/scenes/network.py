@@ -60,7 +60,7 @@ def scenes_for(
         No scene has the polarisation.
     """
     if scenes.empty:
-        raise ArchiveError("no Sentinel-1 SLC product could be read in the folder; put SAFE folders or zips there")
+        raise ArchiveError("no Sentinel-1 SLC product could be read in the folder. Put SAFE folders or zips there.")
     day = scenes["start"].to_numpy().astype("datetime64[D]")
     in_period = np.ones(len(scenes), dtype=bool)
     if start is not None:

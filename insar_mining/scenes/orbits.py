@@ -90,8 +90,8 @@ def _of_record(row: pd.Series, scene: str) -> StateVectors:
     text = row.get("state_vectors")
     if not isinstance(text, str) or not text:
         raise PairError(
-            f"{scene}: no product at hand, so its baseline is unknown (there are no state vectors of a record either); "
-            "fetch it first"
+            f"{scene}: no product at hand, so its baseline is unknown (there are no state vectors of a record either). "
+            "Fetch it first."
         )
     return from_text(text, source=scene)
 

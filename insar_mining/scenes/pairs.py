@@ -184,7 +184,7 @@ def select_pairs(
         raise OptionError(f"connections is {connections} and max_pairs {max_pairs}; both must be 1 or more")
     missing = [name for name in _NEEDED if name not in scenes.columns]
     if missing:
-        raise PairError(f"the scene table has no column {', '.join(missing)}; make it with scan_products or search")
+        raise PairError(f"the scene table has no column {', '.join(missing)}. Make it with scan_products or search.")
     baseline_of = baseline_of or SceneBaselines(polarisation)
     rejected: list[dict[str, Any]] = []
     place = None if at is None else _place(at)
@@ -469,7 +469,7 @@ def _compact(date: np.datetime64) -> str:
 def _spans(days: int | Sequence[int]) -> tuple[int, ...]:
     found: list[Any] = [days] if isinstance(days, int) else list(days)
     if not found or any(not isinstance(d, (int, np.integer)) or d <= 0 for d in found):
-        raise OptionError(f"temporal_baseline_days is {days}; give whole numbers of days above 0, such as (12, 24)")
+        raise OptionError(f"temporal_baseline_days is {days}. Give whole numbers of days above 0, such as (12, 24).")
     return tuple(sorted({int(d) for d in found}))
 
 
@@ -486,14 +486,14 @@ def _day(value: Any) -> np.datetime64:
             value = f"{value[:4]}-{value[4:6]}-{value[6:]}"
         day = np.datetime64(value, "D")
     except (ValueError, TypeError) as error:
-        raise OptionError(f"exclude: {value!r} is not a date; write it as 2020-01-05") from error
+        raise OptionError(f"exclude: {value!r} is not a date. Write it as 2020-01-05.") from error
     if np.isnat(day):
-        raise OptionError("exclude: a date is missing (NaT); write it as 2020-01-05")
+        raise OptionError("exclude: a date is missing (NaT). Write it as 2020-01-05.")
     return day
 
 
 def _place(at: tuple[float, float]) -> Point:
     lon, lat = at
     if not (-180 <= lon <= 180 and -90 <= lat <= 90):
-        raise OptionError(f"at is {at}; give (longitude, latitude) in degrees, longitude first")
+        raise OptionError(f"at is {at}. Give (longitude, latitude) in degrees, longitude first.")
     return Point(lon, lat)

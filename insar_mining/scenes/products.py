@@ -76,7 +76,7 @@ def scan_products(
     folders = [Path(folder)] if isinstance(folder, str | Path) else [Path(one) for one in folder]
     for one in folders:
         if not one.exists():
-            raise ProductError(f"{one}: no such folder; give the folder that holds the Sentinel-1 products")
+            raise ProductError(f"{one}: no such folder. Give the folder that holds the Sentinel-1 products.")
     products: list[Product] = []
     skipped: list[dict[str, str]] = []
     for path in (path for one in folders for path in _candidates(one)):

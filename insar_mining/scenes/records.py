@@ -287,7 +287,7 @@ def read_records(path: Path | str) -> gpd.GeoDataFrame:
         return _typed([_restored(row) for row in rows])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ShapelyError) as error:
         raise ArchiveError(
-            f"{path}: no table of scenes ({type(error).__name__}: {error}); make it with `insar-mining search -o`"
+            f"{path}: no table of scenes ({type(error).__name__}: {error}). Make it with `insar-mining search -o`."
         ) from error
 
 

@@ -104,9 +104,9 @@ def search(
     area = within_180(mine.geometry if isinstance(mine, Mine) else mine)
     first, last = _day(start, "start"), _day(end, "end")
     if last < first:
-        raise OptionError(f"the end {last} lies before the start {first}; exchange them")
+        raise OptionError(f"the end {last} lies before the start {first}. Exchange them.")
     if last < FIRST_IMAGE:
-        raise OptionError(f"the end {last} lies before Sentinel-1's launch ({FIRST_IMAGE}); take later dates")
+        raise OptionError(f"the end {last} lies before Sentinel-1's launch ({FIRST_IMAGE}). Take later dates.")
     if conditions.keys() - Conditions.__annotations__.keys():
         raise TypeError(f"search has no argument {', '.join(conditions.keys() - Conditions.__annotations__.keys())}")
     relative_orbit, polarisation = conditions.get("relative_orbit"), conditions.get("polarisation", "VV")
@@ -140,7 +140,7 @@ def _query(kind: str, direction: str | None, relative_orbit: int | None, platfor
         query["relativeOrbit"] = [relative_orbit]
     if platform is not None:
         if len(platform) != 3 or not platform.upper().startswith("S1"):
-            raise OptionError(f"platform is {platform!r}; write it as S1A")
+            raise OptionError(f"platform is {platform!r}. Write it as S1A.")
         query["platform"] = [f"SENTINEL-1{platform[2].upper()}"]
     return query
 
@@ -149,13 +149,13 @@ def _day(value: dt.date | str, name: str) -> dt.date:
     try:
         return dt.date.fromisoformat(str(pd.Timestamp(value).date()))
     except (ValueError, TypeError) as error:
-        raise OptionError(f"{name} is {value!r}; write it as 2023-01-31") from error
+        raise OptionError(f"{name} is {value!r}. Write it as 2023-01-31.") from error
 
 
 def _parts(area: BaseGeometry) -> list[BaseGeometry]:
     """Return what is asked for at once: all, unless it lies on both sides of the antimeridian."""
     if area.is_empty:
-        raise OptionError("the area is empty; give a mine's polygon")
+        raise OptionError("the area is empty. Give a mine's polygon.")
     west, _, east, _ = area.bounds
     return list(area.geoms) if east - west > 180 and hasattr(area, "geoms") else [area]
 
@@ -188,11 +188,11 @@ def _asked_quietly(query: dict[str, Any], session: requests.Session | None) -> d
             complete = bool(page.searchComplete)
             found.update((p.umm["GranuleUR"], {"meta": p.meta, "umm": p.umm}) for p in page)
     except (asf_search.exceptions.ASFError, requests.RequestException, ValueError, KeyError) as error:
-        raise ArchiveError(f"the catalogue of ASF cannot be searched: {why(error)}; try again later") from None
+        raise ArchiveError(f"the catalogue of ASF cannot be searched: {why(error)}. Try again later.") from None
     if not complete:
         raise ArchiveError(
             f"the catalogue's answer is incomplete: it ended after {len(found)} records ({pages} pages) although it "
-            "announced more; try again later"
+            "announced more. Try again later."
         )
     logger.info("%d records in %d pages", len(found), pages)
     return found

@@ -86,7 +86,7 @@ def choose_track(scenes: gpd.GeoDataFrame, area: BaseGeometry) -> TrackChoice:
     known = scenes[scenes["relative_orbit"].notna() & scenes["direction"].notna()]
     seeing = known[known.intersects(area)]
     if seeing.empty:
-        raise CoverageError(f"none of the {len(scenes)} scenes of a known track sees the mine; widen the dates")
+        raise CoverageError(f"none of the {len(scenes)} scenes of a known track sees the mine. Widen the dates.")
     rows = [_judged(of_track, area) for _, of_track in seeing.groupby(["relative_orbit", "direction"], sort=True)]
     rows.sort(key=_rank)
     table = pd.DataFrame(rows)
@@ -272,7 +272,7 @@ def suggest_spacing(scenes: gpd.GeoDataFrame) -> Spacing:
     scenes = scenes[scenes["relative_orbit"].notna()]
     starts = [p["start"].min() for p in _passes(scenes)]
     if len(starts) < 2:
-        raise CoverageError(f"{len(starts)} date is no series; search a longer period")
+        raise CoverageError(f"{len(starts)} date is no series. Search a longer period.")
     spans = [round((b - a) / _DAY) for a, b in itertools.pairwise(starts)]
     counts = dict(sorted(Counter(spans).items()))
     years = sorted({start.year for start in starts[1:]})

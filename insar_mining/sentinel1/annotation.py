@@ -222,7 +222,7 @@ def parse_annotation(
     try:
         root = parse_xml(xml)
     except ElementTree.ParseError as error:
-        raise ProductError(f"{source}: not well-formed XML ({error}); fetch the product again") from error
+        raise ProductError(f"{source}: not well-formed XML ({error}). Fetch the product again.") from error
     try:
         return _sub_swath(root, epoch, ipf_version, source)
     except (MissingElementError, ValueError, IndexError) as error:

@@ -184,7 +184,7 @@ def _abeam(swath: SubSwath, point: FloatArray, name: str) -> State:
     if state is None:
         raise CoverageError(
             f"{swath.platform} {swath.swath} of {swath.utc(start)}: the point {name} (longitude, latitude) is more "
-            "than a minute of flight away from the acquisition; take another point or another product"
+            "than a minute of flight away from the acquisition. Take another point or another product."
         )
     return state
 

@@ -79,7 +79,7 @@ def open_container(path: Path) -> Container:
     if path.is_dir():
         return FolderContainer(path)
     if not path.exists():
-        raise ProductError(f"{path}: no such file or folder; give a SAFE folder, its zip, or a burst folder")
+        raise ProductError(f"{path}: no such file or folder. Give a SAFE folder, its zip, or a burst folder.")
     return ZipContainer(path)
 
 
@@ -103,7 +103,7 @@ class FolderContainer:
             try:
                 return bytes(handle.read())
             except OSError as error:
-                raise ProductError(f"{self.where(name)}: cannot be read ({error.strerror}); fetch it again") from error
+                raise ProductError(f"{self.where(name)}: cannot be read ({error.strerror}). Fetch it again.") from error
 
     @contextmanager
     def reader(self, name: str) -> Iterator[ByteReader]:
@@ -134,7 +134,7 @@ def _opened(path: Path, stamp: Stamp | None, where: str) -> Iterator[Any]:
     try:
         handle = path.open("rb", buffering=0)
     except OSError as error:
-        raise ProductError(f"{where}: cannot be read ({error.strerror}); check its rights") from error
+        raise ProductError(f"{where}: cannot be read ({error.strerror}). Check its rights.") from error
     with handle:
         _check_unchanged(handle, stamp, where)
         yield handle
@@ -207,7 +207,7 @@ class ZipContainer:
             with _opened(self.path, self._stamp, self.where(name)), opened_zip(self.path) as archive:
                 return read_member(archive, self._members[name].full_name)
         except (OSError, zipfile.BadZipFile) as error:
-            raise ProductError(f"{self.where(name)}: damaged in the archive ({error}); fetch the zip again") from error
+            raise ProductError(f"{self.where(name)}: damaged in the archive ({error}). Fetch the zip again.") from error
 
     @contextmanager
     def reader(self, name: str) -> Iterator[ByteReader]:
@@ -253,10 +253,10 @@ def _why_no_zip(path: Path, error: Exception) -> str:
 
 def _member(path: Path, info: zipfile.ZipInfo) -> _Member:
     if info.flag_bits & _FLAG_ENCRYPTED:
-        raise ProductError(f"{path}!{info.filename}: the archive is encrypted; unpack it first")
+        raise ProductError(f"{path}!{info.filename}: the archive is encrypted. Unpack it first.")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ProductError(
-            f"{path}!{info.filename}: compression method {info.compress_type} cannot be read in place; unpack the zip"
+            f"{path}!{info.filename}: compression method {info.compress_type} cannot be read in place. Unpack the zip."
         )
     deflated = info.compress_type == zipfile.ZIP_DEFLATED
     return _Member(info.filename, info.header_offset, deflated, info.compress_size, info.file_size)
@@ -281,7 +281,7 @@ def _data_offset(handle: IO[bytes], member: _Member, where: str) -> int:
     handle.seek(member.header_offset)
     header = handle.read(_LOCAL_HEADER_BYTES)
     if len(header) < _LOCAL_HEADER_BYTES or header[:4] != b"PK\x03\x04":
-        raise ProductError(f"{where}: damaged in the archive (no local header); fetch the zip again")
+        raise ProductError(f"{where}: damaged in the archive (no local header). Fetch the zip again.")
     name_length = int.from_bytes(header[26:28], "little")
     extra_length = int.from_bytes(header[28:30], "little")
     return member.header_offset + _LOCAL_HEADER_BYTES + name_length + extra_length
@@ -297,7 +297,7 @@ class _PlainReader:
         while done < len(buffer):
             count = self._handle.readinto(buffer[done:])
             if not count:
-                raise ProductError(f"{self._where}: ends at byte {offset + done}; fetch the product again")
+                raise ProductError(f"{self._where}: ends at byte {offset + done}. Fetch the product again.")
             done += count
 
     def announce(self, offset: int, length: int) -> None:
@@ -359,7 +359,7 @@ class _InflatingReader:
                 data: bytes = self._state.decompress(chunk, limit)
             except zlib.error as error:
                 raise ProductError(
-                    f"{self._where}: damaged in the archive after byte {self._offset} ({error}); fetch the zip again"
+                    f"{self._where}: damaged in the archive after byte {self._offset} ({error}). Fetch the zip again."
                 ) from error
             self._position += len(chunk) - len(self._state.unconsumed_tail)
             self._offset += len(data)
@@ -367,4 +367,4 @@ class _InflatingReader:
                 self._checkpoints.keep(self._offset, self._position, self._state)
                 return data
             if not chunk or self._state.eof:
-                raise ProductError(f"{self._where}: ends at byte {self._offset}; fetch the zip again")
+                raise ProductError(f"{self._where}: ends at byte {self._offset}. Fetch the zip again.")

@@ -206,12 +206,12 @@ def safe_layout(container: Container, *, require_manifest: bool) -> SafeLayout:
         _check_file(match, file, name, manifest, container)
         if key in target:
             raise ProductError(
-                f"{container.where(file)}: a second file of {' '.join(key)} beside {target[key]}; remove the wrong one"
+                f"{container.where(file)}: a second file of {' '.join(key)} beside {target[key]}. Remove the wrong one."
             )
         target[key] = file
     if not annotations:
         raise ProductError(
-            f"{container.where('annotation')}: no annotation (s1?-iw?-slc-*.xml) in the product; fetch it again"
+            f"{container.where('annotation')}: no annotation (s1?-iw?-slc-*.xml) in the product. Fetch it again."
         )
     _drop_empty(annotations, measurements, container)
     for key, annotation in annotations.items():
@@ -219,7 +219,7 @@ def safe_layout(container: Container, *, require_manifest: bool) -> SafeLayout:
         measurements.setdefault(key, f"measurement/{PurePosixPath(annotation).stem}.tiff")
         if PurePosixPath(measurements[key]).stem.lower() != PurePosixPath(annotation).stem.lower():
             raise ProductError(
-                f"{container.where(measurements[key])}: does not belong to {annotation}; remove the foreign file"
+                f"{container.where(measurements[key])}: does not belong to {annotation}. Remove the foreign file."
             )
     return SafeLayout(container, name, manifest, annotations, measurements)
 
@@ -287,7 +287,7 @@ def _check_file(match: re.Match[str], file: str, name: str, manifest: Manifest |
     if platform not in (None, match["platform"].upper()) or orbit not in (None, int(match["orbit"])):
         raise ProductError(
             f"{where}: a file of another product ({match['platform'].upper()}, orbit {int(match['orbit'])}; this one "
-            f"is {platform}, orbit {orbit}); remove it, or fetch the product again"
+            f"is {platform}, orbit {orbit}). Remove it, or fetch the product again."
         )
 
 
@@ -365,7 +365,7 @@ class BurstLayout:
                 )
             if near[0] in found:
                 raise ProductError(
-                    f"{self.container.where(file)}: holds the same burst as {found[near[0]]}; remove one of them"
+                    f"{self.container.where(file)}: holds the same burst as {found[near[0]]}. Remove one of them."
                 )
             found[near[0]] = file
         return found
@@ -382,12 +382,12 @@ def burst_layout(container: Container, files: list[str]) -> BurstLayout:
     for key, of_key in by_key.items():
         if key not in described:
             raise ProductError(
-                f"{container.where(of_key[0])}: no metadata XML in {container.path} describes {key[0]} {key[1]}; fetch "
-                "the burst's .xml as well and put it beside the TIFF"
+                f"{container.where(of_key[0])}: no metadata XML in {container.path} describes {key[0]} {key[1]}. Fetch "
+                "the burst's .xml as well and put it beside the TIFF."
             )
     orbits = {m.absolute_orbit for m in manifests if m.absolute_orbit is not None}
     if orbits and max(orbits) - min(orbits) > 1:  # the number changes inside a data take, at the ascending node
-        raise ProductError(f"{container.path}: bursts of several orbits ({orbits}); give each date its own folder")
+        raise ProductError(f"{container.path}: bursts of several orbits ({orbits}). Give each date its own folder.")
     name = PurePosixPath(files[0]).stem if len(files) == 1 else _product_name(container)
     manifest = manifests[0] if manifests else None
     images = {key: _one_annotation(described[key], container) for key in by_key}
@@ -434,7 +434,7 @@ def _burst_metadata(
         try:
             root = parse_xml(container.read(file))
         except ElementTree.ParseError as error:
-            raise ProductError(f"{where}: not well-formed XML ({error}); fetch it again") from error
+            raise ProductError(f"{where}: not well-formed XML ({error}). Fetch it again.") from error
         for key, product in burst_metadata_of(root, "product"):
             if key in wanted:
                 annotations.setdefault(key, {})[where] = product

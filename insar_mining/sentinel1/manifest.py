@@ -54,7 +54,7 @@ def parse_manifest(xml: bytes | ElementTree.Element, *, source: str) -> Manifest
         try:
             root = parse_xml(root)
         except ElementTree.ParseError as error:
-            raise ProductError(f"{source}: not well-formed XML ({error}); fetch the product again") from error
+            raise ProductError(f"{source}: not well-formed XML ({error}). Fetch the product again.") from error
     if not root.tag.endswith("XFDU"):
         raise ProductError(f"{source}: the root element is <{root.tag}>, expected the XFDU of a SAFE manifest")
     with guarded(ProductError, source, "Fetch the product again."):

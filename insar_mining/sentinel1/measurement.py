@@ -65,15 +65,15 @@ def read_layout(container: Container, name: str) -> TiffLayout:
     where = container.where(name)
     size = container.sizes.get(name)
     if size is None:
-        raise ProductError(f"{where}: the measurement is missing; fetch the product again")
+        raise ProductError(f"{where}: the measurement is missing. Fetch the product again.")
     if size == 0:
-        raise ProductError(f"{where}: the measurement has a length of 0 bytes; fetch the product again")
+        raise ProductError(f"{where}: the measurement has a length of 0 bytes. Fetch the product again.")
     with container.reader(name) as reader:
         byte_order, tags = _read_tags(reader, size, where)
     try:
         return _layout(byte_order, tags, size, where)
     except (KeyError, IndexError) as error:
-        raise ProductError(f"{where}: tag {error} is missing in the TIFF; fetch the product again") from error
+        raise ProductError(f"{where}: tag {error} is missing in the TIFF. Fetch the product again.") from error
 
 
 def read_window(container: Container, name: str, layout: TiffLayout, lines: slice, samples: slice) -> Complex64Array:
@@ -131,7 +131,7 @@ def _read_tags(reader: ByteReader, size: int, where: str) -> tuple[str, dict[int
     def take(offset: int, count: int) -> bytes:
         if offset + count > size:
             raise ProductError(
-                f"{where}: truncated, {size} bytes where its header needs {offset + count}; fetch the product again"
+                f"{where}: truncated, {size} bytes where its header needs {offset + count}. Fetch the product again."
             )
         buffer = bytearray(count)
         reader.read_into(offset, memoryview(buffer))
@@ -141,7 +141,7 @@ def _read_tags(reader: ByteReader, size: int, where: str) -> tuple[str, dict[int
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     magic = struct.unpack(f"{order}H", head[2:4])[0] if order and len(head) >= 8 else None
     if order is None or magic not in (42, 43) or len(head) < 16:
-        raise ProductError(f"{where}: not a TIFF (it begins with {head[:8]!r}); fetch the product again")
+        raise ProductError(f"{where}: not a TIFF (it begins with {head[:8]!r}). Fetch the product again.")
     big = magic == 43
     directory = struct.unpack(f"{order}Q", head[8:16])[0] if big else struct.unpack(f"{order}I", head[4:8])[0]
     entries = struct.unpack(f"{order}Q" if big else f"{order}H", take(directory, 8 if big else 2))[0]
@@ -179,18 +179,20 @@ def _layout(order: str, tags: dict[int, npt.NDArray[np.int64]], size: int, where
     strips = -(-height // max(rows, 1))
     if min(width, height, rows) < 1 or offsets.size != lengths.size or (not tiled and offsets.size != strips):
         raise ProductError(
-            f"{where}: its header is damaged ({height} lines of {width} samples in {offsets.size} pieces); fetch the "
-            "product again"
+            f"{where}: its header is damaged ({height} lines of {width} samples in {offsets.size} pieces). Fetch the "
+            "product again."
         )
     needed = int((offsets + lengths).max())
     if needed > size:
-        raise ProductError(f"{where}: truncated, {size} bytes where its samples need {needed}; fetch the product again")
+        raise ProductError(
+            f"{where}: truncated, {size} bytes where its samples need {needed}. Fetch the product again."
+        )
     if tiled or compression != 1:
         return TiffLayout(width, height, component, None)
     row_bytes = width * 2 * component.itemsize
     in_last = height - (strips - 1) * rows
     if int(lengths[-1]) < in_last * row_bytes or (lengths[:-1] < rows * row_bytes).any():
-        raise ProductError(f"{where}: its strips are too short for {width} samples a line; fetch the product again")
+        raise ProductError(f"{where}: its strips are too short for {width} samples a line. Fetch the product again.")
     line = np.arange(height)
     return TiffLayout(width, height, component, offsets[line // rows] + (line % rows) * row_bytes)
 
@@ -210,4 +212,4 @@ def _read_with_gdal(container: Container, name: str, lines: slice, samples: slic
         with dataset:
             return np.asarray(dataset.read(1, window=window), dtype=np.complex64)
     except RasterioError as error:
-        raise ProductError(f"{container.where(name)}: cannot be read ({error}); fetch the product again") from error
+        raise ProductError(f"{container.where(name)}: cannot be read ({error}). Fetch the product again.") from error

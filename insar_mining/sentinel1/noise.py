@@ -119,7 +119,7 @@ def parse_noise(xml: bytes, *, source: str) -> NoiseField:
         if any(places != values for places, values in sizes):
             raise ValueError("places and values differ in number")
     except (ElementTree.ParseError, ValueError) as error:
-        raise ProductError(f"{source}: not a usable noise annotation ({error}); fetch the product again") from error
+        raise ProductError(f"{source}: not a usable noise annotation ({error}). Fetch the product again.") from error
     return field
 
 

@@ -180,13 +180,15 @@ class Orbit:
         if time.size < 4 or time[0] > start_s or time[-1] < stop_s:
             raise OrbitError(
                 f"orbit from {self.source}: {time.size} state vectors near the scene do not cover "
-                f"{start_s:.3f}..{stop_s:.3f} s of its day; use an orbit file that covers the acquisition"
+                f"{start_s:.3f}..{stop_s:.3f} s of its day. Use an orbit file that covers the acquisition."
             )
         if not (np.isfinite(position).all() and np.isfinite(velocity).all()):
-            raise OrbitError(f"orbit from {self.source}: a state vector is not a finite number; use another orbit file")
+            raise OrbitError(
+                f"orbit from {self.source}: a state vector is not a finite number. Use another orbit file."
+            )
         if (np.diff(time) <= 0).any():
             raise OrbitError(
-                f"orbit from {self.source}: two different state vectors have the same time; use another orbit file"
+                f"orbit from {self.source}: two different state vectors have the same time. Use another orbit file."
             )
         centre, half = (time[0] + time[-1]) / 2, (time[-1] - time[0]) / 2
         u = (time - centre) / half
@@ -274,7 +276,7 @@ def read_orbit_file(
     try:
         root = parse_xml_file(path)
     except (OSError, ElementTree.ParseError) as error:
-        raise OrbitError(f"{path.name}: cannot be read as an EOF orbit file ({error}); fetch it again") from error
+        raise OrbitError(f"{path.name}: cannot be read as an EOF orbit file ({error}). Fetch it again.") from error
     mission = root.findtext("Earth_Explorer_Header/Fixed_Header/Mission")
     vectors = root.findall("Data_Block/List_of_OSVs/OSV")
     if mission is None or not vectors:
@@ -288,11 +290,11 @@ def read_orbit_file(
         axes = ("X", "Y", "Z", "VX", "VY", "VZ")
         state = np.array([[float(vectors[i].findtext(axis, "nan")) for axis in axes] for i in near])
     except ValueError as error:
-        raise OrbitError(f"{path.name}: a state vector cannot be read ({error}); fetch the file again") from error
+        raise OrbitError(f"{path.name}: a state vector cannot be read ({error}). Fetch the file again.") from error
     if near.size == 0 or time[near].min() > start_s or time[near].max() < stop_s:
         raise OrbitError(
             f"{path.name}: covers {utc.min()} to {utc.max()} UTC, the acquisition is at "
-            f"{epoch + np.timedelta64(round(start_s * 1e9), 'ns')}; use the orbit file of that day"
+            f"{epoch + np.timedelta64(round(start_s * 1e9), 'ns')}. Use the orbit file of that day."
         )
     return Orbit(time[near], state[:, :3], state[:, 3:], source=path.name)
 
@@ -340,5 +342,5 @@ def _refuse_by_name(name: str, epoch: np.datetime64, start_s: float, stop_s: flo
     start, stop = (epoch + np.timedelta64(round(time * 1e9), "ns") for time in (start_s, stop_s))
     if start < first or stop > last:
         raise OrbitError(
-            f"{name}: covers {first} to {last} UTC, the acquisition is at {start}; use the orbit file of that day"
+            f"{name}: covers {first} to {last} UTC, the acquisition is at {start}. Use the orbit file of that day."
         )

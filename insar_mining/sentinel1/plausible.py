@@ -67,7 +67,7 @@ def check_plausible(swath: SubSwath, source: str) -> None:
         or _fault_of_tie_points(swath)
     )
     if fault is not None:
-        raise ProductError(f"{source}: {fault}. The annotation is damaged; fetch the product again.")
+        raise ProductError(f"{source}: {fault}. The annotation is damaged. Fetch the product again.")
 
 
 def _fault_of_numbers(swath: SubSwath) -> str | None:

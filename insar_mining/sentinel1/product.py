@@ -365,7 +365,7 @@ def join(products: Sequence[Product]) -> Product:
     """
     ordered = sorted(products, key=lambda product: (product.start, product.name))
     if not ordered:
-        raise ProductError("no product to join; give the slices of one data take")
+        raise ProductError("no product to join. Give the slices of one data take.")
     if len(ordered) == 1:
         return ordered[0]
     first = ordered[0]
@@ -379,7 +379,9 @@ def join(products: Sequence[Product]) -> Product:
                     f"{ours} and {theirs}); several products in one folder are taken for slices, give each date its own"
                 )
     if any(product._orbit is not None for product in ordered):
-        raise ProductError(f"{first.path}: has its orbit file already; join the slices first, then give the orbit file")
+        raise ProductError(
+            f"{first.path}: has its orbit file already. Join the slices first, then give the orbit file."
+        )
     layouts = tuple(product._layout for product in ordered)
     container = JoinedContainer([layout.container for layout in layouts])
     name = "+".join(product.name for product in ordered)

@@ -79,8 +79,8 @@ class StateVectors:
         reach = [abs(time_s - own[i]) for i in pair]
         if min(reach) > MAX_REACH_S:
             raise CoverageError(
-                f"the state vectors end {min(reach):.0f} s from the time that is wanted (limit {MAX_REACH_S:.0f} s); "
-                "take a place inside the scene, or the scene's own orbit"
+                f"the state vectors end {min(reach):.0f} s from the time that is wanted (limit {MAX_REACH_S:.0f} s). "
+                "Take a place inside the scene, or the scene's own orbit."
             )
         states = [_flown(self.position_m[i], self.velocity_m_s[i], time_s - own[i]) for i in pair]
         total = sum(reach)
@@ -182,9 +182,9 @@ def from_text(text: object, *, source: str) -> StateVectors:
     try:
         rows = parse_json(text)
     except ValueError as error:
-        raise OrbitError(f"{source}: its state vectors cannot be read ({error}); search again") from error
+        raise OrbitError(f"{source}: its state vectors cannot be read ({error}). Search again.") from error
     if not isinstance(rows, list):
-        raise OrbitError(f"{source}: its state vectors are no list; search again")
+        raise OrbitError(f"{source}: its state vectors are no list. Search again.")
     return state_vectors(rows, source=source)
 
 

@@ -121,7 +121,7 @@ def _rewrite_objects(root: Element, files: Sequence[SafeFile], folder: Path) -> 
     metadata, section = root.find("metadataSection"), root.find("dataObjectSection")
     if package is None or metadata is None or section is None:
         raise ProductError(
-            "the manifest has no contentUnit, metadataSection or dataObjectSection; use that of a real product"
+            "the manifest has no contentUnit, metadataSection or dataObjectSection. Use that of a real product."
         )
     for parent in (package, section):
         for child in list(parent):

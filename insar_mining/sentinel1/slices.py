@@ -116,7 +116,7 @@ def align_samples(roots: Sequence[Element], *, source: str) -> list[int]:
         apart = ", ".join(f"{samples:.4f}" for samples in exact)
         raise ProductError(
             f"{source}: the slices are sampled differently (their first ranges lie {apart} samples apart; whole "
-            "numbers can be joined), so they are no slices of one image; use each by itself"
+            "numbers can be joined), so they are no slices of one image. Use each by itself."
         )
     width = max(f + w for f, w in zip(first, widths, strict=True))
     for root, shift, own in zip(roots, first, widths, strict=True):
@@ -218,7 +218,7 @@ def _append_bursts(root: Element, part: Element, source: str) -> None:
         gap = (more[new[0]] - there[-1]) / np.timedelta64(1, "s")
         raise ProductError(
             f"{source}: two slices do not follow one another ({_what(root)}: {gap:.1f} s between their bursts, "
-            "2.8 s is one burst); fetch the scene between them, or give each its own folder"
+            "2.8 s is one burst). Fetch the scene between them, or give each its own folder."
         )
     bursts, grid = element_at(root, "swathTiming/burstList"), _grid(root)
     rows, added = _rows(root), _rows(part)
@@ -272,14 +272,14 @@ def _check_same(one: Element, other: Element, source: str) -> None:
         if text_of(one, path) != text_of(other, path):
             raise ProductError(
                 f"{source}: {_what(one)} and {_what(other)} are no slices of one image (their {path.split('/')[-1]} is "
-                f"{text_of(one, path)} and {text_of(other, path)}); give each its own folder"
+                f"{text_of(one, path)} and {text_of(other, path)}). Give each its own folder."
             )
     for path, tolerance in _NEAR:
         a, b = float(text_of(one, path)), float(text_of(other, path))
         if not abs(a - b) <= tolerance:
             raise ProductError(
                 f"{source}: {_what(one)} and {_what(other)} are sampled differently (their {path.split('/')[-1]} is "
-                f"{a!r} and {b!r} s), so they cannot be joined; give each its own folder"
+                f"{a!r} and {b!r} s), so they cannot be joined. Give each its own folder."
             )
 
 
@@ -287,7 +287,7 @@ def burst_starts(root: Element) -> npt.NDArray[np.datetime64]:
     """Return when the bursts of an annotation begin (UTC)."""
     times = [parse_utc(text_of(b, "azimuthTime")) for b in root.iterfind("swathTiming/burstList/burst")]
     if not times:
-        raise ProductError(f"{_what(root)}: its list of bursts is empty; fetch it again")
+        raise ProductError(f"{_what(root)}: its list of bursts is empty. Fetch it again.")
     return np.array(times, dtype="datetime64[ns]")
 
 

@@ -71,7 +71,7 @@ def later_product(xml: bytes, *, days: int, start_offset_s: float = 0.0) -> byte
         `days` is not a multiple of the repeat cycle.
     """
     if days % REPEAT_DAYS:
-        raise ProductError(f"a shift of {days} days is no repeat of the orbit; use multiples of {REPEAT_DAYS}")
+        raise ProductError(f"a shift of {days} days is no repeat of the orbit. Use multiples of {REPEAT_DAYS}.")
     cycles = days // REPEAT_DAYS
     root = ElementTree.fromstring(shift_days(xml, days))
     _add(root, "adsHeader/absoluteOrbitNumber", cycles * ORBITS_PER_CYCLE)
@@ -164,7 +164,7 @@ def image_number(xml: bytes) -> str:
 def _first(xml: bytes, tag: bytes) -> bytes:
     match = re.search(rb"<" + tag + rb">\s*(\d+)\s*<", xml)
     if match is None:
-        raise ProductError(f"the template's annotation has no {tag.decode()}; use the annotation of a real product")
+        raise ProductError(f"the template's annotation has no {tag.decode()}. Use the annotation of a real product.")
     return match[1]
 
 

@@ -95,8 +95,8 @@ def trajectory(orbit: Orbit, start_s: float, stop_s: float) -> Trajectory:
     time = orbit.time_s[nearest]
     if nearest.size < 4 or time[0] > start_s or time[-1] < stop_s:
         raise OrbitError(
-            f"the state vectors of {orbit.source} around {middle:.1f} s do not cover {start_s:.1f}..{stop_s:.1f} s; "
-            "simulate a shorter piece, or use a template with more state vectors"
+            f"the state vectors of {orbit.source} around {middle:.1f} s do not cover {start_s:.1f}..{stop_s:.1f} s. "
+            "Simulate a shorter piece, or use a template with more state vectors."
         )
     scale = 10.0  # times of about unit size keep the divided differences well conditioned
     nodes = np.repeat((time - middle) / scale, 2)
@@ -113,7 +113,7 @@ def trajectory(orbit: Orbit, start_s: float, stop_s: float) -> Trajectory:
     if misfit > 1e-5:
         raise OrbitError(
             f"{orbit.source}: one polynomial over {start_s:.1f}..{stop_s:.1f} s misses the orbit by {misfit:.2g} m "
-            "(limit 1e-5 m); simulate a shorter piece"
+            "(limit 1e-5 m). Simulate a shorter piece."
         )
     velocity = tuple(p.deriv() for p in position)
     return Trajectory(start_s, stop_s, position, velocity, tuple(v.deriv() for v in velocity))
@@ -135,8 +135,8 @@ def zero_doppler(path: Trajectory, ecef_m: FloatArray) -> tuple[FloatArray, Floa
     if points.size and not steps.max() < TIME_TOLERANCE_S:
         raise OrbitError(
             f"no zero-Doppler time within {path.start_s:.1f}..{path.stop_s:.1f} s for "
-            f"{np.count_nonzero(~(steps < TIME_TOLERANCE_S))} points: the area lies outside the bursts; "
-            "choose an area inside them"
+            f"{np.count_nonzero(~(steps < TIME_TOLERANCE_S))} points: the area lies outside the bursts. "
+            "Choose an area inside them."
         )
     return time.reshape(ecef_m.shape[:-1]), slant.reshape(ecef_m.shape[:-1])
 

@@ -70,7 +70,7 @@ def tiff_header(lines: int, samples: int, tie_points: npt.NDArray[np.float64], t
     first_byte = head + sum(len(data) + len(data) % 2 for _, _, _, data in entries if len(data) > 4)
     offsets = first_byte + np.arange(lines, dtype=np.int64) * strip
     if offsets[-1] + strip > 2**32:
-        raise OutputError(f"an image of {lines} x {samples} samples exceeds the 4 GiB of a TIFF; keep fewer bursts")
+        raise OutputError(f"an image of {lines} x {samples} samples exceeds the 4 GiB of a TIFF. Keep fewer bursts.")
     directory, behind = struct.pack("<H", len(entries)), b""
     for tag, kind, count, data in entries:
         content = offsets.astype("<u4").tobytes() if tag == 273 else data
@@ -100,7 +100,7 @@ class SafeWriter:
             (self.partial / "annotation").mkdir(parents=True)
             (self.partial / "measurement").mkdir()
         except OSError as error:
-            raise OutputError(f"cannot write to {folder}: {error}; choose another folder") from error
+            raise OutputError(f"cannot write to {folder}: {error}. Choose another folder.") from error
 
     def discard(self) -> None:
         """Delete what was written so far."""
@@ -162,7 +162,7 @@ class SafeWriter:
         try:
             replace_folder(self.partial, final, SAFE_FILES)
         except OSError as error:
-            raise OutputError(f"cannot write {final}: {error}; choose another folder, or free space there") from error
+            raise OutputError(f"cannot write {final}: {error}. Choose another folder, or free space there.") from error
         return final
 
 

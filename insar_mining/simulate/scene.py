@@ -241,7 +241,8 @@ def _cut(swath: SubSwath, points: Scatterers) -> edit.Cut:
     if not seen or first >= stop:
         raise CoverageError(
             f"no burst of {swath.swath} sees the area (it would lie at {time.min():.2f}..{time.max():.2f} s, samples "
-            f"{sample.min():.0f}..{sample.max():.0f} of {swath.samples_per_burst}); choose an area inside the sub-swath"
+            f"{sample.min():.0f}..{sample.max():.0f} of {swath.samples_per_burst}). "
+            f"Choose an area inside the sub-swath."
         )
     return edit.Cut(seen[0], seen[-1] + 1, first, stop)
 
@@ -303,7 +304,7 @@ def _measure(
             squares += np.einsum("lsk,lsk->k", values, values, dtype=np.float64)
     if clipped:
         warnings.warn(
-            f"{clipped} values of {path.name} exceed 16 bits and are clipped; lower sigma_dn or the backscatter",
+            f"{clipped} values of {path.name} exceed 16 bits and are clipped. Lower sigma_dn or the backscatter.",
             SaturationWarning,
             stacklevel=5,
         )

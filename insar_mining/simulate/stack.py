@@ -181,7 +181,7 @@ def simulate_stack(
         west, south, east, north = shape.bounds
         raise CoverageError(
             f"the track of {acquisitions[0].template.name} does not pass the area ({west:.3f}..{east:.3f} E, "
-            f"{south:.3f}..{north:.3f} N) within the scene; choose an area inside it"
+            f"{south:.3f}..{north:.3f} N) within the scene. Choose an area inside it."
         ) from error
     brightness_db = ground.as_function(what.backscatter_db, terrain.epsg, background=0.0)
 

@@ -145,7 +145,7 @@ def _geoid() -> RegularGridInterpolator:
             with rasterio.open(path) as source:
                 values, transform = source.read(1).astype(np.float64), source.transform
         except rasterio.RasterioIOError as error:
-            raise DemError(f"the geoid grid {path} is missing; install the package again") from error
+            raise DemError(f"the geoid grid {path} is missing. Install the package again.") from error
     longitude = transform.c + transform.a * (np.arange(values.shape[1]) + 0.5)
     latitude = transform.f + transform.e * (np.arange(values.shape[0]) + 0.5)
     # one more column closes the circle of longitudes
@@ -210,7 +210,9 @@ def terrain_from_dem(path: Path, epsg: int, *, bounds_deg: Bounds | None = None)
     """
     with rasterio.open(path) as source:
         if source.crs is None or source.crs.to_epsg() != 4326:
-            raise DemError(f"{path}: the simulator takes DEMs in EPSG:4326, this one is in {source.crs}; warp it first")
+            raise DemError(
+                f"{path}: the simulator takes DEMs in EPSG:4326, this one is in {source.crs}. Warp it first."
+            )
         heights, transform = source.read(1, masked=True), source.transform
     longitude = transform.c + transform.a * (np.arange(heights.shape[1]) + 0.5)
     latitude = transform.f + transform.e * (np.arange(heights.shape[0]) + 0.5)
@@ -220,12 +222,14 @@ def terrain_from_dem(path: Path, epsg: int, *, bounds_deg: Bounds | None = None)
         if west < longitude[0] or east > longitude[-1] or south < latitude[-1] or north > latitude[0]:
             raise DemError(
                 f"{path}: covers {longitude[0]:.4f}..{longitude[-1]:.4f} E, {latitude[-1]:.4f}..{latitude[0]:.4f} N, "
-                f"the scene needs {west:.4f}..{east:.4f} E, {south:.4f}..{north:.4f} N; use a larger DEM"
+                f"the scene needs {west:.4f}..{east:.4f} E, {south:.4f}..{north:.4f} N. Use a larger DEM."
             )
         columns, rows = _within(longitude, west, east), _within(-latitude, -north, -south)
         values, longitude, latitude = values[rows, columns], longitude[columns], latitude[rows]
     if not np.isfinite(values).all():
-        raise DemError(f"{path}: {np.count_nonzero(~np.isfinite(values))} posts of the scene have no height; fill them")
+        raise DemError(
+            f"{path}: {np.count_nonzero(~np.isfinite(values))} posts of the scene have no height. Fill them."
+        )
     spline = RectBivariateSpline(latitude[::-1], longitude, values[::-1])
     to_lonlat = Transformer.from_crs(epsg, 4326, always_xy=True)
 

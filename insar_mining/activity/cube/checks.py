@@ -19,7 +19,7 @@ def check_cube(coh: xr.DataArray) -> None:
     """
     if coh.dims != ("pair", "y", "x"):
         raise ActivityError(
-            f"a cube has the dimensions ('pair', 'y', 'x'), this one {coh.dims}; open it with open_stack"
+            f"a cube has the dimensions ('pair', 'y', 'x'), this one {coh.dims}. Open it with open_stack."
         )
     if coh.size == 0:
         raise ActivityError(f"the cube is empty ({dict(coh.sizes)}); it needs at least one pair and one pixel")
@@ -39,7 +39,7 @@ def check_same_cells(coh: xr.DataArray, layer: xr.DataArray, what: str) -> None:
     """
     if layer.dims != ("y", "x") or layer.shape != coh.shape[1:]:
         raise ActivityError(
-            f"the {what} have the shape {dict(layer.sizes)}, the cube {dict(coh.sizes)}; take both from one stack"
+            f"the {what} have the shape {dict(layer.sizes)}, the cube {dict(coh.sizes)}. Take both from one stack."
         )
     for name in ("y", "x"):
         if name in layer.coords and name in coh.coords and not np.array_equal(layer[name], coh[name]):

@@ -154,7 +154,7 @@ def _layers_of_dimap(path: Path) -> list[Layer]:
     except SnapCrashError as error:
         raise RasterError(str(error)) from error
     if product.crs_wkt is None or product.transform is None:
-        raise RasterError(f"{path}: lies on no map (no CRS in its header); terrain-correct it in SNAP first")
+        raise RasterError(f"{path}: lies on no map (no CRS in its header). Terrain-correct it in SNAP first.")
     crs = CRS.from_wkt(product.crs_wkt)
     return [
         Layer(
@@ -265,7 +265,7 @@ def _layers_of_mintpy(path: Path) -> list[Layer] | None:
         shape = content["coherence"].shape
         dates = [] if "date" not in content else [[_text(day) for day in row] for row in np.atleast_2d(content["date"])]
     if "X_FIRST" not in attributes:
-        raise RasterError(f"{path}: lies in radar coordinates; geocode it first (MintPy: geocode.py)")
+        raise RasterError(f"{path}: lies in radar coordinates. Geocode it first (MintPy: geocode.py).")
     x, y, dx, dy = (float(attributes[name]) for name in ("X_FIRST", "Y_FIRST", "X_STEP", "Y_STEP"))
     transform, crs = Affine(dx, 0.0, x, 0.0, dy, y), _mintpy_crs(path, attributes)
     if len(shape) == 2:
@@ -273,7 +273,7 @@ def _layers_of_mintpy(path: Path) -> list[Layer] | None:
     else:
         pairs = [pair_of_moments(*(moment_of(_iso(day)) for day in row)) for row in dates]
     if len(pairs) != (1 if len(shape) == 2 else shape[0]):
-        raise RasterError(f"{path}: has {shape[0]} maps and {len(pairs)} pairs of dates; make it again")
+        raise RasterError(f"{path}: has {shape[0]} maps and {len(pairs)} pairs of dates. Make it again.")
     return [
         Layer(path, f'HDF5:"{path}"://coherence', number, "coherence", pair, ("HDF5Image",), crs, transform)
         for number, pair in enumerate(pairs, start=1)
@@ -334,7 +334,7 @@ def _pairs_of_bands(path: Path, variable: str, count: int) -> Sequence[DatePair 
         return [None]
     raise RasterError(
         f"{path}: {variable!r} holds {count} maps, and none of {', '.join(columns) or 'its variables'} gives their two "
-        "dates; write one file per pair, or variables reference_date and secondary_date along that dimension"
+        "dates. Write one file per pair, or variables reference_date and secondary_date along that dimension."
     )
 
 

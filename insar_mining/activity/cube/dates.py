@@ -91,9 +91,9 @@ class DatePair:
                 # numpy would take the text 20210105 for a year
                 day = moment_of(value).astype("datetime64[D]") if isinstance(value, str) else np.datetime64(value, "D")  # type: ignore[call-overload]
             except (ValueError, TypeError) as error:
-                raise RasterError(f"{source}: {value!r} is not a date; write it as 2021-01-05") from error
+                raise RasterError(f"{source}: {value!r} is not a date. Write it as 2021-01-05.") from error
             if np.isnat(day):
-                raise RasterError(f"{source}: a date is missing; write it as 2021-01-05")
+                raise RasterError(f"{source}: a date is missing. Write it as 2021-01-05.")
             days.append(day)
         if days[0] == days[1]:
             raise RasterError(f"{source}: both dates are {days[0]}; a pair needs two different days")
@@ -200,7 +200,7 @@ def dates_in_name(name: str) -> DatePair | None:
         found = _distinct(_short_pairs(name))
     if len(found) > 1:
         raise RasterError(
-            f"{name}: its name holds several pairs of dates ({', '.join(pair.name for pair in found)}); keep one"
+            f"{name}: its name holds several pairs of dates ({', '.join(pair.name for pair in found)}). Keep one."
         )
     return found[0] if found else None
 
@@ -247,7 +247,7 @@ def dates_of_raster(path: Path, tags: Mapping[str, str], root: Path | None = Non
         known["its name"] = named
     if len(set(known.values())) > 1:
         said = ", ".join(f"{source} {pair.name}" for source, pair in known.items())
-        raise RasterError(f"{path}: its dates disagree ({said}); rename the file or mend its tags")
+        raise RasterError(f"{path}: its dates disagree ({said}). Rename the file or mend its tags.")
     if known:
         # the name may know the times of day, which the tags lack
         return min(known.values(), key=lambda pair: pair.span_s is None)

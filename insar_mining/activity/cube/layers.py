@@ -175,9 +175,9 @@ def _warped(
             source = open_raster(path, LAYER_FORMATS)
         with source:
             if not source.crs:
-                raise RasterError(f"{path}: has no coordinate reference system; set it (gdal_edit -a_srs)")
+                raise RasterError(f"{path}: has no coordinate reference system. Set it (gdal_edit -a_srs).")
             if not 1 <= band <= source.count:
-                raise RasterError(f"{path}: has {source.count} band(s), not a band {band}; choose another (band=)")
+                raise RasterError(f"{path}: has {source.count} band(s), not a band {band}. Choose another (band=).")
             how = Resampling.nearest if categories else _resampling(source, grid)
             nodata = source.nodata if source.nodata is not None else (0 if zero_is_nodata else None)
             with WarpedVRT(

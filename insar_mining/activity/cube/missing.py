@@ -78,8 +78,8 @@ def _check_rounded(values: Float32Array) -> None:
     """Refuse values that are only 0 and 1."""
     if values.size > LEAST_BESIDE and not np.any((values > 0) & (values < 1)):
         raise RasterError(
-            f"all {values.size} values are 0 or 1: the maps were rounded to whole numbers; write them as "
-            "floating-point numbers, or as scaled integers (--scale)"
+            f"all {values.size} values are 0 or 1: the maps were rounded to whole numbers. Write them as "
+            "floating-point numbers, or as scaled integers (--scale)."
         )
 
 

@@ -20,6 +20,7 @@ from rasterio.windows import Window
 
 from insar_mining.activity.cube.containers import Kind, Layer, kind_of, polarisation_of
 from insar_mining.activity.cube.dates import DatePair, dates_of_raster, product_dates_in_name
+from insar_mining.doors import one_line
 from insar_mining.errors import RasterError
 from insar_mining.geo.cells import horizontal_crs
 from insar_mining.geo.grid import RasterGrid
@@ -191,7 +192,7 @@ def read_header(layer: Layer, zero: Zero, scale: float | None = None, root: Path
     try:
         source = open_raster(layer.dataset, layer.drivers)
     except RasterioError as error:
-        raise NotCoherenceError(f"{path}: not a raster that can be opened ({_one_line(error)})") from error
+        raise NotCoherenceError(f"{path}: not a raster that can be opened ({one_line(error)})") from error
     with source:
         tags = source.tags()
         pair = layer.pair or dates_of_raster(path, tags, root)
@@ -199,7 +200,7 @@ def read_header(layer: Layer, zero: Zero, scale: float | None = None, root: Path
             raise NotCoherenceError(_undated(path))
         index = layer.band - 1
         if source.dtypes[index].startswith("complex"):
-            raise RasterError(f"{path}: band {layer.band} is complex; give its coherence (magnitude, 0 to 1)")
+            raise RasterError(f"{path}: band {layer.band} is complex. Give its coherence (magnitude, 0 to 1).")
         grid, south_up = _grid_of(layer, source, pair)
         own = any(tag in tags for tag in OWN_TAGS)
         factor, offset = _scaling(layer, source, scale)
@@ -285,7 +286,7 @@ def _read(
             if not flags <= {MaskFlags.all_valid, MaskFlags.nodata}:
                 valid = source.read_masks(raster.band, window=window, out_shape=out_shape) > 0
     except RasterioError as error:
-        raise RasterError(f"{raster.path}: cannot be read ({_one_line(error)}); copy or make it again") from error
+        raise RasterError(f"{raster.path}: cannot be read ({one_line(error)}). Copy or make it again.") from error
     absent = np.zeros(stored.shape, np.bool_) if valid is None else ~valid
     # a declared nodata of 0 adds nothing to the exact zero that the caller may have asked to keep
     if raster.nodata is not None and raster.nodata != 0 and not np.isnan(raster.nodata):
@@ -372,14 +373,14 @@ def _grid_of(layer: Layer, source: Any, pair: DatePair) -> tuple[RasterGrid, boo
         crs = CRS.from_epsg(4326)
     if crs is None:
         raise UnmappedError(
-            f"{path}: has no coordinate reference system; terrain-correct it, or set it (gdal_edit -a_srs)", pair
+            f"{path}: has no coordinate reference system. Terrain-correct it, or set it (gdal_edit -a_srs).", pair
         )
     if layer.transform is None and (transform.a, transform.c, transform.f, abs(transform.e)) == (1, 0, 0, 1):
-        raise UnmappedError(f"{path}: has no place on a map (no transform); terrain-correct or geocode it first", pair)
+        raise UnmappedError(f"{path}: has no place on a map (no transform). Terrain-correct or geocode it first.", pair)
     if not all(math.isfinite(number) for number in transform):
-        raise UnmappedError(f"{path}: its transform is not finite ({tuple(transform)[:6]}); export it again", pair)
+        raise UnmappedError(f"{path}: its transform is not finite ({tuple(transform)[:6]}). Export it again.", pair)
     if transform.b or transform.d or transform.a <= 0 or transform.e == 0:
-        raise UnmappedError(f"{path}: its grid is rotated or mirrored; warp it with gdalwarp first", pair)
+        raise UnmappedError(f"{path}: its grid is rotated or mirrored. Warp it with gdalwarp first.", pair)
     south_up = transform.e > 0
     if south_up:
         north = transform.f + source.height * transform.e
@@ -433,7 +434,3 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return float("nan")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

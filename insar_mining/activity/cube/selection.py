@@ -60,7 +60,7 @@ def files_of(paths: PathLike | Iterable[PathLike], pattern: str | None = None) -
     if not isinstance(paths, str | os.PathLike):
         files = sorted(Path(path) for path in paths)
         if not files:
-            raise RasterError("no coherence raster was given; name a folder of rasters or several files")
+            raise RasterError("no coherence raster was given. Name a folder of rasters or several files.")
         missing = [str(path) for path in files if not path.is_file()]
         if missing:
             raise RasterError(f"no such file: {some(missing)}")
@@ -69,7 +69,7 @@ def files_of(paths: PathLike | Iterable[PathLike], pattern: str | None = None) -
     if path.is_file():
         return [path], None
     if not path.is_dir():
-        raise RasterError(f"{path}: no such folder; name the one that holds the coherence rasters")
+        raise RasterError(f"{path}: no such folder. Name the one that holds the coherence rasters.")
     files = [file for file in _walk(path) if _is_meant(file, path, pattern)]
     if not files:
         wanted = f"file that matches {pattern!r}" if pattern else f"raster ({', '.join(SUFFIXES)})"
@@ -238,7 +238,7 @@ def _asked_band(path: Path, layers: list[Layer], band: int | str) -> list[Layer]
         chosen = chosen or [layer for layer in layers if band.lower() in layer.label.lower()]
     if not chosen:
         raise RasterError(
-            f"{path}: has {len(layers)} band(s), not a band {band}: {_listed(layers)}; choose another (--band, band=)"
+            f"{path}: has {len(layers)} band(s), not a band {band}: {_listed(layers)}. Choose another (--band, band=)."
         )
     return chosen
 

@@ -244,7 +244,7 @@ def _check_cover(cover: xr.DataArray, min_cover: float) -> None:
     if not inside(cover.values, min_cover).any():
         raise CoverageError(
             f"the mine covers no cell by {min_cover:g} or more (at best {float(cover.max()):.3f}): it is smaller "
-            "than the cells; use a finer map, or a smaller min_cover"
+            "than the cells. Use a finer map, or a smaller min_cover."
         )
 
 
@@ -275,7 +275,7 @@ def _window(
     shared = None if common is None else _part_of(every, common)
     if mine is None:
         if shared is None:
-            raise RasterError("the rasters have no cell in common; give a mine, or rasters of one place")
+            raise RasterError("the rasters have no cell in common. Give a mine, or rasters of one place.")
         return *shared, None, None
     rows, cols = mine_window(every, mine)
     around = None
@@ -360,7 +360,7 @@ def _check_scale(values: npt.NDArray[np.float32], rasters: Sequence[CoherenceRas
     if largest < LEAST_LARGEST:
         raise RasterError(
             f"--scale {scale:g}: the largest coherence of all maps would be {largest:.3g} (limit {LEAST_LARGEST:g}): "
-            "their numbers stand for more; give the one that stands for a coherence of 1"
+            "their numbers stand for more. Give the one that stands for a coherence of 1."
         )
 
 
@@ -375,7 +375,7 @@ def _report(counts: PixelCounts) -> None:
     if counts.above > MOST_ABOVE_SHARE * counts.pixels:
         raise RasterError(
             f"{counts.above} of {counts.pixels} values lie above 1 (limit {100 * MOST_ABOVE_SHARE:g} %): their "
-            "estimator or a cubic resampling overshoots; make the maps again with values up to 1"
+            "estimator or a cubic resampling overshoots. Make the maps again with values up to 1."
         )
     where = "" if counts.whole else "in a sample, "
     if counts.above:

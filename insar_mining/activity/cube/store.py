@@ -75,7 +75,7 @@ def written_store(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     if path.exists() and not _is_own(path):
-        raise OutputError(f"{path}: is there and is no Zarr store of this package; choose another name")
+        raise OutputError(f"{path}: is there and is no Zarr store of this package. Choose another name.")
     check_replaceable(path, STORE_FILES)
     partial = temporary_name(path, folder=True)
     try:

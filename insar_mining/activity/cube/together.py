@@ -248,8 +248,8 @@ def on_one_grid(rasters: Sequence[CoherenceRaster]) -> tuple[list[CoherenceRaste
     if odd:
         named = some([f"{raster.path.name} ({why})" for raster, why in odd], "; ")
         raise RasterError(
-            f"{len(odd)} of {len(rasters)} rasters lie on other cells than {described(base)}: {named}; warp them to "
-            "one grid (gdalwarp -t_srs -te -tr) or move them away"
+            f"{len(odd)} of {len(rasters)} rasters lie on other cells than {described(base)}: {named}. Warp them to "
+            "one grid (gdalwarp -t_srs -te -tr) or move them away."
         )
     t = base.transform
     origins = [
@@ -315,7 +315,7 @@ def check_pairs_once(rasters: Sequence[CoherenceRaster]) -> None:
     twice = [f"{name} in {' and '.join(files)}" for name, files in by_pair.items() if len(files) > 1]
     if twice:
         raise RasterError(
-            f"the same pair more than once: {some(twice, '; ')}; keep one of each, or choose files by --pattern"
+            f"the same pair more than once: {some(twice, '; ')}. Keep one of each, or choose files by --pattern."
         )
 
 
@@ -326,7 +326,7 @@ def _check_settings(rasters: Sequence[CoherenceRaster]) -> None:
     if own and foreign:
         raise RasterError(
             f"products of this package ({some(own)}) are mixed with rasters made elsewhere ({some(foreign)}), whose "
-            "estimator and window are not known; analyse them apart"
+            "estimator and window are not known. Analyse them apart."
         )
     for name in sorted({name for raster in rasters for name in raster.settings}):
         values: dict[str, list[str]] = {}
@@ -334,4 +334,4 @@ def _check_settings(rasters: Sequence[CoherenceRaster]) -> None:
             values.setdefault(raster.settings.get(name, "not recorded"), []).append(raster.path.name)
         if len(values) > 1:
             said = "; ".join(f"{value} in {some(files)}" for value, files in values.items())
-            raise RasterError(f"the rasters were made with different settings ({name}: {said}); make them alike")
+            raise RasterError(f"the rasters were made with different settings ({name}: {said}). Make them alike.")

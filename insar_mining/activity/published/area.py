@@ -193,8 +193,8 @@ def activity_table(
     source = georeferenced(source)
     if "cell_area_m2" not in source.coords:
         raise ActivityError(
-            "the array has no cell areas (coordinate 'cell_area_m2') and no CRS to work them out from; take it from "
-            "classify or annual_ndai, or write its CRS (rioxarray: array.rio.write_crs)"
+            "the array has no cell areas (coordinate 'cell_area_m2') and no CRS to work them out from. Take it from "
+            "classify or annual_ndai, or write its CRS (rioxarray: array.rio.write_crs)."
         )
     if mine_id is None:
         mine_id = str(source.attrs.get("mine_id", ""))

@@ -62,7 +62,7 @@ def composite_years(annual: xr.DataArray, years: Sequence[int] | None = None) ->
         runs = [year for year in have if {year + 1, year + 2} <= set(have)]
         if not runs:
             raise ActivityError(
-                f"a composite needs three consecutive years, there is {_listed(have)}; name three (years=)"
+                f"a composite needs three consecutive years, there is {_listed(have)}. Name three (years=)."
             )
         return runs[-1], runs[-1] + 1, runs[-1] + 2
     chosen = [int(year) for year in years]

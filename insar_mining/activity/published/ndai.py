@@ -167,7 +167,9 @@ def annual_ndai(index: xr.DataArray, min_pairs: int = 1, *, block_bytes: int | N
     """
     index = georeferenced(index)
     if index.dims != ("pair", "y", "x"):
-        raise ActivityError(f"NDAI has the dimensions ('pair', 'y', 'x'), this array {index.dims}; take it from ndai()")
+        raise ActivityError(
+            f"NDAI has the dimensions ('pair', 'y', 'x'), this array {index.dims}. Take it from ndai()."
+        )
     if min_pairs < 1:
         raise OptionError(f"min_pairs={min_pairs}: must be 1 or more")
     years, pairs_in_year = years_of_pairs(index)
@@ -281,7 +283,7 @@ def _years(index: xr.DataArray) -> npt.NDArray[np.int64]:
         return index["year"].values.astype(np.int64)
     if not {"reference_date", "secondary_date"} <= set(index.coords):
         raise ActivityError(
-            "the pairs have no dates; give the cube the coordinates reference_date and secondary_date on 'pair'"
+            "the pairs have no dates. Give the cube the coordinates reference_date and secondary_date on 'pair'."
         )
     dates = zip(index["reference_date"].values, index["secondary_date"].values, strict=True)
     return np.array([year_of(reference, secondary) for reference, secondary in dates], np.int64)

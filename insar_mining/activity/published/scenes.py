@@ -138,7 +138,7 @@ def class_means(
     values = np.where(values, 1, -1) if values.dtype == np.bool_ else values
     labels = [int(label) for label in np.unique(values) if label >= 0]
     if not labels:
-        raise ActivityError("no cell belongs to any class; check the raster or the polygons that they come from")
+        raise ActivityError("no cell belongs to any class. Check the raster or the polygons that they come from.")
     pairs = coh.sizes["pair"]
     sums = np.zeros((len(labels), pairs, 4), np.int64)
 
@@ -218,7 +218,9 @@ def _mask_of(coh: xr.DataArray, stable: xr.DataArray) -> BoolArray:
     check_same_cells(coh, stable, "stable points")
     mask = np.asarray(stable.values, dtype=np.bool_)
     if not mask.any():
-        raise ActivityError("the set of stable points is empty; loosen mean_min or std_max, or choose a larger polygon")
+        raise ActivityError(
+            "the set of stable points is empty. Loosen mean_min or std_max, or choose a larger polygon."
+        )
     return mask
 
 

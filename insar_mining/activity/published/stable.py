@@ -276,7 +276,7 @@ def iterate_stable(
     if kept.sum() < START_SHARE * kept.size:
         warnings.warn(
             f"only {int(kept.sum())} of {kept.size} scenes pass the scene test: the stable points may be so by "
-            "chance; look at the scene table, loosen the limits or choose a larger polygon",
+            "chance. Look at the scene table, loosen the limits or choose a larger polygon.",
             FewObservationsWarning,
             stacklevel=2,
         )
@@ -388,7 +388,7 @@ def _stable_map(
     if points < FEW_POINTS:
         warnings.warn(
             f"only {points} stable point(s) (mean >= {mean_min:g}, sd <= {std_max:g}): what is said of the scenes "
-            "rests on little; choose a larger polygon or looser limits",
+            "rests on little. Choose a larger polygon or looser limits.",
             FewObservationsWarning,
             stacklevel=3,
         )

@@ -214,13 +214,13 @@ def looks_of_image(image: Complex64Array, lines: int, samples: int) -> LooksEsti
     if not (1 <= lines <= TILE[0] // 2 and 1 <= samples <= TILE[1] // 2 and lines * samples >= 2):
         raise OptionError(
             f"window of {lines} lines x {samples} samples: looks are measured for 2 pixels up to "
-            f"{TILE[0] // 2} x {TILE[1] // 2}; take those of the annotation's spectra"
+            f"{TILE[0] // 2} x {TILE[1] // 2}. Take those of the annotation's spectra."
         )
     tiles = [_tile_autocorrelation(tile, lines, samples) for tile in _full_tiles(image)]
     if len(tiles) < LEAST_TILES:
         raise CoverageError(
             f"{len(tiles)} tiles of {TILE[0]} x {TILE[1]} pixels with data are too few to measure looks from "
-            f"(at least {LEAST_TILES}); take a larger block, or the looks of the annotation's spectra"
+            f"(at least {LEAST_TILES}). Take a larger block, or the looks of the annotation's spectra."
         )
     separate = [_looks_of(toeplitz(down), toeplitz(across)) for down, across in tiles]
     down, across = (np.mean([tile[axis] for tile in tiles], axis=0) for axis in (0, 1))
@@ -278,8 +278,8 @@ def looks_of_decorrelated(coherence: npt.ArrayLike) -> LooksEstimate:
     values = values[np.isfinite(values)]
     if values.size < LEAST_WINDOWS:
         raise CoverageError(
-            f"{values.size} windows with data are too few to measure looks from (at least {LEAST_WINDOWS}); "
-            "take a larger block, or the looks of the annotation's spectra"
+            f"{values.size} windows with data are too few to measure looks from (at least {LEAST_WINDOWS}). "
+            "Take a larger block, or the looks of the annotation's spectra."
         )
     mean = float(values.mean())
     looks = looks_of_mean(mean)

@@ -273,11 +273,13 @@ def make_plan(
     polarisation, swaths, orbits = chosen.polarisation, chosen.swaths or None, chosen.orbits
     if chosen.remove_topography and not chosen.remove_flat_earth:
         raise OptionError(
-            "topographic phase without flat-earth phase cannot be removed; remove both, or only flat earth"
+            "topographic phase without flat-earth phase cannot be removed. Remove both, or only flat earth."
         )
     recipe.refuse_window(window)
     if recipe.common_band and not chosen.remove_topography:
-        raise OptionError("common_band takes the shift from the topographic phase; remove that, or leave the full band")
+        raise OptionError(
+            "common_band takes the shift from the topographic phase. Remove that, or leave the full band."
+        )
     first, first_orbit = _open(reference, orbits)
     second, second_orbit = _open(secondary, orbits)
     check_pair(first, second)
@@ -287,7 +289,7 @@ def make_plan(
     if first.platform != second.platform:
         warnings.warn(
             f"{first.name} is of {first.platform} and {second.name} of {second.platform}: their antennas are not the "
-            "same, so coherence may be lower; compare it with that of pairs of one satellite",
+            "same, so coherence may be lower. Compare it with that of pairs of one satellite.",
             UnlikeScenesWarning,
             stacklevel=2,
         )
@@ -364,7 +366,7 @@ def check_pair(reference: Product, secondary: Product) -> None:
         raise PairError(f"{reference.name} and {secondary.name} are of one day; a repeat-pass pair needs two")
     if reference.start > secondary.start:
         raise PairError(
-            f"the reference ({reference.start}) is later than the secondary ({secondary.start}); swap the two"
+            f"the reference ({reference.start}) is later than the secondary ({secondary.start}). Swap the two."
         )
     check_track(reference, secondary)
 

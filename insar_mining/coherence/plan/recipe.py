@@ -134,11 +134,11 @@ class Recipe:
             raise OptionError(f"goldstein_alpha={self.goldstein_alpha}: it lies between 0 (no filter) and 1")
         self._refuse_idle_goldstein()
         if self.estimator == "adaptive" and self.remove_fringes:
-            raise OptionError("remove_fringes works in the boxcar only; choose estimator boxcar, or leave the fringes")
+            raise OptionError("remove_fringes works in the boxcar only. Choose estimator boxcar, or leave the fringes.")
         if (self.estimator == "adaptive" or self.common_band) and set(self.bands) & set(BIAS_BANDS):
             raise OptionError(
-                f"bands {', '.join(BIAS_BANDS)} need windows of one size and the whole band; choose estimator boxcar "
-                "without common_band, or other bands"
+                f"bands {', '.join(BIAS_BANDS)} need windows of one size and the whole band. Choose estimator boxcar "
+                "without common_band, or other bands."
             )
 
     def _refuse_idle_goldstein(self) -> None:
@@ -150,12 +150,12 @@ class Recipe:
         ]
         if given and "filtered_phase" not in self.bands:
             raise OptionError(
-                f"{', '.join(given)}: only the band filtered_phase is filtered; ask for it, or leave the filter alone"
+                f"{', '.join(given)}: only the band filtered_phase is filtered. Ask for it, or leave the filter alone."
             )
         if self.goldstein_adaptive_alpha and "goldstein_alpha" in given:
             raise OptionError(
                 f"goldstein_alpha={self.goldstein_alpha} with goldstein_adaptive_alpha: coherence decides the "
-                "exponent; leave one of them out"
+                "exponent. Leave one of them out."
             )
 
     def refuse_window(self, window: Window) -> None:
@@ -167,8 +167,8 @@ class Recipe:
         """
         if self.estimator == "adaptive" and window != USUAL_WINDOW:
             raise OptionError(
-                f"window {window}: the estimator adaptive cuts its own windows out of {ADAPTIVE_WINDOW}; "
-                f"leave the window at {USUAL_WINDOW}, or choose estimator boxcar"
+                f"window {window}: the estimator adaptive cuts its own windows out of {ADAPTIVE_WINDOW}. "
+                f"Leave the window at {USUAL_WINDOW}, or choose estimator boxcar."
             )
 
     def refuse_unless_plain(self, engine: str) -> None:
@@ -180,6 +180,6 @@ class Recipe:
         """
         if self != Recipe():
             raise EngineError(
-                f"the engine {engine} makes coherence as published only, and no band beside it; leave estimator, "
-                "remove_fringes, common_band, refine, goldstein and bands as they are, or use --engine builtin"
+                f"the engine {engine} makes coherence as published only, and no band beside it. Leave estimator, "
+                "remove_fringes, common_band, refine, goldstein and bands as they are, or use --engine builtin."
             )

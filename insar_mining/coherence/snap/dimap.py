@@ -345,7 +345,7 @@ def check_content(product: Dimap, dates: Sequence[str] = (), polarisation: str =
     if not bands or any(band.size == 0 for band in bands):
         raise SnapOutputError(
             f"{product.path}: is empty ({product.width} x {product.height} pixels, {len(bands)} bands) although SNAP "
-            "reported success; check that the area lies inside the bursts, and SNAP's log"
+            "reported success. Check that the area lies inside the bursts, and SNAP's log."
         )
     have = dates_of(product)
     absent = [date for date in dates if band_date(date) not in have]
@@ -365,8 +365,8 @@ def check_content(product: Dimap, dates: Sequence[str] = (), polarisation: str =
         finite = np.isfinite(sample)
         if not finite.any() or not sample[finite].any():
             raise SnapOutputError(
-                f"{product.path}: band {band.name} holds no value although SNAP reported success; check that the two "
-                "dates see the same ground and that the elevation model covers it"
+                f"{product.path}: band {band.name} holds no value although SNAP reported success. Check that the two "
+                "dates see the same ground and that the elevation model covers it."
             )
 
 

@@ -53,6 +53,7 @@ from insar_mining.errors import (
     SnapError,
     SnapOrbitError,
     SnapOutputError,
+    sentence,
 )
 from insar_mining.geo.elevation import Dem
 from insar_mining.options.models import SnapOptions
@@ -167,10 +168,10 @@ def map_with(
 
 def _refuse_bursts(path: Path) -> None:
     if not path.exists():
-        raise EngineError(f"{path}: joined slices cannot be given to SNAP here; use --engine builtin for them")
+        raise EngineError(f"{path}: joined slices cannot be given to SNAP here. Use --engine builtin for them.")
     if path.suffix.lower() != ".zip" and not (path / "manifest.safe").is_file():
         raise EngineError(
-            f"{path} has no manifest.safe, and SNAP reads whole products only; use --engine builtin for single bursts"
+            f"{path} has no manifest.safe, and SNAP reads whole products only. Use --engine builtin for single bursts."
         )
 
 
@@ -283,7 +284,9 @@ class Chain:
             except SnapError as error:
                 if type(error) not in GEOMETRY_MAY_DO:
                     raise
-                warnings.warn(f"{error}. {swath} is coregistered by geometry alone", EngineWarning, stacklevel=2)
+                warnings.warn(
+                    f"{sentence(error)} {swath} is coregistered by geometry alone", EngineWarning, stacklevel=2
+                )
                 self.work.discard(self.work.path / f"{name}.dim")
                 self.esd[swath] = GEOMETRY_ALONE
             else:
@@ -421,7 +424,7 @@ def run_graph(
     operators = {node.findtext("operator") for node in nodes}
     if APPLY_ORBIT in operators and not orbits:
         raise SnapOrbitError(
-            f"graph {name!r} has {APPLY_ORBIT}, and SNAP would fetch orbit files by itself; give them (--orbit)"
+            f"graph {name!r} has {APPLY_ORBIT}, and SNAP would fetch orbit files by itself. Give them (--orbit)."
         )
     read = [Path(node.findtext("parameters/file", "")) for node in nodes if node.findtext("operator") == "Read"]
     if "SliceAssembly" in operators:
@@ -473,8 +476,8 @@ def refuse_slices(paths: Sequence[Path]) -> None:
         number = _slice_number(path)
         if number in numbers:
             raise EngineError(
-                f"{product.name} and {numbers[number].name}: both are slice {number}, and SNAP would drop one of them; "
-                f"give two slices of one pass ({remedy})"
+                f"{product.name} and {numbers[number].name}: both are slice {number}, and SNAP would drop one of them. "
+                f"Give two slices of one pass ({remedy})."
             )
         numbers[number or str(path)] = path
 

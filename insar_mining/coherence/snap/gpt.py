@@ -37,6 +37,7 @@ from insar_mining.errors import (
     SnapOrbitError,
     SnapOutputError,
     SnapOverlapError,
+    sentence,
 )
 
 POLL_S = 0.1
@@ -281,7 +282,7 @@ class Watched:
             )
         except OSError as error:
             raise EngineError(
-                f"{command[0]} cannot be started: {error}; check SNAP_HOME and the rights of the file"
+                f"{command[0]} cannot be started: {error}. Check SNAP_HOME and the rights of the file."
             ) from error
         watched = cls(process, listener)
         assert process.stdout is not None
@@ -432,7 +433,9 @@ def run_checked(
         return check()
     except SECOND_TRY as error:
         gentler = settings.gentler()
-        warnings.warn(f"{error}. Trying once more with {gentler.parallelism} threads", EngineWarning, stacklevel=2)
+        warnings.warn(
+            f"{sentence(error)} Trying once more with {gentler.parallelism} threads", EngineWarning, stacklevel=2
+        )
     again()
     try:
         runner.run(graph, stage, gentler, progress)
@@ -451,7 +454,7 @@ def raise_for(ended: Ended, tail: Sequence[str], stage: str, settings: SnapSetti
         )
     if ended.killed_for == "wall":
         raise SnapHangError(
-            f"{where}: took longer than {settings.wall_s:g} s and was ended; raise {WALL}, or use a smaller area"
+            f"{where}: took longer than {settings.wall_s:g} s and was ended. Raise {WALL}, or use a smaller area."
         )
     text = "\n".join(tail)
     for pattern, kind, remedy in FAULTS:

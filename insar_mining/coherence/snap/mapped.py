@@ -100,7 +100,7 @@ def masked(values: Float32Array, reached: BoolArray, seen: BoolArray, path: Path
     if missing.any():
         raise SnapOutputError(
             f"{path}: does not reach {np.count_nonzero(missing)} of {np.count_nonzero(seen)} cells that both dates "
-            "see; run SNAP again, and use --engine builtin if it stays so"
+            "see. Run SNAP again, and use --engine builtin if it stays so."
         )
     inside = values[seen]
     if inside.size and not (np.isfinite(inside).all() and inside.min() >= 0 and inside.max() <= 1 + 1e-3):

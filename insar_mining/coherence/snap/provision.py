@@ -43,6 +43,7 @@ from insar_mining.errors import (
     OutputError,
     PartialDemWarning,
     SnapDiskError,
+    sentence,
 )
 from insar_mining.files import ANYTHING, SCRATCH_FOLDER, delete
 from insar_mining.geo.elevation import Dem, read_dem, tile_reach_deg
@@ -110,8 +111,8 @@ def lay_orbit(orbit: Path, userdir: Path) -> LaidOrbit:
     match = ORBIT_NAME.fullmatch(name)
     if match is None:
         raise OrbitError(
-            f"{orbit.name}: its header calls it {name!r}, which SNAP would not find; give a POEORB or RESORB file as "
-            "ESA distributes it"
+            f"{orbit.name}: its header calls it {name!r}, which SNAP would not find. Give a POEORB or RESORB file as "
+            "ESA distributes it."
         )
     folder, orbit_type = ORBIT_TYPES[match["kind"]]
     for month in dict.fromkeys((match["start"], match["stop"])):
@@ -125,7 +126,7 @@ def _orbit_name(orbit: Path) -> str:
     try:
         root = parse_xml_file(orbit)
     except (OSError, ElementTree.ParseError) as error:
-        raise OrbitError(f"{orbit.name}: cannot be read as an EOF orbit file ({error}); fetch it again") from error
+        raise OrbitError(f"{orbit.name}: cannot be read as an EOF orbit file ({error}). Fetch it again.") from error
     name = root.findtext("Earth_Explorer_Header/Fixed_Header/File_Name", "").strip()
     return (name or orbit.stem).removesuffix(".EOF")
 
@@ -364,29 +365,29 @@ def workspace(parent: Path, name: str, settings: SnapSettings, needed_bytes: int
         if free < needed_bytes:
             raise SnapDiskError(
                 f"{parent} has {free / GIB:.1f} GiB free, SNAP needs about {needed_bytes / GIB:.1f} GiB for "
-                f"{name}; free space there, or set {SCRATCH} to a folder on a larger disk"
+                f"{name}. Free space there, or set {SCRATCH} to a folder on a larger disk."
             )
         real = parent.resolve() / f"{RUNNING}{name}-{uuid.uuid4().hex[:8]}"
         real.mkdir(mode=0o700)
     except OSError as error:
         raise OutputError(
-            f"cannot make a folder for SNAP in {parent}: {error}; set {SCRATCH} to another folder"
+            f"cannot make a folder for SNAP in {parent}: {error}. Set {SCRATCH} to another folder."
         ) from error
     with _held(real), _door(real) as path:
         try:
             yield Workspace(real, path)
         except InsarMiningError as error:
             kept = _keep(real, settings.keep_failed, full=isinstance(error, SnapDiskError))
-            raise type(error)(f"{error}. {kept}") from error
+            raise type(error)(f"{sentence(error)} {kept}.") from error
         except OSError as error:
             full = error.errno in FULL
             kept = _keep(real, settings.keep_failed, full=full)
             if full:
                 raise SnapDiskError(
-                    f"{error}: the disk of {real.parent} is full; free space there, or set {SCRATCH} to a folder on a "
-                    f"larger disk. {kept}"
+                    f"{error}: the disk of {real.parent} is full. Free space there, or set {SCRATCH} to a folder on a "
+                    f"larger disk. {kept}."
                 ) from error
-            raise OutputError(f"cannot work in {real.parent}: {error}. {kept}") from error
+            raise OutputError(f"cannot work in {real.parent}: {error}. {kept}.") from error
         finally:
             # it is of no use after success, nor after an interruption
             delete(real, SCRATCH_FOLDER, ANYTHING)

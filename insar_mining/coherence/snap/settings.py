@@ -110,8 +110,8 @@ def settings(options: SnapOptions | None = None, environment: Mapping[str, str] 
     for name, variable, folder in (("scratch", SCRATCH, options.scratch), ("graphs", GRAPHS, options.graphs)):
         if folder is not None and not folder.is_dir():
             raise OptionError(
-                f"SNAP's {name} ({variable} or --snap {name}=...) is {str(folder)!r}, which is no folder; make it, or "
-                "name another"
+                f"SNAP's {name} ({variable} or --snap {name}=...) is {str(folder)!r}, which is no folder. Make it, or "
+                "name another."
             )
     return SnapSettings(
         heap_mib=heap,
@@ -174,7 +174,7 @@ def parse_memory_mib(text: str) -> int:
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([MGT])i?B?\s*", text, re.IGNORECASE)
     if match is None:
-        raise OptionError(f"SNAP's memory is {text!r}; write a number and a unit, such as 8G or 6000M")
+        raise OptionError(f"SNAP's memory is {text!r}. Write a number and a unit, such as 8G or 6000M.")
     return int(float(match[1]) * {"M": 1, "G": 1024, "T": 1024**2}[match[2].upper()])
 
 
@@ -221,7 +221,7 @@ def find_gpt(environment: Mapping[str, str] | None = None) -> tuple[Path, str] |
         for candidate in (Path(home) / "bin" / "gpt", Path(home) / "gpt"):
             if _is_program(candidate):
                 return candidate, HOME_VARIABLE
-        raise EngineError(f"{HOME_VARIABLE} is {home!r}, which holds no bin/gpt; set it to SNAP's folder, or unset it")
+        raise EngineError(f"{HOME_VARIABLE} is {home!r}, which holds no bin/gpt. Set it to SNAP's folder, or unset it.")
     on_path = shutil.which("gpt", path=env.get("PATH"))
     if on_path:
         # the name on the PATH is often a link into the installation

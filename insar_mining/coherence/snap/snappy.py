@@ -194,7 +194,7 @@ def check_heap() -> None:
     heap = int(runtime.maxMemory() / MIB)
     if heap < LEAST_HEAP_MIB:
         raise EngineError(
-            f"the Java machine has {heap} MiB, SNAP needs {LEAST_HEAP_MIB} or more; set java_max_mem in esa_snappy.ini"
+            f"the Java machine has {heap} MiB, SNAP needs {LEAST_HEAP_MIB} or more. Set java_max_mem in esa_snappy.ini."
         )
 
 

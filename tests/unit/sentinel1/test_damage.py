@@ -45,13 +45,13 @@ def other_size(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda f: tiff(f).unlink(), r"004\.tiff: the measurement is missing; fetch"),
-        (lambda f: shutil.rmtree(f / "measurement"), r"004\.tiff: the measurement is missing; fetch"),
-        (lambda f: cut(tiff(f), 0), r"004\.tiff: the measurement has a length of 0 bytes; fetch"),
+        (lambda f: tiff(f).unlink(), r"004\.tiff: the measurement is missing"),
+        (lambda f: shutil.rmtree(f / "measurement"), r"004\.tiff: the measurement is missing"),
+        (lambda f: cut(tiff(f), 0), r"004\.tiff: the measurement has a length of 0 bytes"),
         (lambda f: cut(tiff(f), 5), r"004\.tiff: not a TIFF"),
         (lambda f: cut(tiff(f), 700), r"004\.tiff: truncated, 700 bytes where its header needs"),
-        (lambda f: cut(tiff(f), 300_000), r"004\.tiff: truncated, 300000 bytes where its samples need 434990; fetch"),
-        (lambda f: cut(tiff(f), 434_989), r"004\.tiff: truncated, 434989 bytes where its samples need 434990; fetch"),
+        (lambda f: cut(tiff(f), 300_000), r"004\.tiff: truncated, 300000 bytes where its samples need 434990"),
+        (lambda f: cut(tiff(f), 434_989), r"004\.tiff: truncated, 434989 bytes where its samples need 434990"),
         (lambda f: tiff(f).write_text("a text file, and no image at all"), r"004\.tiff: not a TIFF \(it begins with"),
         (other_size, r"004\.tiff: 320 lines of 300 samples, the annotation says 360 of 300"),
         (lambda f: tifffile.imwrite(tiff(f), np.zeros((360, 300), "u2")), r"004\.tiff: holds 1 band\(s\) of 16 bits"),

@@ -112,7 +112,7 @@ def goldstein(
     """
     chosen = phase_filter or PhaseFilter()
     if (chosen.use_coherence_mask or chosen.use_adaptive_alpha) and coherence is None:
-        raise OptionError("a coherence mask or an adaptive exponent needs the coherence; pass it, or switch both off")
+        raise OptionError("a coherence mask or an adaptive exponent needs the coherence. Pass it, or switch both off.")
     if coherence is not None and coherence.shape != interferogram.shape:
         raise OptionError(f"coherence of shape {coherence.shape} for an interferogram of shape {interferogram.shape}")
     missing = ~np.isfinite(interferogram)

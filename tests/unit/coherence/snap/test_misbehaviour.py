@@ -53,8 +53,8 @@ AGAIN = {
 # what a second try would not mend
 FINAL = {
     "unknown": (SnapGraphError, "Unknown element 'cohWinAzimuth'; the graph is for another version.*graph check"),
-    "empty": (SnapOutputError, "holds no value although SNAP reported success; check that"),
-    "missing": (SnapOutputError, "holds no value although SNAP reported success; check that"),
+    "empty": (SnapOutputError, "holds no value although SNAP reported success"),
+    "missing": (SnapOutputError, "holds no value although SNAP reported success"),
     "full": (SnapDiskError, "No space left on device; free space there, or set INSAR_MINING_SNAP_SCRATCH"),
     "limit": (SnapDiskError, r"File too large; raise the limit of file sizes \(ulimit -f\)"),
     "trap": (SnapOrbitError, r"metadata says no file, vectors 10 s apart.*separate processes"),

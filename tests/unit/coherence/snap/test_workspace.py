@@ -101,7 +101,7 @@ def test_what_a_killed_process_left_is_swept_and_what_works_is_not(tmp_path: Pat
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_disk_that_fills_up_keeps_text_only(tmp_path: Path, number: int) -> None:
-    with pytest.raises(SnapDiskError, match="is full; free space there, or set INSAR_MINING_SNAP_SCRATCH"):
+    with pytest.raises(SnapDiskError, match=r"is full.*INSAR_MINING_SNAP_SCRATCH"):
         work_and_fail(tmp_path, "pair", LIMITS, "x", OSError(number, "no room"))
     (kept,) = tmp_path.iterdir()
     assert [path.name for path in kept.iterdir()] == ["gpt.log"]
