@@ -122,7 +122,7 @@ def test_an_option_of_the_other_method_is_refused(owner: str, name: str, tmp_pat
     with pytest.raises(OptionError) as caught:
         RunOptions(activity={"method": other, name: value, **needed})
     assert said in str(caught.value)
-    assert f"give activity.method {owner}, or leave {name} out" in str(caught.value)
+    assert f"activity.method {owner}, or leave {name} out" in str(caught.value)
     own = ActivityOptions(**{"method": owner, name: value, **needed})
     assert getattr(own, name) == value
     # the command line changes the method of an options file in this way

@@ -469,7 +469,7 @@ def text(content: str) -> Callable[[Path], object]:
         ("a.xyz", text("1 2 3"), "cannot be read as a vector file"),
         ("a.csv", text("name,x,y\npit,1,2\n"), "no column holds polygons as WKT.*name, x, y"),
         ("a.csv", text("name,wkt\n"), "no feature, only the columns name, wkt"),
-        ("a.csv", text("name,wkt\npit,POLYGON ((0 0, 1 0, 1 1, 0 0))\n"), "quote geometries"),
+        ("a.csv", text("name,wkt\npit,POLYGON ((0 0, 1 0, 1 1, 0 0))\n"), "cannot be read as a table"),
         ("a.csv", text('wkt\n"POLYGON ((0 0, 1 0"\n'), "cannot be decoded"),
         ("a.csv", text('wkt\n"POLYGON ((0 0, 1 0, nan 1, 0 0))"\n'), "not a finite number"),
         ("a.csv", text('wkt\n"SRID=4326;POINT (1 2)"\n'), "Point, not a polygon"),
