@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,19 @@ DRIVERS: dict[str, tuple[str, ...]] = {
     ".kea": ("KEA",),
 }
 
+# filters of warnings belong to the process, and rasters are opened in threads
 _OPENING = threading.Lock()
 
+# formats that one thread reads at a time: HDF5 has one lock for the process, which rasterio takes and asks for
+# Python's in both orders (it closes with Python's lock held, and an error inside GDAL waits for it): two threads wait
+# for one another for ever, https://github.com/rasterio/rasterio/issues/3611
+HDF5_WITHIN = frozenset(("netCDF", "HDF5", "HDF5Image", "KEA", "VRT"))
+_HDF5 = threading.RLock()
 
-def open_raster(name: Path | str, drivers: Sequence[str] | None = None) -> Any:
-    """Open a raster for reading, in the formats that its ending promises.
+
+@contextmanager
+def open_raster(name: Path | str, drivers: Sequence[str] | None = None) -> Iterator[Any]:
+    """Open a raster for reading until the end of the context, in the formats that its ending promises.
 
     Parameters
     ----------
@@ -48,9 +57,10 @@ def open_raster(name: Path | str, drivers: Sequence[str] | None = None) -> Any:
     drivers : sequence of str, optional
         GDAL drivers that may open it; by default those of the file's ending, else GeoTIFF.
 
-    Returns
-    -------
+    Yields
+    ------
     rasterio.DatasetReader
+        Of netCDF, HDF5 and virtual rasters one at a time in the process; other threads wait.
 
     Raises
     ------
@@ -60,6 +70,8 @@ def open_raster(name: Path | str, drivers: Sequence[str] | None = None) -> Any:
     is_part = isinstance(name, str)
     suffix = "" if isinstance(name, str) else name.suffix.lower()
     formats = drivers or DRIVERS.get(suffix, ("GTiff",))
-    # filters of warnings belong to the process, and rasters are opened in threads
-    with _OPENING:
-        return doors.open_raster(name, formats, inside=is_part)
+    with _HDF5 if HDF5_WITHIN.intersection(formats) else nullcontext():
+        with _OPENING:
+            source = doors.open_raster(name, formats, inside=is_part)
+        with source:
+            yield source

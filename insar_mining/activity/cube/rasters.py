@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -189,11 +190,11 @@ def read_header(layer: Layer, zero: Zero, scale: float | None = None, root: Path
         It is complex, rotated, or its dates disagree.
     """
     path = layer.path
-    try:
-        source = open_raster(layer.dataset, layer.drivers)
-    except RasterioError as error:
-        raise NotCoherenceError(f"{path}: not a raster that can be opened ({one_line(error)})") from error
-    with source:
+    with ExitStack() as opened:
+        try:
+            source = opened.enter_context(open_raster(layer.dataset, layer.drivers))
+        except RasterioError as error:
+            raise NotCoherenceError(f"{path}: not a raster that can be opened ({one_line(error)})") from error
         tags = source.tags()
         pair = layer.pair or dates_of_raster(path, tags, root)
         if pair is None:
