@@ -90,7 +90,7 @@ def read_factors(path: Path | str) -> Table:
 
 def shipped_factors() -> pd.DataFrame:
     """Return the factors of this package, each with its source and licence."""
-    return prepared(shipped("factors").astype({"valid_from": str, "valid_to": str}), "shipped")
+    return prepared(shipped("factors"), "shipped")
 
 
 def prepared(frame: pd.DataFrame, origin: str) -> pd.DataFrame:
@@ -227,6 +227,8 @@ def _unit_jumps(frame: pd.DataFrame, file: str) -> list[Finding]:
     """Name factors a hundred times or more apart from the others of their kind: kg taken for t, most often."""
     findings = []
     for _, rows in frame.groupby(["activity", "gas", "unit"], sort=False):
+        if rows["value"].isna().all():
+            continue  # named by themselves
         middle = rows["value"].median()
         odd = (rows["value"] > 100 * middle) | (rows["value"] < middle / 100)
         for row in rows_of(rows[odd] if len(rows) >= 3 else rows[:0]):

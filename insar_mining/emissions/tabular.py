@@ -276,10 +276,18 @@ def _decimal_comma(frame: pd.DataFrame, names: Sequence[str]) -> Comma:
     return "both" if any(dotted) else "yes"
 
 
+def _exact_numbers(texts: pd.Series[str]) -> npt.NDArray[np.float64]:
+    """Convert plain numbers to the last digit, which pandas before 3.1 may lose; NaN for all else."""
+    values = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, copy=True)
+    is_number = np.isfinite(values)
+    values[is_number] = texts[is_number].to_numpy(object).astype(np.float64)
+    return values
+
+
 def _numbers(column: pd.Series[str], comma: Comma) -> tuple[npt.NDArray[np.float64], list[Fault]]:
     """Read a column of numbers; NaN where there is none or none can be read."""
     texts = column.str.strip()
-    values = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64, copy=True)
+    values = _exact_numbers(texts)
     faults: list[Fault] = []
     doubtful = ~np.isfinite(values)
     values[doubtful] = np.nan
@@ -359,14 +367,19 @@ def _limits(
     return []
 
 
+# columns of tables of this package that hold numbers
+SHIPPED_NUMBERS = ("value", "sd", "horizon", "slope_t_px", "intercept_t", "r2")
+
+
 def shipped(name: str) -> pd.DataFrame:
     """Return a table of this package: gwp, countries, factors, equipment, lines or subsectors.
 
     Empty cells of text columns are "", those of number columns NaN.
     """
     with (files("insar_mining.emissions") / "tables" / f"{name}.csv").open(encoding="utf-8") as handle:
-        frame = pd.read_csv(handle, keep_default_na=False, na_values={"value": [""], "sd": [""], "slope": [""]})
-    return frame
+        frame = pd.read_csv(handle, dtype=str, keep_default_na=False)
+    numbers = {name: _exact_numbers(frame[name]) for name in SHIPPED_NUMBERS if name in frame}
+    return frame.assign(**numbers)
 
 
 def write_table(path: Path | str, table: pd.DataFrame) -> Path:
@@ -396,7 +409,7 @@ def read_back(path: Path | str) -> pd.DataFrame:
     table = read_text_table(path).frame.drop(columns="file_row")
     columns = {}
     for name, column in table.items():
-        numbers = pd.to_numeric(column.where(column != ""), errors="coerce")
+        numbers = pd.Series(_exact_numbers(column), column.index)
         is_number = name not in TEXTS and not str(name).startswith("other") and (numbers.notna() | (column == "")).all()
         columns[name] = numbers if is_number else _unescaped(column)
     return pd.DataFrame(columns)

@@ -138,7 +138,7 @@ def _forest(ends: IntArray, length: FloatArray) -> IntArray:
     is_first[1:] = (np.diff(low[order]) != 0) | (np.diff(high[order]) != 0)
     best = order[is_first]
     names, place = np.unique(np.stack([low[best], high[best]]), return_inverse=True)
-    place = place.reshape(2, -1)
+    place = place.reshape(2, -1).astype(np.int32)  # the only kind that the tree takes before SciPy 1.15
     weights = coo_array((np.arange(len(best)) + 1.0, (place[0], place[1])), shape=(len(names), len(names))).tocsr()
     weights.data = length[best][weights.data.astype(np.int64) - 1] + AS_LONG_M
     number = coo_array((np.arange(len(best)), (place[0], place[1])), shape=(len(names), len(names))).tocsr()

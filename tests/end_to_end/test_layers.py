@@ -292,7 +292,7 @@ def test_a_part_of_the_map_is_the_same(stack, recipe):
         ({"goldstein_alpha": 1.5}, "between 0"),
         ({"goldstein_alpha": 0.5}, "goldstein_alpha: only the band filtered_phase"),
         ({"goldstein_fft_size": 32, "bands": ("phase",)}, "goldstein_fft_size: only the band filtered_phase"),
-        ({"goldstein_adaptive_alpha": True, "goldstein_alpha": 0.5, "bands": ("filtered_phase",)}, "leave one of them"),
+        ({"goldstein_adaptive_alpha": True, "goldstein_alpha": 0.5, "bands": ("filtered_phase",)}, "exponent"),
     ],
 )
 def test_what_does_not_go_together_is_refused(how, words):

@@ -15,6 +15,7 @@ from insar_mining.activity.significant.level import (
     UP,
     Looks,
     better_pairs,
+    both_levels_of,
     coherent_from,
     dark_cells,
     estimate_looks,
@@ -107,8 +108,7 @@ def expectation_of(
     of, standing = _standing(around, mine)
     single = (around, mine)[of].single
     if single is None:
-        (again,) = samples_of(coh, pairs, [chosen_of(grounds.mine)], blocks)
-        single = again.single
+        single = samples_of(coh, pairs, [chosen_of(grounds.mine)], blocks)[0].single
     assert single is not None
     tables = tables_of(estimate_looks(_of_cells(single, standing)))
     del single
@@ -128,9 +128,7 @@ def expectation_of(
         assert around.single is not None
         dark = float(dark_cells(around.single[:, None, :], upper, short, tables).mean()) < DARK_SHARE
     # single cells of a sample have no neighbours that show whether weak ground is wide
-    strict, weak = (
-        levels_of(around.mean[:, None, :], upper, short, tables.floor, weak_known=known)[0] for known in (False, True)
-    )
+    strict, weak = (level[0] for level in both_levels_of(around.mean[:, None, :], upper, short, tables.floor))
     weak_known = grounds.has_control and float((np.isfinite(weak) & np.isnan(strict)).mean()) > WEAK_SHARE
     first = weak if weak_known else strict
     second = first

@@ -135,7 +135,7 @@ def coherent_from(best: float) -> float:
 
 def better_pairs(mean: Float32Array) -> FloatArray:
     """Return what each cell reads in the better quarter of its pairs, (cells,)."""
-    return np.asarray(row_quantiles(np.ascontiguousarray(mean.T), (BETTER,))[0])
+    return np.asarray(row_quantiles(mean.T, (BETTER,))[0])
 
 
 def upper_of(mean: Float32Array) -> FloatArray:
@@ -181,7 +181,15 @@ def dark_cells(values: Float32Array, upper: FloatArray, short: BoolArray, looks:
 def levels_of(
     mean: Float32Array, upper: FloatArray, short: BoolArray, floor: float, *, weak_known: bool = True
 ) -> Float32Array:
-    """Return what each cell reads when nobody works on it, NaN where that is not known.
+    """Return what each cell reads when nobody works on it, NaN where that is not known (`both_levels_of`)."""
+    strict, weak = both_levels_of(mean, upper, short, floor, weak_known=weak_known)
+    return weak if weak_known else strict
+
+
+def both_levels_of(
+    mean: Float32Array, upper: FloatArray, short: BoolArray, floor: float, *, weak_known: bool = True
+) -> tuple[Float32Array, Float32Array]:
+    """Return what each cell reads when nobody works on it, NaN where that is not known: without and with weak ground.
 
     Parameters
     ----------
@@ -191,19 +199,20 @@ def levels_of(
     short : ndarray of bool (pairs,)
     floor : float
     weak_known : bool
-        Whether wide ground that is hardly ever up has a level; else it is always low.
+        Whether wide ground that is hardly ever up is looked for; else it is always low, in both.
     """
     use = short & np.isfinite(upper)
     count = int(use.sum())
     least = min(UP_PAIRS, max(count - 1, 1))
     level = own_levels(mean, upper, short, floor, UP, least, UP_SHARE)
     offset = np.float32(np.nanmedian(upper)) if count else np.float32(np.nan)
+    strict = np.asarray(level + offset, np.float32)
     if not weak_known:
-        return np.asarray(level + offset, np.float32)
+        return strict, strict
     wide = weak_ground(mean, upper, short, floor, WEAK)
     if mean.shape[1] > 1:
         wide = ndimage.binary_opening(wide, np.ones((5, 5), np.bool_))
     unknown = np.isnan(level) & wide
     if unknown.any():
         level = np.where(unknown, upper_halves(mean, use, upper), level)
-    return np.asarray(level + offset, np.float32)
+    return strict, np.asarray(level + offset, np.float32)

@@ -18,7 +18,7 @@ AROUND = 1
 # least number of cells around the mine that make a reference, and the most that are used of any ground
 LEAST_CONTROL, MOST_CELLS = 500, 50_000
 # blocks are cut so that coherence of one year takes this much
-BLOCK_BYTES = 12 * 2**20
+BLOCK_BYTES = 6 * 2**20
 # blocks begin on multiples of this, which the blocks of local weather (8 cells) divide
 ALIGNED = 16
 

@@ -69,7 +69,7 @@ def test_feet_become_metres_and_other_distortion_is_refused() -> None:
     feet = RasterGrid(CRS.from_epsg(2229), Affine(100, 0, 6_500_000, 0, -100, 1_850_000), 10, 10)
     assert cell_area_m2(feet) == pytest.approx((100 * 1200 / 3937) ** 2, rel=1e-9)
     polar = RasterGrid(CRS.from_epsg(3413), Affine(20_000, 0, 0, 0, -20_000, -2_500_000), 60, 2)
-    with pytest.raises(RasterError, match="warp the rasters to UTM"):
+    with pytest.raises(RasterError, match="in area"):
         cell_area_m2(polar)
 
 

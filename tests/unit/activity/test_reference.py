@@ -97,7 +97,7 @@ def test_stable_points_are_looked_for_inside_around_or_both(mexico: Path) -> Non
     assert not (found["around"].values & ~outside).any()
     assert found["both"].values[outside].any()
     assert found["both"].values[~outside].any()
-    with pytest.raises(ActivityError, match=r"no ground around the mine; .*margin_m=1000"):
+    with pytest.raises(ActivityError, match=r"no ground around the mine.*margin_m=1000"):
         stable_ground(opened(mexico), "around")
     with pytest.raises(OptionError, match="'nearby'"):
         stable_ground(wide, "nearby")

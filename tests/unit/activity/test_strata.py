@@ -120,7 +120,7 @@ def test_masked_ground_is_in_no_number(cube: xr.DataArray) -> None:
         out = water if cube["year"].values[number] == years[0] else shadow
         np.testing.assert_array_equal(np.isnan(pair), out.values)
     np.testing.assert_array_equal(each[1:, 3:20, 10:].values, each.values[1:, 3:20, 10:])
-    with pytest.raises(ActivityError, match="give one for each"):
+    with pytest.raises(ActivityError, match=r"\[1999\]"):
         mask_out(cube, yearly.isel(year=[0]).assign_coords(year=[1999]))
     with pytest.raises(ActivityError, match="mask's cells have the shape"):
         mask_out(cube, water[:4])
@@ -257,7 +257,7 @@ def test_layers_that_cannot_be_used_say_why(cube: xr.DataArray, raster: Raster, 
         with pytest.raises(RasterError, match=r"text\.tif"):
             read()
     unnamed = features(tmp_path / "unnamed.geojson", {"pit": [rows_and_columns(0, 0, 9, 9)]}, field="colour")
-    with pytest.raises(MineError, match="name one of colour"):
+    with pytest.raises(MineError, match="colour"):
         read_surfaces(unnamed, cube)
     assert "pit" in read_surfaces(unnamed, cube, field="colour").attrs["flag_meanings"]
     elsewhere = features(tmp_path / "elsewhere.geojson", {"pit": [rows_and_columns(900, 0, 909, 9)]})

@@ -51,6 +51,9 @@ def test_local_means_against_scipy() -> None:
         np.testing.assert_allclose(y, means_by_scipy(np.arctanh(layer)), rtol=1e-5)
     np.testing.assert_array_equal(local_means(values, False, False), values)
     np.testing.assert_allclose(local_means(values, True, False), np.arctanh(values), rtol=1e-5, atol=1e-6)
+    even = np.append(np.linspace(0, 1, 20001), np.nan).astype(np.float32)[None, None]
+    exact = np.arctanh(np.minimum(even.astype(np.float64), np.float32(0.995)))
+    np.testing.assert_allclose(local_means(even, True, False), exact, rtol=0, atol=2e-7)
     for averaged, expected in ((True, scaled), (False, local_means(values, True, False))):
         place = values.copy()
         means_into(place, True, averaged, place)
