@@ -54,7 +54,7 @@ def read_covariates(path: str | os.PathLike[str]) -> pd.DataFrame:
     path = Path(path)
     try:
         check_columns_of(path)
-        table = pd.read_csv(path, skipinitialspace=True)
+        table = pd.read_csv(path, skipinitialspace=True, compression=None)
     except (OSError, ValueError) as error:
         raise ActivityError(f"{path}: the covariates cannot be read ({error}). Give a CSV.") from error
     table.columns = [str(name).strip() for name in table.columns]

@@ -180,7 +180,7 @@ def read_sample(path: str | os.PathLike[str]) -> pd.DataFrame:
     path = Path(path)
     try:
         check_columns_of(path)
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, compression=None)
     except (OSError, ValueError) as error:
         raise ActivityError(f"{path}: the reference sample cannot be read ({error}). Give a CSV.") from error
     table.columns = [str(name).strip().lower() for name in table.columns]

@@ -73,7 +73,14 @@ def refusing_repeats(command: Any) -> Any:
 
     def parse_once(ctx: Any, args: list[str]) -> Any:
         args = joined_paths(args)
-        _, _, given = command.make_parser(ctx).parse_args(args=list(args))
+        values, _, given = command.make_parser(ctx).parse_args(args=list(args))
+        for value in values.values():
+            # GDAL would take such a path for an archive or a host, whatever is on the disk
+            for text in value if isinstance(value, list | tuple) else [value]:
+                if str(text).startswith("/vsi"):
+                    ctx.fail(
+                        f"{str(text)!r}: a virtual file of GDAL is neither read nor written; give a file or folder"
+                    )
         seen: set[Any] = set()
         for parameter in given:
             is_single = parameter.param_type_name == "option" and not (
@@ -149,7 +156,7 @@ Three ways in:
 
 \b
 Exit codes: 0 done; 1 an error with its remedy; 2 a wrong argument; 3 findings that are
-errors (inventory process); 10 new data and 11 a change (update); 70 an unexpected error;
+errors (inventory, factors); 10 new data and 11 a change (update); 70 an unexpected error;
 130 interrupted; 143 terminated.
 
 Every command takes --help, and --debug, --quiet or --verbose before or after its name.

@@ -109,6 +109,10 @@ def run(
 
     if working.keep not in ("all", "none"):
         raise OptionError(f"--keep: unknown ({working.keep!r}, limit all or none). Choose one of these")
+    if working.publish is not None:  # before hours of work
+        from insar_mining.portfolio.objects import storage_of
+
+        storage_of(working.publish)
     if portfolio.is_dir():
         _refuse_given(portfolio, options, gathering.assets, gathering.catalogue, out)
         made = _open(portfolio)

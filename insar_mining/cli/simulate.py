@@ -46,7 +46,7 @@ class Simulated(AreaOptions):
     polarisation: Annotated[Polarisation, Upper] = Field(
         "VV", description="Polarisation.", json_schema_extra=flag("--pol")
     )
-    snr: float = Field(20.0, description="Signal-to-noise ratio of flat ground, dB.")
+    snr: float = Field(20.0, ge=-100, le=100, description="Signal-to-noise ratio of flat ground, dB.")
     whole: bool = Field(False, description="Write whole sub-swaths, not what sees the area.")
     zipped: bool = Field(False, description="Write zips instead of folders.", json_schema_extra=flag("--zip"))
     seed: int = Field(0, ge=0, description="Seed of the simulation.")

@@ -114,6 +114,8 @@ def _end_by(error: BaseException, speech: Speech) -> None:
         _end(speech, " ".join(str(error).split()), 1)
     if isinstance(error, OSError) and error.filename is not None:
         _end(speech, f"{error.filename}: {error.strerror}; check the name, the folder and your rights there", 1)
+    if isinstance(error, UnicodeEncodeError) and error.reason.startswith("surrogates"):
+        _end(speech, f"{error.object[:300]!a}: is not UTF-8; use another name", 1)
     text = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
     _end(speech, f"{text} (please report it with the output of --debug)", UNEXPECTED)
 

@@ -39,6 +39,7 @@ SPARE_BYTES = 1 << 30
 """What is left free on the disk."""
 
 _MOST_RESTARTS = 2
+_POLL_S = 0.2  # between looks at a file that another process fetches
 
 
 @dataclass(frozen=True)
@@ -243,13 +244,24 @@ class _Work:
                 _forget(part_path(final))  # of a process that was killed between its last two steps
             return Outcome(item, final, "there")
         final.parent.mkdir(parents=True, exist_ok=True)
-        with _claimed(part_path(final), final) as handle:
-            if is_noted(final, item.expected):  # another process has finished it meanwhile
-                return Outcome(item, final, "there")
-            if handle is None:
-                raise ArchiveError(f"{final}: another process has just touched this file. Try again.")
-            fetched = self._until_whole(item, final, handle)
-        return Outcome(item, final, "fetched", fetched_bytes=fetched)
+        for _ in self._turns(final):
+            with _claimed(part_path(final)) as handle:
+                if is_noted(final, item.expected):  # another process has finished it meanwhile
+                    self.progress.add(final.stat().st_size)
+                    return Outcome(item, final, "there")
+                if handle is not None:
+                    fetched = self._until_whole(item, final, handle)
+                    return Outcome(item, final, "fetched", fetched_bytes=fetched)
+        raise ArchiveError(f"{final}: another process holds this file and nothing comes. Wait for it, or end it.")
+
+    def _turns(self, final: Path) -> Iterator[None]:
+        """Wait between attempts to get a file that another process fetches, until nothing comes for `prepare_s`."""
+        size, quiet_s = -1, 0.0
+        while quiet_s <= self.limits.prepare_s and not self.stop.is_set():
+            yield
+            before, size = size, _size_of(part_path(final))
+            quiet_s = quiet_s + _POLL_S if size == before else 0.0
+            self.sleep(_POLL_S)
 
     def _until_whole(self, item: Item, final: Path, handle: IO[bytes]) -> int:
         part, fetched, fault = part_path(final), 0, None
@@ -341,16 +353,17 @@ def _noter(part: Path, item: Item) -> Callable[[dict[str, Any]], None]:
 
 
 @contextmanager
-def _claimed(part: Path, final: Path) -> Iterator[IO[bytes] | None]:
-    """Open a part for this process alone; None if another process has just moved it away.
+def _claimed(part: Path) -> Iterator[IO[bytes] | None]:
+    """Open a part for this process alone; None if another process has it, or has just moved it away.
 
     The lock belongs to the open file and ends with the process, however it ends.
     """
     with part.open("a+b", buffering=0) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ArchiveError(f"{final}: another process fetches this file now. Wait for it, or end it.") from None
+        except BlockingIOError:
+            yield None
+            return
         if not _is_same(part, handle):
             yield None
             return
@@ -360,6 +373,13 @@ def _claimed(part: Path, final: Path) -> Iterator[IO[bytes] | None]:
             if _is_same(part, handle) and os.fstat(handle.fileno()).st_size == 0:
                 delete(part, part.name)
                 _forget(part)
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _is_same(path: Path, handle: IO[bytes]) -> bool:

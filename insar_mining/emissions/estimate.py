@@ -32,6 +32,8 @@ from insar_mining.errors import EmissionsError
 OTHER_GASES = ("CH4", "CH4 FOSSIL", "N2O")
 # activity by which a factor is looked up if there is none of the mineral
 ANY_ORE = "ore"
+# of measured ground
+AREAS = ("area_m2", "area_low_m2", "area_high_m2", "duty")
 
 ASSET_COLUMNS = (
     "asset_id",
@@ -141,6 +143,9 @@ def _grid(inputs: Inputs) -> pd.DataFrame:
     assets, reported, activity = (table.frame for table in (inputs.assets, inputs.reported, inputs.activity))
     if assets.empty:
         raise EmissionsError("assets: the table is empty. Give at least one asset")
+    # columns of the user's own, under names that the grid has for what the other tables know
+    known = {*AREAS, *(f"{name}{suffix}" for name in QUANTITIES for suffix in ("", "_sd"))}
+    assets = assets.drop(columns=[name for name in assets.columns if name in known])
     own = reported[reported["asset_id"].isin(assets["asset_id"])]
     measured = activity[activity["asset_id"].isin(assets["asset_id"])]
     years = pd.concat([own["year"], measured["year"]])
@@ -158,8 +163,7 @@ def _grid(inputs: Inputs) -> pd.DataFrame:
             columns=list(QUANTITIES)
         )
         grid = grid.merge(wide.add_suffix(suffix), how="left", left_on=["asset_id", "year"], right_index=True)
-    areas = ["asset_id", "year", "area_m2", "area_low_m2", "area_high_m2", "duty"]
-    grid = grid.merge(measured[areas], how="left", on=["asset_id", "year"])
+    grid = grid.merge(measured[["asset_id", "year", *AREAS]], how="left", on=["asset_id", "year"])
     return grid.sort_values(["asset_id", "year"], kind="stable", ignore_index=True)
 
 

@@ -98,7 +98,11 @@ def _checked(path: Path, content: bytes) -> pd.DataFrame:
     if not content.endswith(b"\n"):
         raise EmissionsError(f"{path}: its last row is cut off. Remove that row")
     lines = content.splitlines(keepends=True)
-    table = read_back(path).astype({"previous": str, "mine": str})
+    table = read_back(path)
+    absent = [name for name in COLUMNS if name not in table.columns]
+    if absent:
+        raise EmissionsError(f"{path}: it is no database of inventories ({', '.join(absent)} missing). Check its name")
+    table = table.astype({"previous": str, "mine": str})
     for number, line in enumerate(lines[1:], 2):
         if not line.rstrip(b"\n").endswith(_digest(lines[number - 2]).encode()):
             raise EmissionsError(

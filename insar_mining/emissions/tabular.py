@@ -238,7 +238,9 @@ def checked(table: Table, model: type[pydantic.BaseModel]) -> Table:
                 findings.append(
                     Finding("error", "missing-column", "the column is missing", "Add it", "", 1, name, file)
                 )
-            columns[name] = np.full(len(frame), np.nan) if _is_number(model, name) else [""] * len(frame)
+            # a list without values would make a column of numbers of a table without rows
+            absent, kind = (np.nan, float) if _is_number(model, name) else ("", str)
+            columns[name] = pd.Series(absent, index=frame.index, dtype=kind)
             continue
         if _is_number(model, name):
             columns[name], faults = _numbers(frame[name], comma)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from insar_mining.doors import check_columns_of
+from insar_mining.doors import check_columns_of, guarded
 from insar_mining.emissions import emissions, production_from_area, production_rate
 from insar_mining.errors import EmissionsError
 
@@ -50,17 +51,19 @@ def emissions_table(
     Raises
     ------
     EmissionsError
-        Several mines, a missing column, a year twice, or neither report nor rate.
+        Several mines, a missing column, one without numbers, a year twice, or neither report nor rate.
     """
+    _check_numbers(activity, "the activity table", ("year", AREAS[area]))
+    if "mine_id" not in activity.columns:
+        raise EmissionsError("the activity table has no column mine_id; give activity.csv of a result")
     if activity["mine_id"].nunique() > 1 or activity["year"].duplicated().any():
         raise EmissionsError(
             f"the activity table holds {activity['mine_id'].nunique()} mines or a year twice. Give one."
         )
-    missing = [name for name in ("year", "production_t") if name not in production.columns]
-    if missing or production["year"].duplicated().any():
+    _check_numbers(production, "the production table", ("year", "production_t"))
+    if production["year"].duplicated().any():
         raise EmissionsError(
-            f"the production table has {', '.join(production.columns)}; it needs the columns year and production_t, "
-            "each year once"
+            "the production table: it holds a year twice; it needs the columns year and production_t, each year once"
         )
     table = activity[["year", AREAS[area]]].rename(columns={AREAS[area]: "area_m2"})
     if "factor_t_t" not in production.columns:
@@ -83,6 +86,17 @@ def emissions_table(
     return table[columns]
 
 
+def _check_numbers(table: pd.DataFrame, where: str, needed: Sequence[str]) -> None:
+    """Refuse a table without a column that is needed, or with text in one of numbers."""
+    missing = [name for name in needed if name not in table.columns]
+    if missing:
+        has = ", ".join(map(str, table.columns))[:200]
+        raise EmissionsError(f"{where} has {has}; it needs the columns {' and '.join(needed)}")
+    for name in {*needed, "factor_t_t"} & set(table.columns):
+        if not pd.api.types.is_numeric_dtype(table[name]):
+            raise EmissionsError(f"{where}: the column {name} holds text; write plain numbers")
+
+
 def _rate(reported: pd.DataFrame) -> float:
     if reported.empty:
         raise EmissionsError(
@@ -100,8 +114,6 @@ def read_table(path: Path) -> pd.DataFrame:
     EmissionsError
         It is none.
     """
-    try:
+    with guarded(EmissionsError, path, "Give a CSV table"):
         check_columns_of(path)
-        return pd.read_csv(path, comment="#", skipinitialspace=True)
-    except (OSError, ValueError) as error:
-        raise EmissionsError(f"{path}: cannot be read as a CSV table ({' '.join(str(error).split())})") from error
+        return pd.read_csv(path, comment="#", skipinitialspace=True, compression=None)

@@ -57,11 +57,9 @@ def read_assets(path: Path | str) -> Assets:
     """
     path = Path(path)
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
-        try:
+        with guarded(MineError, path, "Save it as a CSV table, UTF-8"):
             check_columns_of(path)
-            table = pd.read_csv(path, sep=None, engine="python", dtype=str, keep_default_na=False)
-        except (OSError, ValueError) as error:
-            raise MineError(f"{path}: cannot be read as a table ({error}). Save it as CSV, UTF-8") from error
+            table = pd.read_csv(path, sep=None, engine="python", dtype=str, keep_default_na=False, compression=None)
         x, y = (_field(table, fields) for fields in (LONGITUDE_FIELDS, LATITUDE_FIELDS))
         if x is None or y is None:
             raise MineError(

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from insar_mining.doors import one_line
 from insar_mining.errors import EngineError, OptionError
 from insar_mining.machine import memory_bytes, processors
 from insar_mining.portfolio.ledger import Ledger, Record, Task
@@ -310,7 +311,7 @@ def dask_pool(scheduler: str | None, workers: int, *, report: Path | None = None
     Raises
     ------
     EngineError
-        dask.distributed is not installed, or the scheduler does not answer or has no worker.
+        dask.distributed is not installed, its workers do not start, or the scheduler does not answer or has none.
     """
     try:
         import dask
@@ -324,7 +325,12 @@ def dask_pool(scheduler: str | None, workers: int, *, report: Path | None = None
             # who is to blame for a death is counted here, mine by mine
             stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": 0}))
             local = {"threads_per_worker": 1, "memory_limit": WORKER_BYTES, "dashboard_address": None}
-            cluster = stack.enter_context(cluster_of(workers, resources=NEEDS, **local))
+            try:
+                cluster = stack.enter_context(cluster_of(workers, resources=NEEDS, **local))
+            except RuntimeError as error:
+                raise EngineError(
+                    f"dask: its workers do not start ({one_line(error)}). Run without --dask, or mend it"
+                ) from error
             client = stack.enter_context(client_of(cluster))
         else:
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from insar_mining.errors import EngineError, OutputError
+from insar_mining.errors import EngineError, OptionError, OutputError
 from insar_mining.portfolio.plan import LINKS, MINES, OPTIONS, PLAN, POLYGONS, Portfolio
 from insar_mining.portfolio.report import COUNTRIES, REPORT
 
@@ -29,15 +29,12 @@ def publish(portfolio: Portfolio, url: str, **storage: Any) -> int:
     ------
     EngineError
         The library of that kind of storage is not installed.
+    OptionError
+        It is no URL of a storage.
     OutputError
         It cannot be written.
     """
-    try:
-        import fsspec  # type: ignore[import-untyped]
-
-        files, root = fsspec.core.url_to_fs(url, **storage)
-    except ImportError as error:
-        raise EngineError(f"{url}: its storage needs a library ({error}). Install fsspec and s3fs or gcsfs") from error
+    files, root = storage_of(url, **storage)
     names = [name for name in OF_PORTFOLIO if (portfolio.folder / name).is_file()]
     for task in portfolio.tasks:
         record = portfolio.ledger.record(task.id)
@@ -57,6 +54,20 @@ def publish(portfolio: Portfolio, url: str, **storage: Any) -> int:
             f"{url}: cannot be written ({type(error).__name__}: {error}). Check the URL and rights"
         ) from error
     return copied
+
+
+def storage_of(url: str, **storage: Any) -> Any:
+    """Return the file system of a URL, and the path in it; see `publish`."""
+    try:
+        import fsspec  # type: ignore[import-untyped]
+
+        return fsspec.core.url_to_fs(url, **storage)
+    except ImportError as error:
+        raise EngineError(f"{url}: its storage needs a library ({error}). Install fsspec and s3fs or gcsfs") from error
+    except ValueError as error:
+        raise OptionError(
+            f"{url}: no URL of a storage ({error}). Write s3://bucket/folder, gs:// or file://"
+        ) from error
 
 
 def _copy(files: Any, local: Path, target: str) -> None:

@@ -28,6 +28,7 @@ from insar_mining.portfolio.ledger import FORMAT, Ledger, Task, newer_format
 from insar_mining.tables import csv_text
 
 PLAN, MINES, POLYGONS, LINKS, OPTIONS = "portfolio.json", "mines.geojson", "polygons.csv", "links.csv", "options.yaml"
+FILES = (PLAN, MINES, POLYGONS, LINKS, OPTIONS)
 CATALOGUE = "catalogue"
 
 # options that decide how a result is made, and not what it is
@@ -106,6 +107,7 @@ def plan_portfolio(
     if options.start is None or options.end is None:
         raise OptionError("portfolio: has no period. Give the first and the last day (--start, --end)")
     _check_not_newer(Path(out) / PLAN)
+    _check_own(Path(out), Path(source))
     footprints = read_footprints(source, layer=layer)
     mines = mines_of(footprints, distance_m=distance_m)
     seen = catalogues.seen_by(mines, options, catalogue=catalogue, session=session)
@@ -172,6 +174,18 @@ def _check_not_newer(path: Path) -> None:
         return
     if newer:
         raise OutputError(f"{path}: {newer}")
+
+
+def _check_own(folder: Path, source: Path) -> None:
+    """Check that nothing but an earlier plan is written over, and not the file that is to be planned."""
+    is_planned = (folder / LEDGER).is_dir()  # made first; the plan itself may be damaged
+    found = [path for path in (folder / name for name in FILES) if path.exists()]
+    names = [path.name for path in found if not is_planned or (source.exists() and path.samefile(source))]
+    if names:
+        raise OutputError(
+            f"{folder}: holds {', '.join(names)}, which no plan wrote, and a plan would write over. Choose another "
+            "folder (--out), or move the files away"
+        )
 
 
 def _check_rows(rows: Any) -> None:

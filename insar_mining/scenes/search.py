@@ -148,8 +148,8 @@ def _query(kind: str, direction: str | None, relative_orbit: int | None, platfor
 def _day(value: dt.date | str, name: str) -> dt.date:
     try:
         return dt.date.fromisoformat(str(pd.Timestamp(value).date()))
-    except (ValueError, TypeError) as error:
-        raise OptionError(f"{name} is {value!r}. Write it as 2023-01-31.") from error
+    except (ValueError, TypeError, NotImplementedError) as error:  # years before 1, for the last
+        raise OptionError(f"{name} is {value!r}; write it as 2023-01-31") from error
 
 
 def _parts(area: BaseGeometry) -> list[BaseGeometry]:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
 import shapely
 from pyproj import CRS, Transformer
 from shapely.geometry.base import BaseGeometry
 
 from insar_mining.arrays import BoolArray, ComplexArray, FloatArray
-from insar_mining.errors import OptionError
+from insar_mining.doors import GEOTIFF, guarded, open_raster
+from insar_mining.errors import OptionError, RasterError
 from insar_mining.geo.grid import MapGrid
 from insar_mining.simulate.geometry import to_ecef
 from insar_mining.simulate.terrain import Terrain
@@ -150,7 +150,8 @@ def zones(
 
 def raster(path: Path, epsg: int, *, background: float) -> MapFunction:
     """Return a map function that reads a raster's first band, nearest cell; `background` outside and at nodata."""
-    with rasterio.open(path) as source:
+    remedy = "Give a number, or a GeoTIFF with a CRS"
+    with guarded(RasterError, path, remedy), open_raster(path, GEOTIFF) as source:
         values = source.read(1, masked=True).astype(np.float64).filled(np.nan)
         inverse, crs = ~source.transform, CRS.from_user_input(source.crs)
     to_raster = Transformer.from_crs(CRS.from_epsg(epsg), crs, always_xy=True)

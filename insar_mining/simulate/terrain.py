@@ -22,6 +22,7 @@ from pyproj import Transformer
 from scipy.interpolate import RectBivariateSpline, RegularGridInterpolator
 
 from insar_mining.arrays import FloatArray
+from insar_mining.doors import GEOTIFF, guarded, open_raster
 from insar_mining.errors import DemError
 from insar_mining.files import appears_whole
 from insar_mining.geo.elevation_window import Bounds
@@ -208,7 +209,7 @@ def terrain_from_dem(path: Path, epsg: int, *, bounds_deg: Bounds | None = None)
     DemError
         Another CRS, voids in the window, or the window is not covered.
     """
-    with rasterio.open(path) as source:
+    with guarded(DemError, path, "Give a GeoTIFF in EPSG:4326"), open_raster(path, GEOTIFF) as source:
         if source.crs is None or source.crs.to_epsg() != 4326:
             raise DemError(
                 f"{path}: the simulator takes DEMs in EPSG:4326, this one is in {source.crs}. Warp it first."

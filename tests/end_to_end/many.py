@@ -27,7 +27,8 @@ from shapely.geometry.base import BaseGeometry
 
 from insar_mining.coherence.builtin.images import dates as resampling
 from insar_mining.files import write_text
-from insar_mining.pipeline import result
+from insar_mining.options.models import RunOptions
+from insar_mining.pipeline import result, run
 from insar_mining.portfolio.executors import execute, local_pool
 from insar_mining.portfolio.ledger import Task
 from insar_mining.portfolio.plan import open_portfolio
@@ -187,10 +188,23 @@ def without_time(content: bytes) -> bytes:
     return re.sub(rb"\n  finished: .*", b"", content)
 
 
+def alone(source: Path, url: str, options: str, out: Path) -> None:
+    """Run one mine with the archive's folder beside it."""
+    chosen = RunOptions(**json.loads(options))
+    chosen = chosen.replace(archive=chosen.archive.replace(folder=out.parents[1] / "archive"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(result, "write_report", lambda path, content: write_text(path, "a page"))
+        run(source, out=out, options=chosen, network=network(url))
+
+
 def main() -> None:
-    """Run a planned portfolio in two processes: ``python -m tests.end_to_end.many FOLDER URL``."""
-    made = open_portfolio(Path(sys.argv[1]))
-    called = functools.partial(job, url=sys.argv[2], attempt=str(os.getpid()))
+    """Run a planned portfolio in two processes (``FOLDER URL``), or one mine (``POLYGON URL OPTIONS OUT``)."""
+    source, url, *how = sys.argv[1:]
+    if how:
+        alone(Path(source), url, how[0], Path(how[1]))
+        return
+    made = open_portfolio(Path(source))
+    called = functools.partial(job, url=url, attempt=str(os.getpid()))
     with local_pool(2) as pool:
         execute(made.tasks, made.folder, called, pool, lambda *_: None)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import random
 import signal
 import subprocess
@@ -212,3 +213,26 @@ def wait_for_more(path: Path, process: psutil.Process) -> None:
         if path.exists() and path.stat().st_size > before:
             return
         time.sleep(0.02)
+
+
+def test_two_runs_with_one_archive(world: World, serial: Serial, archive: many.Archive, tmp_path: Path) -> None:
+    """Two commands that begin together fetch every file once, and write what a portfolio of their mines writes."""
+    tasks = {mine["name"]: task for mine, task in tasks_by_mine(serial.made)}
+    alone = {}
+    for name in ("a00", "a01"):
+        mine = tasks[name].inputs["mine"]["id"]  # type: ignore[attr-defined]
+        source = many.write_polygons(tmp_path / f"{name}.geojson", (name,))
+        how = json.dumps(tasks[name].how["options"])  # type: ignore[attr-defined]
+        given = [str(source), archive.server.url, how, str(tmp_path / "mines" / mine)]
+        call = [sys.executable, "-m", "tests.end_to_end.many", *given]
+        alone[name] = subprocess.Popen(call, cwd=ROOT, stderr=subprocess.PIPE)
+    said = {name: process.communicate(timeout=300)[1] for name, process in alone.items()}
+    assert {name: process.returncode for name, process in alone.items()} == {"a00": 0, "a01": 0}, said
+    maps = {name: digest for name, digest in many.files_of(tmp_path).items() if "/coherence" in name}
+    assert len([name for name in maps if name.endswith(".tif")]) == 2 * 3
+    assert maps == {name: serial.files[name] for name in maps}
+    # what cannot be had is asked for by either
+    lost = {world.held.pixels[many.LOST_PIXELS][1], world.held.metadata[many.LOST_METADATA][0]}
+    lost |= {world.held.pixels[many.DAMAGED][0]}
+    assert {path for path, count in archive.asked.items() if count > 1} <= lost
+    assert [path for path in tmp_path.rglob("*") if TEMPORARY.fullmatch(path.name)] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import json
@@ -17,6 +18,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -273,15 +275,29 @@ def test_a_complete_part_is_taken_without_asking(server: Any, tmp_path: Path) ->
 def test_two_processes_do_not_fetch_one_file_together(server: Any, tmp_path: Path) -> None:
     url = server.add("/a.zip", CONTENT, always="slow:20000")
     outcomes: list[Outcome] = []
-    threads = [threading.Thread(target=lambda: outcomes.extend(fetched(server, item(url), tmp_path))) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: outcomes.extend(fetched(server, item(url), tmp_path, sleep=time.sleep)))
+        for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert sum(asked.sent for asked in server.asked) == len(CONTENT)
-    assert sorted(o.state for o in outcomes)[-1] in ("fetched", "there")
-    assert all("another process" in o.reason for o in outcomes if o.state == "failed")
+    # the others wait for it, and have it then
+    assert sorted(outcome.state for outcome in outcomes) == ["fetched", "there", "there", "there"]
     only_whole_files(tmp_path, {"a.zip": CONTENT})
+
+
+def test_a_file_that_another_process_holds_and_nothing_comes_is_given_up(server: Any, tmp_path: Path) -> None:
+    url = server.add("/a.zip", CONTENT)
+    with (tmp_path / ".a.zip.part").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        (outcome,) = fetched(server, item(url), tmp_path, limits=replace(QUICK, prepare_s=0.5))
+        assert outcome.state == "failed"
+        assert "another process" in outcome.reason
+        assert server.asked == []
+    assert fetched(server, item(url), tmp_path)[0].state == "fetched"
 
 
 def test_no_more_connections_than_allowed(server: Any, tmp_path: Path) -> None:

@@ -257,3 +257,20 @@ def test_factors_commands(table: Tables) -> None:
     call("factors", "check", sound)
     (row,) = json.loads(call("factors", "diff", sound, table("new", [factor(1.1)]), "--json").stdout)
     assert row["per_cent"] == pytest.approx(10)
+
+
+def test_tables_of_another_kind_are_named(tmp_path: Path) -> None:
+    """Headers without rows, a database that is none, and a user's column with a name of the inventory's own."""
+    bare = tmp_path / "bare.csv"
+    bare.write_text("year,area_m2\n")
+    mixed = tmp_path / "mixed.csv"
+    mixed.write_text("asset_id,name,iso3,mineral,year,area_m2\nm1,Pit,MAR,copper,2021,1e6\n")
+    for args in (["estimate", str(bare)], ["history", str(bare)]):
+        outcome = CliRunner().invoke(app, ["inventory", *args, "--json"])
+        assert outcome.exit_code in (1, 3), outcome.output
+        assert "unexpected" not in outcome.output
+    outcome = CliRunner().invoke(app, ["factors", "check", str(bare)])
+    assert outcome.exit_code == 3
+    out = str(tmp_path / "out")
+    outcome = CliRunner().invoke(app, ["inventory", "estimate", str(mixed), "--activity", str(mixed), "-o", out])
+    assert outcome.exit_code == 0, outcome.output

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from insar_mining.cli import app
 from insar_mining.errors import EmissionsError
-from insar_mining.pipeline.tonnes import emissions_table
+from insar_mining.pipeline.tonnes import emissions_table, read_table
 
 PIXELS = {2021: 185431, 2022: 192185, 2023: 123123}
 ORE_T = {2021: 37.9e6, 2022: 39.4e6, 2023: 39.1e6}
@@ -96,3 +96,16 @@ def test_the_command_reads_and_writes_tables(activity: pd.DataFrame, tmp_path: P
     wrong = CliRunner().invoke(app, [*arguments, "--area", "moon"])
     assert wrong.exit_code == 1
     assert "must be ground or nominal" in wrong.stderr
+
+
+def test_a_table_of_another_kind_is_named(activity: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(EmissionsError, match="mine_id"):
+        emissions_table(activity.drop(columns="mine_id"), reported())
+    with pytest.raises(EmissionsError, match="area_m2"):
+        emissions_table(activity.drop(columns="area_m2"), reported())
+    with pytest.raises(EmissionsError, match="holds text"):
+        emissions_table(activity.assign(area_m2="much"), reported())
+    (tmp_path / "a.zip").write_text("year\n2021\n")  # whatever its name, it is not unpacked
+    assert read_table(tmp_path / "a.zip")["year"].tolist() == [2021]
+    with pytest.raises(EmissionsError, match=r"b\.csv"):
+        read_table(tmp_path / "b.csv")

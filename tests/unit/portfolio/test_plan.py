@@ -210,6 +210,28 @@ def test_a_plan_and_its_totals(tmp_path: Path) -> None:
         plan_portfolio(source, tmp_path / "m.gpkg" / "x", OPTIONS, catalogue=tmp_path / "records.geojson")
 
 
+@pytest.mark.parametrize("name", ["portfolio.json", "mines.geojson", "options.yaml"])
+def test_a_file_of_the_user_is_not_written_over_by_a_plan(tmp_path: Path, name: str) -> None:
+    write_records(records([("both", 30, 0, WIDE)]), tmp_path / "records.geojson")
+    source = maus(tmp_path / "m.gpkg", [square(0, 0)])
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("the user's own")
+    with pytest.raises(OutputError, match=name):
+        plan_portfolio(source, out, OPTIONS, catalogue=tmp_path / "records.geojson")
+    assert {path.name: path.read_text() for path in out.iterdir()} == {name: "the user's own"}
+
+
+def test_a_plan_does_not_write_over_what_it_is_made_of(tmp_path: Path) -> None:
+    write_records(records([("both", 30, 0, WIDE)]), tmp_path / "records.geojson")
+    source = maus(tmp_path / "m.gpkg", [square(0, 0)])
+    out = plan_portfolio(source, tmp_path / "out", OPTIONS, catalogue=tmp_path / "records.geojson").folder
+    content = (out / "mines.geojson").read_bytes()
+    with pytest.raises(OutputError, match=r"mines\.geojson"):
+        plan_portfolio(out / "mines.geojson", out, OPTIONS, catalogue=tmp_path / "records.geojson")
+    assert (out / "mines.geojson").read_bytes() == content
+
+
 def test_mines_that_share_a_search(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Mines of one cell are searched for once."""
     boxes = []
