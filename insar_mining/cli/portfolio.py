@@ -167,7 +167,11 @@ def explain(
         for one in () if as_json else again:
             print_text(f"{one['mine']}: {one['why']}")
         if not again and not as_json:
-            print_text("nothing will be done: every mine is finished")
+            left_out = sum(bool(row["problem"]) for row in made.mines)
+            print_text(
+                f"nothing will be done: {len(made.tasks)} mines are finished"
+                + (f", {left_out} cannot be run (`portfolio status` says why)" if left_out else "")
+            )
         return
     known = next((row for row in made.mines if row["id"] == mine), None)
     if known is None:
@@ -208,7 +212,7 @@ def clean(
     for one in found:
         print_text(f"{one['bytes'] / 1e6:10.1f} MB  {one['what']}{'  (deleted)' if delete else ''}")
     total = sum(int(one["bytes"]) for one in found)
-    print_text(f"{total / 1e6:10.1f} MB in all" + ("" if delete else "; --delete takes it away"))
+    print_text(f"{total / 1e6:10.1f} MB in all" + ("; --delete takes it away" if found and not delete else ""))
 
 
 @app.command()

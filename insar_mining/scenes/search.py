@@ -149,7 +149,7 @@ def _day(value: dt.date | str, name: str) -> dt.date:
     try:
         return dt.date.fromisoformat(str(pd.Timestamp(value).date()))
     except (ValueError, TypeError, NotImplementedError) as error:  # years before 1, for the last
-        raise OptionError(f"{name} is {value!r}; write it as 2023-01-31") from error
+        raise OptionError(f"{name} is {value!r}. Write it as 2023-01-31.") from error
 
 
 def _parts(area: BaseGeometry) -> list[BaseGeometry]:
