@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -106,7 +107,7 @@ def read_text_table(path: Path | str) -> Table:
         raise EmissionsError(f"{path}: no header. Give a CSV table with a line of column names")
     separator = max(",;\t", key=header.count)
     names = [name.strip().strip('"').strip() for name in header.split(separator)]
-    twice = {name for name in names if names.count(name) > 1}
+    twice = {name for name, count in Counter(names).items() if count > 1}
     if twice:
         raise EmissionsError(f"{path}: column {min(twice)!r} stands twice in the header. Rename one")
     try:

@@ -154,7 +154,7 @@ def _graticule(window: tuple[float, float, float, float]) -> list[dict[str, Any]
     lines = []
     for number in range(math.ceil(west / step), math.floor(east / step) + 1):
         x = (number * step - west) / (east - west) * MAP_WIDTH
-        lines.append({"x1": x, "x2": x, "y1": 0, "y2": MAP_HEIGHT, "name": f"{number * step:g}°"})
+        lines.append({"x1": x, "x2": x, "y1": 0, "y2": MAP_HEIGHT, "name": f"{(number * step + 180) % 360 - 180:g}°"})
     for number in range(math.ceil(south / step), math.floor(north / step) + 1):
         y = (north - number * step) / (north - south) * MAP_HEIGHT
         lines.append({"x1": 0, "x2": MAP_WIDTH, "y1": y, "y2": y, "name": f"{number * step:g}°"})

@@ -18,7 +18,7 @@ from selenium.webdriver.common.keys import Keys
 
 from insar_mining.portfolio.ledger import Record
 from insar_mining.portfolio.plan import plan_portfolio
-from insar_mining.portfolio.report import write_portfolio_report
+from insar_mining.portfolio.report import _graticule, write_portfolio_report
 from insar_mining.scenes.records import write_records
 from tests.unit.portfolio.test_plan import OPTIONS, records, square
 
@@ -150,3 +150,23 @@ def test_links_and_nothing_from_elsewhere(browser: webdriver.Chrome, page: Path)
     # the browser's own first page asks for parts of itself
     asked = {one["request"]["url"] for one in sent if not one["documentURL"].startswith("chrome://")}
     assert asked == {page.as_uri()}
+
+
+def test_a_telephone_shows_the_page_without_scrolling_it_sideways(browser: webdriver.Chrome) -> None:
+    """Only the tables scroll, each in its own frame."""
+    size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)  # type: ignore[no-untyped-call]
+    try:
+        widths = browser.execute_script(  # type: ignore[no-untyped-call]
+            "return [document.documentElement.scrollWidth, document.getElementById('mines').scrollWidth]"
+        )
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[no-untyped-call]
+    assert widths[0] <= 390
+    assert widths[1] > 390
+
+
+def test_meridians_are_between_180_west_and_180_east() -> None:
+    names = [line["name"] for line in _graticule((-200.0, -40.0, 200.0, 40.0)) if line["y1"] == 0]
+    assert names
+    assert all(-180 <= float(name.rstrip("°")) < 180 for name in names)
