@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from insar_mining.activity.significant.significance import (
 )
 from insar_mining.activity.significant.year import YearReference
 from insar_mining.geo.cells import CELL_ATTRIBUTES, MAP_COORDINATES, ground_area_m2, on_cells_of
+
+# rows of a map that are summed together
+ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,15 +183,23 @@ def _maps(
     return arrays
 
 
+def _sums(coh: xr.DataArray, active: xr.DataArray) -> tuple[int, int, float]:
+    """Count the active and the known pixels of a map, and sum the ground of the active ones, m2, by rows."""
+    pixels, known, areas = 0, 0, []
+    for top in range(0, active.sizes["y"], ROWS_AT_ONCE):
+        rows = {"y": slice(top, top + ROWS_AT_ONCE)}
+        values: npt.NDArray[np.uint8] = active.variable[rows].values
+        pixels += int(np.count_nonzero(values == 1))
+        known += int(np.count_nonzero(values != NO_DECISION))
+        areas.append(ground_area_m2(on_cells_of(coh.isel(rows), ("y", "x"), values == 1, "active", {})))
+    return pixels, known, math.fsum(areas)
+
+
 def _table(coh: xr.DataArray, active: xr.DataArray, references: dict[int, YearReference]) -> pd.DataFrame:
     """Return the areas of the maps, a year at a time."""
     rows = []
     for number, (year, reference) in enumerate(references.items()):
-        values: npt.NDArray[np.uint8] = active.variable[{"year": number}].values
-        chosen = on_cells_of(coh, ("y", "x"), values == 1, "active", {})
-        pixels = int(np.count_nonzero(chosen.values))
-        known = int(np.count_nonzero(values != NO_DECISION))
-        area = ground_area_m2(chosen)
+        pixels, known, area = _sums(coh, active.isel(year=number))
         mine = str(coh.attrs.get("mine_id", ""))
         rows.append(
             (mine, year, "significant", reference.pairs.size, known, pixels, area, np.nan, np.nan,

@@ -25,7 +25,14 @@ from insar_mining.activity.significant.level import (
     telling_pairs,
     upper_of,
 )
-from insar_mining.activity.significant.sample import Grounds, Sample, chosen_of, grounds_of, mine_of, samples_of
+from insar_mining.activity.significant.sample import (
+    Grounds,
+    Sample,
+    chosen_of,
+    grounds_of,
+    mine_of,
+    samples_of,
+)
 from insar_mining.arrays import BoolArray, Float32Array, FloatArray, IntArray
 
 # single cells that are never coherent are work if less than this share of control is so; and pairs from which they show
@@ -104,6 +111,7 @@ def expectation_of(
         Of the baselines (`baseline_losses`).
     """
     grounds = grounds_of(coh, pairs, control, blocks, mine_of(coh))
+    blocks = grounds.blocks
     around, mine = _samples(coh, pairs, grounds, blocks)
     of, standing = _standing(around, mine)
     single = (around, mine)[of].single

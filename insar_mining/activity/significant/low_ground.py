@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from insar_mining.activity.cube.blocks import empty_map
 from insar_mining.arrays import BoolArray, FloatArray
 
 # ground goes on outside where so much of what lies there within so far is always low too
@@ -15,6 +16,8 @@ BESIDE_M = 60.0
 LEAST_OUTSIDE = 0.05
 # with more than this share of the control ground always low, such ground of the mine is in doubt
 DOUBT_SHARE = 0.01
+# rows of the map that are looked at together
+STRIP = 256
 
 
 def natural_ground(low: BoolArray, control: BoolArray, mine: BoolArray, cell_m: float) -> BoolArray:
@@ -27,22 +30,30 @@ def natural_ground(low: BoolArray, control: BoolArray, mine: BoolArray, cell_m: 
     cell_m : float
         Side of a cell.
     """
-    out = np.zeros_like(low)
-    if not (low & control).any():
-        return out
+    out = empty_map(low.shape, np.bool_)
     reach = max(round(NATURAL_REACH_M / cell_m), 1)
     beside = round(BESIDE_M / cell_m)
-    if beside:
-        control = control & ~ndimage.binary_dilation(mine, np.ones((3, 3), np.bool_), iterations=beside)
     least = LEAST_OUTSIDE * (2 * reach + 1) ** 2
-    rows = np.flatnonzero(low.any(axis=1))
-    for top in range(int(rows[0]), int(rows[-1]) + 1, 256):
-        part = slice(top, min(top + 256, int(rows[-1]) + 1))
-        wide = slice(max(part.start - reach, 0), min(part.stop + reach, low.shape[0]))
-        there = _box_sums(control[wide], reach, part.start - wide.start, part.stop - part.start)
-        gone = _box_sums(control[wide] & low[wide], reach, part.start - wide.start, part.stop - part.start)
+    # strips, since a map of a country is large and mostly empty
+    for top in range(0, len(low), STRIP):
+        part = slice(top, min(top + STRIP, len(low)))
+        wide = slice(max(part.start - reach, 0), min(part.stop + reach, len(low)))
+        if not low[part].any() or not (low[wide] & control[wide]).any():
+            continue
+        around = control[wide] & ~_near(mine, wide, beside)
+        there = _box_sums(around, reach, part.start - wide.start, part.stop - part.start)
+        gone = _box_sums(around & low[wide], reach, part.start - wide.start, part.stop - part.start)
         out[part] = low[part] & (there >= least) & (gone >= NATURAL_SHARE * there)
     return out
+
+
+def _near(mask: BoolArray, rows: slice, cells: int) -> BoolArray:
+    """Return the cells of some rows within so many cells of those of a mask."""
+    if not cells:
+        return np.zeros_like(mask[rows])
+    wide = slice(max(rows.start - cells, 0), min(rows.stop + cells, len(mask)))
+    grown = ndimage.binary_dilation(mask[wide], np.ones((3, 3), np.bool_), iterations=cells)
+    return np.asarray(grown[rows.start - wide.start : rows.stop - wide.start])
 
 
 def _box_sums(mask: BoolArray, reach: int, first: int, rows: int) -> FloatArray:

@@ -134,6 +134,8 @@ class YearMethod:
         outside = natural_ground(self.low, grounds.control, grounds.mine, _cell_m(self.coh))
         for block in self.blocks:
             where = block.rows, block.cols
+            if not self.low[where].any():
+                continue
             known = self.low[where] & (self.cover[where] == Cover.NATURAL)
             self.natural[where] = (outside[where] & (self.cover[where] != Cover.BARE)) | known
 

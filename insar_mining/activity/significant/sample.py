@@ -40,11 +40,12 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Grounds:
-    """Hold the cells of the map that are decided on, and those that are control; bool (y, x)."""
+    """Hold the cells of the map that are decided on, and those that are control, bool (y, x); and blocks with data."""
 
     mine: BoolArray
     control: BoolArray
     has_control: bool
+    blocks: list[Block]
 
 
 def blocks_of(coh: xr.DataArray, pairs: int, block_bytes: int | None = None) -> list[Block]:
@@ -105,16 +106,20 @@ def grounds_of(
     """
     mine, around = (empty_map(whole.shape, np.bool_) for _ in range(2))
 
-    def counted(block: Block) -> tuple[Block, BoolArray]:
-        finite = np.isfinite(read(coh, pairs, block)).sum(axis=0)
-        return block, np.asarray(2 * finite >= max(pairs.size, 1))
+    def counted(block: Block) -> tuple[Block, IntArray]:
+        return block, np.isfinite(read(coh, pairs, block)).sum(axis=0)
 
-    for block, known in in_order(counted, blocks):
+    with_data = []
+    for block, finite in in_order(counted, blocks):
+        if not finite.any():
+            continue
+        with_data.append(block)
+        known = 2 * finite >= max(pairs.size, 1)
         where = block.rows, block.cols
         mine[where] = known & whole[where]
         around[where] = known & ~whole[where] & (True if control is None else control[where])
     has_control = int(np.count_nonzero(around)) >= LEAST_CONTROL
-    return Grounds(mine, around if has_control else empty_map(whole.shape, np.bool_), has_control)
+    return Grounds(mine, around if has_control else empty_map(whole.shape, np.bool_), has_control, with_data)
 
 
 def chosen_of(mask: BoolArray) -> BoolArray:

@@ -215,7 +215,8 @@ def _years(
         some = True
         squares = squares_of(coh, pairs) if baseline_loss else None
         known = None if cover is None else cover_in(cover, year)
-        method = YearMethod(coh, expectation_of(coh, year, pairs, control, blocks, squares), blocks, known)
+        expected = expectation_of(coh, year, pairs, control, blocks, squares)
+        method = YearMethod(coh, expected, expected.grounds.blocks, known)
         yield method.reference(rate, min_loss), method
     if not some:
         raise ActivityError(
