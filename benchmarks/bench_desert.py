@@ -83,10 +83,11 @@ def main(folder: Path) -> None:
                 world = scene(np.random.default_rng([2026, number, seed]), series, worked)
                 row = area_intervals(world.coh, significant_activity(world.coh)).iloc[0]
                 error = f"{100 * (row['area_m2'] / world.worked_m2 - 1):+.1f} %" if worked else ""
+                kind = "worked" if worked else "closed"
+                bounds = f"{row['area_low_m2']:,.0f} to {row['area_high_m2']:,.0f}"
                 print(
-                    f"| {path.stem.split('_')[2]} | {seed} | {'worked' if worked else 'closed'} | {world.worked_m2:,.0f} "
-                    f"| {row['area_m2']:,.0f} | {row['area_low_m2']:,.0f} to {row['area_high_m2']:,.0f} | {error} "
-                    f"| {row['flags']} |",
+                    f"| {path.stem.split('_')[2]} | {seed} | {kind} | {world.worked_m2:,.0f} "
+                    f"| {row['area_m2']:,.0f} | {bounds} | {error} | {row['flags']} |",
                     flush=True,
                 )
 
