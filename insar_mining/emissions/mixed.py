@@ -216,6 +216,7 @@ def _variances(log_ore: FloatArray, design: FloatArray, codes: npt.NDArray[np.in
     """Return the variances of mines and residual by restricted maximum likelihood."""
     from statsmodels.regression.mixed_linear_model import MixedLM
     from statsmodels.tools.sm_exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
 
     count = int(codes.max()) + 1
     chosen = codes >= 0
@@ -223,7 +224,8 @@ def _variances(log_ore: FloatArray, design: FloatArray, codes: npt.NDArray[np.in
         step = np.unique(np.linspace(0, count - 1, VARIANCE_MINES).astype(int))
         chosen = np.isin(codes, step)
     space = _row_space(design[chosen])
-    with warnings.catch_warnings():
+    # thousands of solutions of a few unknowns each: more threads wait for each other longer than they compute
+    with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
         warnings.simplefilter("ignore", UserWarning)
