@@ -23,7 +23,7 @@ from insar_mining.geo.cells import mine_cells
 
 LEVEL = 0.95
 # parts of the standard error: of the place of the border (cells), of area low in few pairs, of any area
-BORDER_CELLS, FEW_PAIRS_SHARE, AREA_SHARE = 0.08, 0.02, 0.006
+BORDER_CELLS, FEW_PAIRS_SHARE, AREA_SHARE = 0.085, 0.02, 0.006
 FEW_PAIRS = 2
 # share of the idle ground that leftover weather may show where no control tells (measured without surroundings)
 UNKNOWN_PLACEBO = 0.005
