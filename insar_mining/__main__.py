@@ -11,9 +11,9 @@ from insar_mining.ends import main_of
 
 
 def _run() -> object:
-    from insar_mining.cli import run
+    from insar_mining.cli import command_line
 
-    return run()
+    return command_line()
 
 
 def main() -> None:

@@ -193,7 +193,7 @@ def _common(
     """Read by `speaking`, which sees them before any command runs."""
 
 
-def run() -> object:
+def command_line() -> object:
     """Run the command line in its frame; wrong arguments are shown, an interrupt is raised."""
     try:
         return app(prog_name="insar-mining", standalone_mode=False)
@@ -222,7 +222,7 @@ def main() -> None:
     """Run the command line and end the process; ``python -m insar_mining`` starts here."""
     from insar_mining.ends import main_of
 
-    sys.exit(main_of(run))
+    sys.exit(main_of(command_line))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import Any
 
 import typer.main
 
-from insar_mining.cli import COMMANDS, run
+from insar_mining.cli import COMMANDS, command_line
 from tests.fuzz.arena import TooLong, limited_time
 
 # beyond the 250 MB that a process of its own holds
@@ -266,7 +266,7 @@ def in_process(args: list[str]) -> tuple[int, str, str]:
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
             try:
-                code = run()
+                code = command_line()
             except SystemExit as end:
                 code = end.code
     finally:

@@ -89,7 +89,7 @@ def test_an_interrupt_while_libraries_are_imported_leaves_no_traceback(delay_s: 
 import threading, os, signal
 def job():
     threading.Timer({delay_s}, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    from insar_mining.cli import run
+    from insar_mining.cli import command_line
     import geopandas, rasterio, matplotlib.pyplot, numba, xarray
     time.sleep(60)
 """
